@@ -1,0 +1,3 @@
+//! `cargo bench`: arguments -> study.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The measure: variants of one service, a load generator, and what compares them.
+
+pub mod load;

@@ -1,0 +1,1 @@
+//! The load generator: one thread, one mio event loop, any HTTP/1.1 server.

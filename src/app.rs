@@ -1,0 +1,126 @@
+//! The service of the 2017 post that this project measures: an echo, and an
+//! answer that costs a chosen amount of CPU time.
+//!
+//! What a request is answered with is decided here, by [`route`], in terms of
+//! plain strings: every variant of the comparison calls it and so gives the
+//! same bytes. What may not live here: sockets, threads, and anything that only
+//! one variant needs.
+
+use serde::Serialize;
+
+/// The body of `GET /` and `GET /echo`.
+pub const HINT: &str = "Try POST /echo";
+
+/// The content type of [`HINT`].
+pub const TEXT: &str = "text/plain";
+
+/// The content type of the work function's result.
+pub const JSON: &str = "application/json";
+
+/// The content type of an echoed body that came without one (RFC 9110, 8.3).
+pub const OCTETS: &str = "application/octet-stream";
+
+/// The rounds of the work function for one `GET /data`, as the post has it.
+pub const DEFAULT_ROUNDS: u32 = 100;
+
+/// What a request is answered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// 200 [`TEXT`] with [`HINT`].
+    Hint,
+    /// 200 with the body and the content type of the request.
+    Echo,
+    /// 200 [`JSON`] with the result of [`work`].
+    Data,
+    /// 204 with this `allow` (RFC 9110, 9.3.7).
+    Options(&'static str),
+    /// 405 with this `allow` (RFC 9110, 15.5.6).
+    NotAllowed(&'static str),
+    /// 404.
+    NotFound,
+    /// 501: the method is none that RFC 9110 defines, nor PATCH (RFC 9110, 9.1).
+    NotImplemented,
+}
+
+/// Decides what `method` on `path` is answered with.
+///
+/// Methods are case-sensitive (RFC 9110, 9.1). `path` comes without its query;
+/// `*` is the target of a server-wide `OPTIONS`.
+pub fn route(method: &str, path: &str) -> Route {
+    const READ: &str = "GET, HEAD, OPTIONS";
+    const ECHO: &str = "GET, HEAD, POST, OPTIONS";
+
+    let allow = match path {
+        "/" | "/data" => READ,
+        "/echo" | "*" => ECHO,
+        _ if is_known(method) => return Route::NotFound,
+        _ => return Route::NotImplemented,
+    };
+    match (method, path) {
+        ("GET" | "HEAD", "/" | "/echo") => Route::Hint,
+        ("GET" | "HEAD", "/data") => Route::Data,
+        ("POST", "/echo") => Route::Echo,
+        ("OPTIONS", _) => Route::Options(allow),
+        _ if is_known(method) => Route::NotAllowed(allow),
+        _ => Route::NotImplemented,
+    }
+}
+
+fn is_known(method: &str) -> bool {
+    matches!(
+        method,
+        "GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "CONNECT" | "OPTIONS" | "TRACE" | "PATCH"
+    )
+}
+
+#[derive(Serialize)]
+struct Address {
+    street: String,
+    city: String,
+}
+
+/// CPU-bound work such as the rendering of a template, exactly as the post has
+/// it: `rounds` Strings are formatted, and the last one is serialized.
+///
+/// One function for every variant, never inlined, so that a comparison sees
+/// layers and not inlining.
+#[inline(never)]
+pub fn work(rounds: u32) -> String {
+    let mut y = "X".to_string();
+    for x in 0..rounds {
+        y = format!("Value: {}", std::hint::black_box(x));
+    }
+    let address = Address { street: "10 Downing Street".to_string(), city: y };
+    serde_json::to_string(&address).expect("two Strings serialize")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_request_of_the_table_has_its_route() {
+        assert_eq!(route("GET", "/"), Route::Hint);
+        assert_eq!(route("HEAD", "/echo"), Route::Hint);
+        assert_eq!(route("POST", "/echo"), Route::Echo);
+        assert_eq!(route("GET", "/data"), Route::Data);
+        assert_eq!(route("OPTIONS", "/data"), Route::Options("GET, HEAD, OPTIONS"));
+        assert_eq!(route("OPTIONS", "*"), Route::Options("GET, HEAD, POST, OPTIONS"));
+        assert_eq!(route("DELETE", "/data"), Route::NotAllowed("GET, HEAD, OPTIONS"));
+        assert_eq!(route("POST", "/"), Route::NotAllowed("GET, HEAD, OPTIONS"));
+        assert_eq!(route("GET", "/nope"), Route::NotFound);
+        assert_eq!(route("OPTIONS", "/nope"), Route::NotFound);
+    }
+
+    #[test]
+    fn methods_are_case_sensitive_and_unknown_ones_not_implemented() {
+        assert_eq!(route("get", "/"), Route::NotImplemented);
+        assert_eq!(route("BREW", "/nope"), Route::NotImplemented);
+    }
+
+    #[test]
+    fn the_work_function_gives_the_last_rounds_value() {
+        assert_eq!(work(100), r#"{"street":"10 Downing Street","city":"Value: 99"}"#);
+        assert_eq!(work(0), r#"{"street":"10 Downing Street","city":"X"}"#);
+    }
+}

@@ -1,0 +1,4 @@
+//! The `pinloop` binary.
+#![forbid(unsafe_code)]
+
+fn main() {}
