@@ -91,6 +91,7 @@ impl From<std::io::Error> for Failure {
 #[command(
     version,
     max_term_width = 100,
+    allow_negative_numbers = true,
     after_help = "SIGTERM or SIGINT: stops accepting, answers what has arrived, exits with 0.
 Exit status: 0 stopped, 1 the address can't be listened on, 2 a wrong option.
 Logs go to stderr; RUST_LOG=debug says more.
