@@ -8,7 +8,9 @@
 
 use serde::Serialize;
 
-use crate::http::{Content, ContentWriter, Framing, Piece, Request, Response, Service};
+use crate::http::{
+    Content, ContentWriter, FieldLine, Framing, Piece, Request, Response, Service, field_line,
+};
 
 /// The body of `GET /` and `GET /echo`.
 pub const HINT: &str = "Try POST /echo";
@@ -24,6 +26,9 @@ pub const OCTETS: &str = "application/octet-stream";
 
 /// The rounds of the work function for one `GET /data`, as the post has it.
 pub const DEFAULT_ROUNDS: u32 = 100;
+
+const TEXT_LINE: FieldLine = field_line!("content-type", "text/plain");
+const JSON_LINE: FieldLine = field_line!("content-type", "application/json");
 
 /// What a request is answered with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,13 +88,11 @@ pub struct App {
 impl Service for App {
     fn call(&mut self, request: &Request<'_>, response: &mut Response<'_>) {
         match route(request.method(), &request.path()) {
-            Route::Hint => response.field("content-type", TEXT).content(HINT.as_bytes()),
+            Route::Hint => response.line(TEXT_LINE).content(HINT.as_bytes()),
             Route::Echo => {
                 response.field("content-type", content_type(request)).content(request.content())
             }
-            Route::Data => {
-                response.field("content-type", JSON).content(work(self.rounds).as_bytes())
-            }
+            Route::Data => response.line(JSON_LINE).content(work(self.rounds).as_bytes()),
             Route::Options(allow) => response.status(204).field("allow", allow).content(b""),
             Route::NotAllowed(allow) => response.status(405).field("allow", allow).content(b""),
             Route::NotFound => response.status(404).content(b""),

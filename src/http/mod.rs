@@ -43,12 +43,13 @@ mod response;
 mod service;
 mod target;
 
+pub use crate::field_line;
 pub use body::Piece;
 pub use connection::{Connection, Context, Next, Progress, Waiting};
 pub use date::Date;
 pub use error::Refusal;
 pub use request::{Framing, Request};
-pub use response::{ContentWriter, Flow, Producer, Response};
+pub use response::{ContentWriter, FieldLine, Flow, Producer, Response};
 pub use service::{Content, Receiver, Service};
 
 /// The most fields that [`Limits::fields_max`] can allow: their slots live on the

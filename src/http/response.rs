@@ -107,6 +107,17 @@ impl<'o> Response<'o> {
         self
     }
 
+    /// Adds a field that is known when the program is compiled: see
+    /// [`field_line!`](crate::field_line).
+    ///
+    /// # Panics
+    /// If the answer has been ended.
+    pub fn line(&mut self, line: FieldLine) -> &mut Self {
+        self.begin();
+        self.output.extend_from_slice(line.0.as_bytes());
+        self
+    }
+
     /// Makes this the last answer on its connection.
     pub fn close(&mut self) -> &mut Self {
         self.to.persistence = Persistence::Close;
@@ -216,6 +227,40 @@ impl<'o> Response<'o> {
     fn has_content(&self) -> bool {
         !self.to.is_head && self.may_have_length()
     }
+}
+
+/// A field line that was checked when the program was compiled, and is written
+/// in one copy. Made by [`field_line!`](crate::field_line).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FieldLine(&'static str);
+
+impl FieldLine {
+    /// What [`field_line!`](crate::field_line) makes of its name and value.
+    #[doc(hidden)]
+    pub const fn new(name: &'static str, value: &'static str, line: &'static str) -> FieldLine {
+        assert!(!name.is_empty() && chars::all!(name, chars::is_token), "this is no field name");
+        assert!(chars::all!(value, chars::is_field_value), "the value has control characters");
+        assert!(line.len() == name.len() + value.len() + 4, "made by field_line!");
+        FieldLine(line)
+    }
+}
+
+/// A [`FieldLine`](crate::http::FieldLine) of a name and a value.
+///
+/// ```
+/// const TEXT: pinloop::http::FieldLine = pinloop::field_line!("content-type", "text/plain");
+/// ```
+///
+/// What can't be a field does not compile:
+///
+/// ```compile_fail
+/// const WRONG: pinloop::http::FieldLine = pinloop::field_line!("content type", "text/plain");
+/// ```
+#[macro_export]
+macro_rules! field_line {
+    ($name:literal, $value:literal) => {
+        $crate::http::FieldLine::new($name, $value, concat!($name, ": ", $value, "\r\n"))
+    };
 }
 
 /// What the service left to the connection.

@@ -50,15 +50,17 @@ pub(super) fn is_authority(value: &[u8]) -> bool {
 /// How many bytes at the start of `value` are a registered name or an IPv4
 /// address (RFC 3986, 3.2.2); 0 where an escape is broken.
 fn reg_name_bytes(value: &[u8]) -> usize {
-    for (at, &byte) in value.iter().enumerate() {
-        if !chars::is_reg_name(byte) {
-            return at;
-        }
-        if byte == b'%' && !is_escape(&value[at..]) {
-            return 0;
+    let mut at = 0;
+    loop {
+        let rest = &value[at..];
+        let plain = rest.iter().position(|&b| !chars::is_reg_name(b)).unwrap_or(rest.len());
+        at += plain;
+        match &rest[plain..] {
+            escape @ [b'%', ..] if is_escape(escape) => at += 3,
+            [b'%', ..] => return 0,
+            _ => return at,
         }
     }
-    value.len()
 }
 
 /// The path with the escapes of unreserved characters resolved: those, and only
@@ -133,7 +135,7 @@ fn is_ip_literal(literal: &[u8]) -> bool {
             let mut parts = rest.splitn(2, |&b| b == b'.');
             let version = parts.next().unwrap_or_default();
             let address = parts.next().unwrap_or_default();
-            let in_address = |&b: &u8| b == b':' || (b != b'%' && chars::is_reg_name(b));
+            let in_address = |&b: &u8| b == b':' || chars::is_reg_name(b);
             !version.is_empty()
                 && version.iter().all(u8::is_ascii_hexdigit)
                 && !address.is_empty()

@@ -11,8 +11,8 @@ mod listener;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use core_affinity::CoreId;
@@ -51,7 +51,7 @@ pub struct Stopper {
 /// Starts a server: `make` makes the service of each core, on that core's thread,
 /// so the service can own whatever it likes.
 ///
-/// Returns once every thread's listener is bound.
+/// Returns once every thread is pinned, has its service, and accepts connections.
 pub fn start<F, S>(config: &Config, make: F) -> Result<Server, StartError>
 where
     F: Fn(Core) -> S + Send + Sync + 'static,
@@ -75,21 +75,42 @@ where
         polls.iter().map(|poll| Waker::new(poll.registry(), WAKER)).collect::<io::Result<_>>()?;
     let shared = Arc::new(Shared::default());
     let make = Arc::new(make);
+    let (ready, all_ready) = mpsc::channel();
     let mut threads = Vec::new();
     for ((&core, listener), poll) in cores.iter().zip(listeners).zip(polls) {
         let (make, config, shared) = (make.clone(), config.clone(), shared.clone());
+        let ready = ready.clone();
         let run = move || {
             if let Some(id) = core.cpu
                 && !core_affinity::set_for_current(CoreId { id })
             {
                 log::warn!("thread {} could not be pinned to CPU {id}", core.index);
             }
-            EventLoop::new(poll, listener, make(core), config, shared)?.run()
+            let event_loop = EventLoop::new(poll, listener, make(core), config, shared)?;
+            // Whoever started the server may have given up waiting, which is no failure.
+            let _ = ready.send(());
+            drop(ready);
+            event_loop.run()
         };
-        threads
-            .push(std::thread::Builder::new().name(format!("pinloop-{}", core.index)).spawn(run)?);
+        let name = format!("pinloop-{}", core.index);
+        threads.push(std::thread::Builder::new().name(name).spawn(run)?);
     }
-    Ok(Server { addr, cores, threads, stopper: Stopper { wakers, shared } })
+    drop(ready);
+    let stopper = Stopper { wakers, shared };
+    if all_ready.iter().count() < threads.len() {
+        stopper.stop();
+        return Err(StartError::Io(
+            join(threads).err().unwrap_or_else(|| io::Error::other("a thread ended")),
+        ));
+    }
+    Ok(Server { addr, cores, threads, stopper })
+}
+
+fn join(threads: Vec<JoinHandle<io::Result<()>>>) -> io::Result<()> {
+    let ended = threads.into_iter().map(|thread| {
+        thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread of the server panicked")))
+    });
+    ended.fold(Ok(()), Result::and)
 }
 
 impl Server {
@@ -116,12 +137,7 @@ impl Server {
 
     /// Waits until all threads have ended. The first failure, if there was one.
     pub fn join(self) -> io::Result<()> {
-        let ended = self.threads.into_iter().map(|thread| {
-            thread
-                .join()
-                .unwrap_or_else(|_| Err(io::Error::other("a thread of the server panicked")))
-        });
-        ended.fold(Ok(()), Result::and)
+        join(self.threads)
     }
 }
 
