@@ -1,3 +1,4 @@
 //! The measure: variants of one service, a load generator, and what compares them.
 
 pub mod load;
+pub mod variants;
