@@ -1,4 +1,6 @@
 //! The measure: variants of one service, a load generator, and what compares them.
 
 pub mod load;
+pub mod measure;
+pub mod results;
 pub mod variants;
