@@ -9,8 +9,11 @@
 //! What may not live here: figures. Medians, ratios and intervals are made by
 //! [`crate::report`] from the recorded counts.
 
+pub mod exchange;
+pub mod gate;
 
 pub mod machine;
 pub mod process;
+pub mod regimes;
 pub mod rounds;
 pub mod usage;
