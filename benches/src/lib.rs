@@ -2,5 +2,6 @@
 
 pub mod load;
 pub mod measure;
+pub mod report;
 pub mod results;
 pub mod variants;
