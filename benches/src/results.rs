@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub const SCHEMA: u32 = 1;
 
 /// One run of a study.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Results {
     /// [`SCHEMA`] at the time.
     pub schema: u32,
@@ -115,9 +115,9 @@ pub struct Difference {
     pub contender: String,
     /// Which exchange of the gate.
     pub exchange: String,
-    /// Whether a regime measures this request, so that a figure for it would
-    /// compare unlike things.
-    pub measured: bool,
+    /// Key of the regime that measures this request, if one does: a figure there
+    /// would compare unlike things.
+    pub regime: Option<String>,
     /// The reference's answer.
     pub expected: String,
     /// This contender's answer.
@@ -125,7 +125,7 @@ pub struct Difference {
 }
 
 /// One way to load the servers.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Regime {
     /// Unique in this file.
     pub key: String,

@@ -16,7 +16,7 @@ fn all_variants_but_the_floor_give_the_same_answers() {
         .map(|variant| serve(variant.name, 100))
         .collect();
     assert!(servers.len() > 1);
-    let gate = gate::run(&servers, &regimes::quick());
+    let gate = gate::run(&servers, &regimes::quick(), &|| true).gate;
     let differences: Vec<String> = gate
         .differences
         .iter()
@@ -27,12 +27,13 @@ fn all_variants_but_the_floor_give_the_same_answers() {
 }
 
 #[test]
-fn a_wrong_answer_to_a_measured_request_is_marked_so() {
+fn a_wrong_answer_to_a_measured_request_names_its_regime() {
     let servers = [serve("hyper_single", 100), serve("hyper_single", 7)];
-    let gate = gate::run(&servers, &regimes::quick());
-    assert!(gate.differences.iter().any(|difference| difference.measured));
+    let gate = gate::run(&servers, &regimes::quick(), &|| true).gate;
+    let regimes: Vec<_> = gate.differences.iter().filter_map(|d| d.regime.as_deref()).collect();
+    assert_eq!(regimes, ["data"]);
     let data = gate.differences.iter().find(|d| d.exchange == "GET /data").unwrap();
-    assert!(!data.measured);
+    assert!(data.regime.is_none());
     assert!(data.expected.ends_with(
         "{\\\"street\\\":\\\"10 Downing Street\\\",\\\"city\\\":\\\"Value: 99\\\"}\n(stays open)"
     ));
@@ -44,8 +45,22 @@ fn a_server_that_is_gone_differs_in_everything() {
     let live = serve("hyper_single", 100);
     // Bound and dropped: nobody listens there.
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let gate = gate::run(&[live, Server { key: "gone".to_string(), address: gone }], &[]);
+    let gone = Server { key: "gone".to_string(), address: gone };
+    let gate = gate::run(&[live, gone], &[], &|| true).gate;
     assert_eq!(gate.differences.len(), gate.exchanges.len());
+}
+
+#[test]
+fn a_server_that_hangs_is_asked_once_only() {
+    let live = serve("hyper_single", 100);
+    // Connections are queued by the kernel; nobody accepts them.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = Server { key: "silent".to_string(), address: listener.local_addr().unwrap() };
+    let verdict = gate::run(&[live, silent], &[], &|| true);
+    assert_eq!(verdict.failures.len(), 1);
+    assert_eq!(verdict.failures[0].contender, "silent");
+    assert!(verdict.gate.differences.is_empty());
+    assert!(verdict.gate.exchanges.len() > 20);
 }
 
 fn serve(variant: &str, rounds: u32) -> Server {

@@ -56,6 +56,8 @@ enum Ending {
     Closed,
     /// The answers did not all come, or were none of HTTP.
     Failed(String),
+    /// The server keeps the connection and says no more.
+    Hangs,
 }
 
 impl Exchange {
@@ -63,7 +65,10 @@ impl Exchange {
     pub fn with(&self, address: SocketAddr, patience: Duration) -> Reply {
         let mut answers = Vec::new();
         let ending = self.speak(address, patience, &mut answers);
-        let ending = ending.unwrap_or_else(|error| Ending::Failed(error.to_string()));
+        let ending = ending.unwrap_or_else(|error| match error {
+            error if is_timeout(&error) => Ending::Hangs,
+            error => Ending::Failed(error.to_string()),
+        });
         Reply { answers, ending }
     }
 
@@ -93,6 +98,13 @@ impl Exchange {
     }
 }
 
+impl Reply {
+    /// Whether the server kept this client waiting to the end of its patience.
+    pub fn hangs(&self) -> bool {
+        self.ending == Ending::Hangs
+    }
+}
+
 struct Reader<'a> {
     stream: &'a TcpStream,
     buffered: Vec<u8>,
@@ -110,7 +122,7 @@ impl Reader<'_> {
         let probed = self.stream.write_all(PROBE).and_then(|()| self.answer(false));
         match probed {
             Ok(_) => Ending::Open,
-            Err(error) if is_timeout(&error) => Ending::Failed("hangs afterwards".to_string()),
+            Err(error) if is_timeout(&error) => Ending::Hangs,
             Err(_) => Ending::Closed,
         }
     }
@@ -259,6 +271,7 @@ impl fmt::Display for Reply {
             Ending::Open => f.write_str("(stays open)"),
             Ending::Closed => f.write_str("(closes)"),
             Ending::Failed(reason) => write!(f, "({reason})"),
+            Ending::Hangs => f.write_str("(hangs)"),
         }
     }
 }

@@ -7,9 +7,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Reply};
 use super::regimes::Regime;
-use crate::results::{Difference, Gate};
+use crate::results::{Difference, Failure, Gate};
 
 /// Long enough for a server that shares a busy machine, short enough for one
 /// that hangs.
@@ -24,32 +24,68 @@ pub struct Server {
     pub address: SocketAddr,
 }
 
-/// Holds the answers of `servers` against those of the first.
-pub fn run(servers: &[Server], regimes: &[Regime]) -> Gate {
-    let Some((reference, others)) = servers.split_first() else { return Gate::default() };
-    let mut gate = Gate { reference: reference.key.clone(), ..Gate::default() };
-    for (exchange, measured) in exchanges(regimes) {
-        let expected = exchange.with(reference.address, PATIENCE);
-        for server in others {
-            let found = exchange.with(server.address, PATIENCE);
-            if found != expected {
-                gate.differences.push(Difference {
-                    contender: server.key.clone(),
-                    exchange: exchange.name.clone(),
-                    measured,
-                    expected: expected.to_string(),
-                    found: found.to_string(),
-                });
-            }
-        }
-        gate.exchanges.push(exchange.name);
-    }
-    gate
+/// What the gate lets through.
+#[derive(Clone, Debug, Default)]
+pub struct Verdict {
+    /// What was compared, and what differs.
+    pub gate: Gate,
+    /// Those that hang, and so are not even compared further.
+    pub failures: Vec<Failure>,
 }
 
-/// What is compared: each regime's requests as they are measured, and then all
-/// that the service is to answer. The flag says whether it is the former.
-fn exchanges(regimes: &[Regime]) -> Vec<(Exchange, bool)> {
+/// Holds the answers of `servers` against those of the first, as long as it
+/// `goes_on`.
+pub fn run(servers: &[Server], regimes: &[Regime], goes_on: &dyn Fn() -> bool) -> Verdict {
+    let mut verdict = Verdict::default();
+    let mut servers = servers.to_vec();
+    for (exchange, regime) in exchanges(regimes) {
+        if !goes_on() {
+            break;
+        }
+        let mut replies = Vec::new();
+        servers.retain(|server| {
+            let reply = exchange.with(server.address, PATIENCE);
+            if reply.hangs() {
+                verdict.failures.push(Failure {
+                    contender: server.key.clone(),
+                    reason: format!("hangs at '{}', for {PATIENCE:?}", exchange.name),
+                });
+                return false;
+            }
+            replies.push(reply);
+            true
+        });
+        compare(&exchange.name, regime.as_ref(), &servers, &replies, &mut verdict.gate);
+    }
+    verdict
+}
+
+fn compare(
+    exchange: &str,
+    regime: Option<&String>,
+    servers: &[Server],
+    replies: &[Reply],
+    gate: &mut Gate,
+) {
+    let (Some(reference), Some(expected)) = (servers.first(), replies.first()) else { return };
+    gate.reference.clone_from(&reference.key);
+    gate.exchanges.push(exchange.to_string());
+    for (server, found) in servers.iter().zip(replies) {
+        if found != expected {
+            gate.differences.push(Difference {
+                contender: server.key.clone(),
+                exchange: exchange.to_string(),
+                regime: regime.cloned(),
+                expected: expected.to_string(),
+                found: found.to_string(),
+            });
+        }
+    }
+}
+
+/// What is compared: each regime's requests as they are measured, with its key,
+/// and then all that the service is to answer.
+fn exchanges(regimes: &[Regime]) -> Vec<(Exchange, Option<String>)> {
     let measured = regimes.iter().map(|regime| {
         let exchange = Exchange {
             name: format!("as measured: {}", regime.title),
@@ -57,9 +93,9 @@ fn exchanges(regimes: &[Regime]) -> Vec<(Exchange, bool)> {
             answers: regime.pipeline,
             is_head: false,
         };
-        (exchange, true)
+        (exchange, Some(regime.key.to_string()))
     });
-    measured.chain(service().into_iter().map(|exchange| (exchange, false))).collect()
+    measured.chain(service().into_iter().map(|exchange| (exchange, None))).collect()
 }
 
 fn service() -> Vec<Exchange> {

@@ -6,7 +6,7 @@
 
 use fastrand::Rng;
 
-use crate::results::{Block, Failure, Regime, Sample};
+use crate::results::{Block, Failure, Results, Sample};
 
 /// Takes one slice.
 pub trait Bench {
@@ -14,11 +14,11 @@ pub trait Bench {
     /// for people: the contender gets no figure in this regime.
     fn slice(&mut self, contender: &str) -> Result<Sample, String>;
 
-    /// Called after each slice and each block; `false` stops before the next.
+    /// Called before each slice; `false` takes no more of them.
     fn goes_on(&mut self) -> bool;
 
-    /// Called when `regime` has one block more.
-    fn block_done(&mut self, regime: &Regime);
+    /// Called when `results` have one block more.
+    fn block_done(&mut self, results: &Results);
 }
 
 /// Whether rounds came to their end.
@@ -31,17 +31,18 @@ pub enum Ending {
     Interrupted,
 }
 
-/// Adds `blocks` blocks to `regime`, in each of which every one of `contenders`
-/// has its slice, in an order drawn from `rng`. Whoever has failed before is
-/// left out.
+/// Adds `blocks` blocks to the last regime of `results`; in each of them every
+/// one of `contenders` has its slice, in an order drawn from `rng`. Whoever has
+/// failed before is left out.
 pub fn run(
-    regime: &mut Regime,
+    results: &mut Results,
     contenders: &[String],
     blocks: usize,
     rng: &mut Rng,
     bench: &mut impl Bench,
 ) -> Ending {
     for _ in 0..blocks {
+        let Some(regime) = results.regimes.last_mut() else { break };
         let mut order: Vec<&String> = contenders.iter().collect();
         order.retain(|key| regime.failures.iter().all(|failure| failure.contender != **key));
         rng.shuffle(&mut order);
@@ -58,7 +59,7 @@ pub fn run(
             }
         }
         regime.blocks.push(block);
-        bench.block_done(regime);
+        bench.block_done(results);
     }
     Ending::Complete
 }
@@ -68,6 +69,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::results::Regime;
 
     /// Makes up samples; `fails` fails from its third slice on.
     #[derive(Default)]
@@ -92,20 +94,13 @@ mod tests {
             self.slices_max.is_none_or(|max| self.slices.len() < max)
         }
 
-        fn block_done(&mut self, _: &Regime) {
+        fn block_done(&mut self, _: &Results) {
             self.blocks_done += 1;
         }
     }
 
-    fn regime() -> Regime {
-        Regime {
-            key: "closed".to_string(),
-            title: String::new(),
-            connections: 1,
-            pipeline: 1,
-            blocks: Vec::new(),
-            failures: Vec::new(),
-        }
+    fn results() -> Results {
+        Results { regimes: vec![Regime::default()], ..Results::default() }
     }
 
     fn keys() -> Vec<String> {
@@ -114,12 +109,12 @@ mod tests {
 
     #[test]
     fn each_block_has_every_contender_once_and_orders_vary() {
-        let (mut regime, mut script) = (regime(), Script::default());
-        let ending = run(&mut regime, &keys(), 50, &mut Rng::with_seed(7), &mut script);
+        let (mut results, mut script) = (results(), Script::default());
+        let ending = run(&mut results, &keys(), 50, &mut Rng::with_seed(7), &mut script);
         assert_eq!(ending, Ending::Complete);
         assert_eq!(script.blocks_done, 50);
         let mut orders = HashSet::new();
-        for block in &regime.blocks {
+        for block in &results.regimes[0].blocks {
             let order: Vec<_> = block.samples.iter().map(|s| s.contender.clone()).collect();
             let mut sorted = order.clone();
             sorted.sort();
@@ -133,7 +128,7 @@ mod tests {
     fn the_order_follows_from_the_seed() {
         let taken = |seed| {
             let mut script = Script::default();
-            run(&mut regime(), &keys(), 9, &mut Rng::with_seed(seed), &mut script);
+            run(&mut results(), &keys(), 9, &mut Rng::with_seed(seed), &mut script);
             script.slices
         };
         assert_eq!(taken(1), taken(1));
@@ -142,10 +137,11 @@ mod tests {
 
     #[test]
     fn who_fails_is_named_and_left_out_from_then_on() {
-        let mut regime = regime();
+        let mut results = results();
         let mut script = Script { fails: Some("hyper"), ..Script::default() };
-        let ending = run(&mut regime, &keys(), 5, &mut Rng::with_seed(7), &mut script);
+        let ending = run(&mut results, &keys(), 5, &mut Rng::with_seed(7), &mut script);
         assert_eq!(ending, Ending::Complete);
+        let regime = &results.regimes[0];
         assert_eq!(regime.failures.len(), 1);
         assert_eq!(regime.failures[0].contender, "hyper");
         assert_eq!(regime.failures[0].reason, "it fell over");
@@ -158,11 +154,11 @@ mod tests {
 
     #[test]
     fn an_interrupt_drops_the_block_under_way() {
-        let mut regime = regime();
+        let mut results = results();
         let mut script = Script { slices_max: Some(7), ..Script::default() };
-        let ending = run(&mut regime, &keys(), 5, &mut Rng::with_seed(7), &mut script);
+        let ending = run(&mut results, &keys(), 5, &mut Rng::with_seed(7), &mut script);
         assert_eq!(ending, Ending::Interrupted);
         assert_eq!(script.slices.len(), 7);
-        assert_eq!(regime.blocks.len(), 2);
+        assert_eq!(results.regimes[0].blocks.len(), 2);
     }
 }

@@ -1,23 +1,41 @@
 //! What the kernel has counted for a process so far, from /proc.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-/// Sums over all threads of a process since it began. Threads that have ended
-/// are missing from `cpu` and `wait`; servers start theirs once and keep them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+use rustix::io::Errno;
+
+/// What a process has used since it began.
+#[derive(Clone, Debug, Default)]
 pub struct Usage {
-    /// CPU time, exact.
-    pub cpu: Duration,
-    /// Time runnable but waiting for a CPU, exact.
-    pub wait: Duration,
+    /// By thread: the kernel keeps no exact sum with the threads that have ended.
+    threads: BTreeMap<u32, Thread>,
+    user_ticks: u64,
+    system_ticks: u64,
+}
+
+/// What a process has used between two readings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Used {
+    /// Of all threads.
+    pub threads: Thread,
     /// CPU time in user space, in clock ticks.
     pub user_ticks: u64,
     /// CPU time in the kernel, in clock ticks.
     pub system_ticks: u64,
-    /// Context switches because a thread had to wait.
+}
+
+/// What a thread has used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Thread {
+    /// CPU time, exact.
+    pub cpu: Duration,
+    /// Time runnable but waiting for a CPU, exact.
+    pub wait: Duration,
+    /// Context switches because it had to wait for something else.
     pub voluntary_switches: u64,
     /// Context switches because another thread got the CPU.
     pub involuntary_switches: u64,
@@ -29,31 +47,50 @@ impl Usage {
     pub fn of(pid: u32) -> io::Result<Self> {
         let process = Path::new("/proc").join(pid.to_string());
         let (user_ticks, system_ticks) = cpu_ticks(&fs::read_to_string(process.join("stat"))?)?;
-        let mut usage = Self { user_ticks, system_ticks, ..Self::default() };
+        let mut threads = BTreeMap::new();
         for task in fs::read_dir(process.join("task"))? {
-            let task = task?.path();
-            let (cpu, wait) = schedstat(&fs::read_to_string(task.join("schedstat"))?)?;
-            let status = fs::read_to_string(task.join("status"))?;
-            usage.cpu += cpu;
-            usage.wait += wait;
-            usage.voluntary_switches += field(&status, "voluntary_ctxt_switches:")?;
-            usage.involuntary_switches += field(&status, "nonvoluntary_ctxt_switches:")?;
+            let task = task?;
+            let id = number(&task.file_name().to_string_lossy())? as u32;
+            match Thread::read(&task.path()) {
+                Err(error) if has_ended(&error) => {}
+                thread => drop(threads.insert(id, thread?)),
+            }
         }
-        Ok(usage)
+        Ok(Self { threads, user_ticks, system_ticks })
     }
 
-    /// What has been added since `earlier`.
-    pub fn since(&self, earlier: &Self) -> Self {
-        Self {
-            cpu: self.cpu.saturating_sub(earlier.cpu),
-            wait: self.wait.saturating_sub(earlier.wait),
-            user_ticks: self.user_ticks.saturating_sub(earlier.user_ticks),
-            system_ticks: self.system_ticks.saturating_sub(earlier.system_ticks),
-            voluntary_switches: self.voluntary_switches.saturating_sub(earlier.voluntary_switches),
-            involuntary_switches: self
-                .involuntary_switches
-                .saturating_sub(earlier.involuntary_switches),
+    /// What has been added since `earlier`. An error if a thread has ended since:
+    /// what it used is not known.
+    pub fn since(&self, earlier: &Self) -> io::Result<Used> {
+        if let Some(id) = earlier.threads.keys().find(|id| !self.threads.contains_key(id)) {
+            return Err(io::Error::other(format!("its thread {id} has ended meanwhile")));
         }
+        let mut used = Thread::default();
+        for (id, now) in &self.threads {
+            let then = earlier.threads.get(id).copied().unwrap_or_default();
+            used.cpu += now.cpu.saturating_sub(then.cpu);
+            used.wait += now.wait.saturating_sub(then.wait);
+            used.voluntary_switches += now.voluntary_switches - then.voluntary_switches;
+            used.involuntary_switches += now.involuntary_switches - then.involuntary_switches;
+        }
+        Ok(Used {
+            threads: used,
+            user_ticks: self.user_ticks - earlier.user_ticks,
+            system_ticks: self.system_ticks - earlier.system_ticks,
+        })
+    }
+}
+
+impl Thread {
+    fn read(task: &Path) -> io::Result<Self> {
+        let (cpu, wait) = schedstat(&fs::read_to_string(task.join("schedstat"))?)?;
+        let status = fs::read_to_string(task.join("status"))?;
+        Ok(Self {
+            cpu,
+            wait,
+            voluntary_switches: field(&status, "voluntary_ctxt_switches:")?,
+            involuntary_switches: field(&status, "nonvoluntary_ctxt_switches:")?,
+        })
     }
 }
 
@@ -65,12 +102,19 @@ pub fn steal_ticks(cores: &[usize]) -> io::Result<u64> {
 /// Whether no thread of the process `pid` runs or could.
 pub fn sleeps(pid: u32) -> io::Result<bool> {
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let stat = fs::read_to_string(task?.path().join("stat"))?;
-        if after_name(&stat)?.starts_with('R') {
-            return Ok(false);
+        match fs::read_to_string(task?.path().join("stat")) {
+            Ok(stat) if after_name(&stat)?.starts_with('R') => return Ok(false),
+            Err(error) if !has_ended(&error) => return Err(error),
+            _ => {}
         }
     }
     Ok(true)
+}
+
+/// What reading a thread's files says once the thread is gone.
+fn has_ended(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+        || error.raw_os_error() == Some(Errno::SRCH.raw_os_error())
 }
 
 /// `run_ns wait_ns slices`
@@ -148,12 +192,24 @@ mod tests {
         assert!(field("Name:\tx\n", "voluntary_ctxt_switches:").is_err());
     }
 
+    fn usage(threads: &[(u32, u64)]) -> Usage {
+        let thread =
+            |&(id, cpu_ns)| (id, Thread { cpu: Duration::from_nanos(cpu_ns), ..Thread::default() });
+        Usage { threads: threads.iter().map(thread).collect(), ..Usage::default() }
+    }
+
     #[test]
-    fn this_process_has_used_some_cpu_and_is_running() {
-        let before = Usage::of(std::process::id()).unwrap();
-        while Usage::of(std::process::id()).unwrap().since(&before).cpu.is_zero() {
-            std::hint::spin_loop();
-        }
+    fn new_threads_count_whole_and_ended_ones_are_an_error() {
+        let earlier = usage(&[(1, 100), (2, 50)]);
+        let used = usage(&[(1, 130), (2, 50), (3, 7)]).since(&earlier).unwrap();
+        assert_eq!(used.threads.cpu.as_nanos(), 37);
+        let error = usage(&[(1, 130)]).since(&earlier).unwrap_err();
+        assert!(error.to_string().contains("thread 2"), "{error}");
+    }
+
+    #[test]
+    fn this_process_is_running() {
+        assert!(!Usage::of(std::process::id()).unwrap().threads.is_empty());
         assert!(!sleeps(std::process::id()).unwrap());
     }
 }

@@ -34,8 +34,8 @@ pub fn gate(gate: &Gate) -> String {
 }
 
 fn difference(difference: &Difference, reference: &str) -> String {
-    let Difference { contender, exchange, measured, expected, found } = difference;
-    let matters = if *measured { " (a measured request)" } else { "" };
+    let Difference { contender, exchange, regime, expected, found } = difference;
+    let matters = if regime.is_some() { " (not measured therefore)" } else { "" };
     let indent = |text: &str| text.replace('\n', "\n    | ");
     format!(
         "  {exchange}{matters}\n    {reference}:\n    | {}\n    {contender}:\n    | {}",
