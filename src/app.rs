@@ -8,6 +8,8 @@
 
 use serde::Serialize;
 
+use crate::http::{Content, ContentWriter, Framing, Piece, Request, Response, Service};
+
 /// The body of `GET /` and `GET /echo`.
 pub const HINT: &str = "Try POST /echo";
 
@@ -38,7 +40,8 @@ pub enum Route {
     NotAllowed(&'static str),
     /// 404.
     NotFound,
-    /// 501: the method is none that RFC 9110 defines, nor PATCH (RFC 9110, 9.1).
+    /// 501: the method is no known one (RFC 9110, 9.1), or `CONNECT`, which is for
+    /// proxies (9.3.6).
     NotImplemented,
 }
 
@@ -67,10 +70,58 @@ pub fn route(method: &str, path: &str) -> Route {
 }
 
 fn is_known(method: &str) -> bool {
-    matches!(
-        method,
-        "GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "CONNECT" | "OPTIONS" | "TRACE" | "PATCH"
-    )
+    matches!(method, "GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "OPTIONS" | "TRACE" | "PATCH")
+}
+
+/// The service as pinloop serves it.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// Rounds of the work function for one `GET /data`.
+    pub rounds: u32,
+}
+
+impl Service for App {
+    fn call(&mut self, request: &Request<'_>, response: &mut Response<'_>) {
+        match route(request.method(), &request.path()) {
+            Route::Hint => response.field("content-type", TEXT).content(HINT.as_bytes()),
+            Route::Echo => {
+                response.field("content-type", content_type(request)).content(request.content())
+            }
+            Route::Data => {
+                response.field("content-type", JSON).content(work(self.rounds).as_bytes())
+            }
+            Route::Options(allow) => response.status(204).field("allow", allow).content(b""),
+            Route::NotAllowed(allow) => response.status(405).field("allow", allow).content(b""),
+            Route::NotFound => response.status(404).content(b""),
+            Route::NotImplemented => response.status(501).content(b""),
+        }
+    }
+
+    fn content(&mut self, request: &Request<'_>, response: &mut Response<'_>) -> Content {
+        match route(request.method(), &request.path()) {
+            Route::Echo => {
+                response.field("content-type", content_type(request));
+                let length = match request.framing() {
+                    Framing::Length(bytes) => Some(bytes),
+                    Framing::Chunked | Framing::None => None,
+                };
+                Content::Stream { length, receiver: Box::new(echo) }
+            }
+            // A client that asks first is told at once that nobody wants its content.
+            _ if request.field("expect").is_some() => Content::Ignore,
+            _ => Content::Collect,
+        }
+    }
+}
+
+fn echo(piece: Option<&Piece<'_>>, answer: &mut ContentWriter<'_>) {
+    if let Some(piece) = piece {
+        answer.write_piece(piece);
+    }
+}
+
+fn content_type<'a>(request: &Request<'a>) -> &'a [u8] {
+    request.field("content-type").unwrap_or(OCTETS.as_bytes())
 }
 
 #[derive(Serialize)]

@@ -1,0 +1,317 @@
+//! Content that is delimited by its length or by the chunked coding
+//! (RFC 9112, 6 and 7.1), decoded as it arrives.
+//!
+//! Nothing is stored: a piece of content borrows from the input.
+
+use super::chars;
+use super::error::Refusal;
+
+/// Digits of a chunk size: 16 hold any u64, and more are refused, leading zeros
+/// or not, so that a size can't overflow (RFC 9112, 7.1).
+const SIZE_DIGITS_MAX: u8 = 16;
+
+/// Bytes of chunk extensions and trailer fields in one body, of which nothing
+/// is used: a bound on work without effect. 16 KiB is hyper's limit for extensions.
+const OVERHEAD_BYTES_MAX: u16 = 16 * 1024;
+
+/// A part of a request's content, as it arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece<'a> {
+    /// The bytes; never empty.
+    pub data: &'a [u8],
+    /// The size of the chunk that begins with these bytes; `None` in the midst
+    /// of a chunk, and for content that is not chunked.
+    pub chunk_bytes: Option<u64>,
+    /// Whether these bytes end their chunk.
+    pub ends_chunk: bool,
+}
+
+/// What a step of [`Decoder::decode`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Decoded<'a> {
+    /// Content.
+    Piece(Piece<'a>),
+    /// The input is used up and the content is not complete.
+    Partial,
+    /// The content is complete.
+    End,
+}
+
+/// Where in the content of a request the next byte stands.
+#[derive(Debug)]
+pub(super) enum Decoder {
+    /// So many bytes are still to come.
+    Length(u64),
+    /// In the chunked coding.
+    Chunked(Chunked),
+}
+
+impl Decoder {
+    /// Decodes from the start of `input`: how many bytes of it are done with, and
+    /// what they were.
+    pub(super) fn decode<'a>(&mut self, input: &'a [u8]) -> Result<(usize, Decoded<'a>), Refusal> {
+        match self {
+            Decoder::Length(0) => Ok((0, Decoded::End)),
+            Decoder::Length(rest) => {
+                let data = prefix(input, *rest);
+                if data.is_empty() {
+                    return Ok((0, Decoded::Partial));
+                }
+                *rest -= data.len() as u64;
+                Ok((
+                    data.len(),
+                    Decoded::Piece(Piece { data, chunk_bytes: None, ends_chunk: false }),
+                ))
+            }
+            Decoder::Chunked(chunked) => chunked.decode(input),
+        }
+    }
+}
+
+/// The chunked coding: where in its grammar the next byte stands.
+#[derive(Debug)]
+pub(super) struct Chunked {
+    at: At,
+    /// In `Size` the size so far, in `Data` the bytes of the chunk still to come.
+    size: u64,
+    size_digits: u8,
+    /// The chunk's data has not begun.
+    unbegun: bool,
+    /// Bytes of extensions and trailers so far.
+    overhead_bytes: u16,
+}
+
+/// The grammar's places (RFC 9112, 7.1). Each is named for what has been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    Size,
+    ExtensionSpace,
+    ExtensionNameStart,
+    ExtensionName,
+    ExtensionNameSpace,
+    ExtensionValueStart,
+    ExtensionToken,
+    Quoted,
+    QuotedPair,
+    ExtensionValueEnd,
+    SizeLf,
+    Data,
+    DataCr,
+    DataLf,
+    TrailerStart,
+    TrailerName,
+    TrailerValue,
+    TrailerLf,
+    EndLf,
+    End,
+}
+
+impl Chunked {
+    pub(super) fn new() -> Chunked {
+        Chunked { at: At::Size, size: 0, size_digits: 0, unbegun: true, overhead_bytes: 0 }
+    }
+
+    fn decode<'a>(&mut self, input: &'a [u8]) -> Result<(usize, Decoded<'a>), Refusal> {
+        let mut used = 0;
+        loop {
+            match self.at {
+                At::End => return Ok((used, Decoded::End)),
+                At::Data if used < input.len() => {
+                    let data = prefix(&input[used..], self.size);
+                    let chunk_bytes = self.unbegun.then_some(self.size);
+                    self.unbegun = false;
+                    self.size -= data.len() as u64;
+                    if self.size == 0 {
+                        self.at = At::DataCr;
+                    }
+                    let piece = Piece { data, chunk_bytes, ends_chunk: self.size == 0 };
+                    return Ok((used + data.len(), Decoded::Piece(piece)));
+                }
+                _ => {}
+            }
+            let Some(&byte) = input.get(used) else {
+                return Ok((used, Decoded::Partial));
+            };
+            self.at = self.step(byte)?;
+            used += 1;
+        }
+    }
+
+    /// Takes one byte that is not data.
+    fn step(&mut self, byte: u8) -> Result<At, Refusal> {
+        let next = match (self.at, byte) {
+            (At::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => return self.size_digit(byte),
+            (At::Size, _) if self.size_digits == 0 => return Err(Refusal::Chunk),
+            (At::Size, b'\r') => At::SizeLf,
+            (At::Size | At::ExtensionSpace, b';') => At::ExtensionNameStart,
+            (At::Size | At::ExtensionSpace, b' ' | b'\t') => At::ExtensionSpace,
+
+            (At::ExtensionNameStart, b' ' | b'\t') => At::ExtensionNameStart,
+            (At::ExtensionNameStart | At::ExtensionName, _) if chars::is_token(byte) => {
+                At::ExtensionName
+            }
+            (At::ExtensionName | At::ExtensionNameSpace, b' ' | b'\t') => At::ExtensionNameSpace,
+            (At::ExtensionName | At::ExtensionNameSpace, b'=') => At::ExtensionValueStart,
+            (At::ExtensionName | At::ExtensionNameSpace, b';') => At::ExtensionNameStart,
+            (At::ExtensionName, b'\r') => At::SizeLf,
+            (At::ExtensionValueStart, b' ' | b'\t') => At::ExtensionValueStart,
+            (At::ExtensionValueStart, b'"') => At::Quoted,
+            (At::ExtensionValueStart | At::ExtensionToken, _) if chars::is_token(byte) => {
+                At::ExtensionToken
+            }
+            (At::Quoted, b'"') => At::ExtensionValueEnd,
+            (At::Quoted, b'\\') => At::QuotedPair,
+            (At::Quoted | At::QuotedPair, _) if chars::is_field_value(byte) => At::Quoted,
+            (At::ExtensionToken | At::ExtensionValueEnd, b';') => At::ExtensionNameStart,
+            (At::ExtensionToken | At::ExtensionValueEnd, b' ' | b'\t') => At::ExtensionSpace,
+            (At::ExtensionToken | At::ExtensionValueEnd, b'\r') => At::SizeLf,
+
+            (At::SizeLf, b'\n') if self.size == 0 => return Ok(At::TrailerStart),
+            (At::SizeLf, b'\n') => {
+                self.unbegun = true;
+                return Ok(At::Data);
+            }
+            (At::DataCr, b'\r') => return Ok(At::DataLf),
+            (At::DataLf, b'\n') => {
+                self.size_digits = 0;
+                return Ok(At::Size);
+            }
+
+            (At::TrailerStart, b'\r') => At::EndLf,
+            (At::TrailerStart | At::TrailerName, _) if chars::is_token(byte) => At::TrailerName,
+            (At::TrailerName, b':') => At::TrailerValue,
+            (At::TrailerValue, b'\r') => At::TrailerLf,
+            (At::TrailerValue, _) if chars::is_field_value(byte) => At::TrailerValue,
+            (At::TrailerLf, b'\n') => At::TrailerStart,
+            (At::EndLf, b'\n') => At::End,
+            _ => return Err(Refusal::Chunk),
+        };
+        // The size's own CR is no overhead, or a body of many chunks would run out of it.
+        if self.at != At::Size || next != At::SizeLf {
+            self.overhead_bytes += 1;
+            if self.overhead_bytes > OVERHEAD_BYTES_MAX {
+                return Err(Refusal::Chunk);
+            }
+        }
+        Ok(next)
+    }
+
+    fn size_digit(&mut self, byte: u8) -> Result<At, Refusal> {
+        if self.size_digits == 0 {
+            self.size = 0;
+        }
+        if self.size_digits == SIZE_DIGITS_MAX {
+            return Err(Refusal::Chunk);
+        }
+        self.size_digits += 1;
+        let digit = match byte {
+            b'0'..=b'9' => byte - b'0',
+            _ => (byte | 0x20) - b'a' + 10,
+        };
+        self.size = self.size << 4 | u64::from(digit);
+        Ok(At::Size)
+    }
+}
+
+/// At most `bytes_max` bytes from the start of `input`.
+fn prefix(input: &[u8], bytes_max: u64) -> &[u8] {
+    let bytes = usize::try_from(bytes_max).unwrap_or(usize::MAX).min(input.len());
+    &input[..bytes]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The content in `input`, how many bytes of it were used, and whether it was complete.
+    fn decode_whole(input: &[u8]) -> Result<(Vec<u8>, usize, bool), Refusal> {
+        let mut decoder = Decoder::Chunked(Chunked::new());
+        let (mut content, mut used) = (Vec::new(), 0);
+        loop {
+            let (step, decoded) = decoder.decode(&input[used..])?;
+            used += step;
+            match decoded {
+                Decoded::Piece(piece) => content.extend_from_slice(piece.data),
+                Decoded::Partial => return Ok((content, used, false)),
+                Decoded::End => return Ok((content, used, true)),
+            }
+        }
+    }
+
+    fn decodes(input: &str, content: &str) {
+        let (found, used, complete) = decode_whole(input.as_bytes()).expect(input);
+        assert_eq!(String::from_utf8_lossy(&found), content, "{input:?}");
+        assert!(complete, "{input:?}");
+        assert_eq!(used, input.len(), "{input:?}");
+    }
+
+    #[test]
+    fn decodes_chunks_extensions_and_trailers() {
+        decodes("0\r\n\r\n", "");
+        decodes("5\r\nhello\r\n0\r\n\r\n", "hello");
+        decodes("05\r\nhello\r\nA\r\n0123456789\r\n000\r\n\r\n", "hello0123456789");
+        decodes("5;a=b\r\nhello\r\n0;c\r\n\r\n", "hello");
+        decodes("5 ; a = \"q\\\"\t;\" ;b\r\nhello\r\n0\r\nx-sum: 1\r\nempty:\r\n\r\n", "hello");
+    }
+
+    #[test]
+    fn refuses_whatever_the_grammar_does_not_have() {
+        for input in [
+            "\r\n",
+            ";a\r\n",
+            "g\r\n",
+            "-1\r\n",
+            "+1\r\n",
+            "0x5\r\n",
+            " 5\r\n",
+            "5 \r\n",
+            "5\n",
+            "5\rx",
+            "5\r\nhelloX",
+            "5\r\nhello\n",
+            "5\r\nhello\r0",
+            "5;\r\n",
+            "5;=b\r\n",
+            "5;a=\r\n",
+            "5;a b\r\n",
+            "5;a=\"b\r\n",
+            "5;a=\"\x01\"\r\n",
+            "5;a=b c\r\n",
+            "00000000000000005\r\n",
+            "fffffffffffffffff\r\n",
+            "0\r\nbad trailer: 1\r\n",
+            "0\r\n: 1\r\n",
+            "0\r\na: 1\n",
+            "0\r\na: \x00\r\n",
+            "0\r\n a: 1\r\n",
+            "0\r\n\n",
+        ] {
+            assert_eq!(decode_whole(input.as_bytes()), Err(Refusal::Chunk), "{input:?}");
+        }
+    }
+
+    #[test]
+    fn caps_extensions_and_trailers_but_not_the_number_of_chunks() {
+        let extension = format!("1;{}", "a".repeat(20_000));
+        assert_eq!(decode_whole(extension.as_bytes()), Err(Refusal::Chunk));
+        let trailers = format!("0\r\n{}", "a: b\r\n".repeat(4_000));
+        assert_eq!(decode_whole(trailers.as_bytes()), Err(Refusal::Chunk));
+        decodes(&format!("{}0\r\n\r\n", "1\r\nx\r\n".repeat(50_000)), &"x".repeat(50_000));
+    }
+
+    #[test]
+    fn says_where_chunks_begin_and_end_however_they_arrive() {
+        let mut decoder = Decoder::Chunked(Chunked::new());
+        let (used, decoded) = decoder.decode(b"5\r\nhe").unwrap();
+        assert_eq!(used, 5);
+        assert_eq!(
+            decoded,
+            Decoded::Piece(Piece { data: b"he", chunk_bytes: Some(5), ends_chunk: false })
+        );
+        let (_, decoded) = decoder.decode(b"llo\r\n").unwrap();
+        assert_eq!(
+            decoded,
+            Decoded::Piece(Piece { data: b"llo", chunk_bytes: None, ends_chunk: true })
+        );
+    }
+}

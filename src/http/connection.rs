@@ -1,0 +1,530 @@
+//! The state machine of one connection: input and a service in, output out.
+//!
+//! [`Connection::advance`] decides; the functions below it each take one step
+//! from one state. The states are drawn in the [module's docs](super).
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::body::{Chunked, Decoded, Decoder};
+use super::date::Date;
+use super::error::Refusal;
+use super::request::{self, Framing, Head, Parsed, Persistence};
+use super::response::{Answering, ContentWriter, Finished, Flow, Producer, Response, To};
+use super::service::{Content, Receiver, Service};
+use super::{FIELDS_MAX_CAP, Limits};
+
+/// The protocol's side of one connection. It owns memory only while something
+/// is unfinished.
+#[derive(Default)]
+pub struct Connection {
+    state: State,
+}
+
+/// What a step needs besides the bytes: the same for all connections of a core.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The bounds on what a client may send.
+    pub limits: &'a Limits,
+    /// The date of the wake-up.
+    pub date: &'a Date,
+    /// The server stops: each answer is the last on its connection.
+    pub draining: bool,
+}
+
+/// What [`Connection::advance`] did and wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes of the input that are done with.
+    pub consumed: usize,
+    /// What the connection wants next.
+    pub next: Next,
+}
+
+/// What a connection wants next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// More input, after the rest that was not consumed.
+    Read,
+    /// To be called again, with the input that was not consumed, once the
+    /// output is sent.
+    Write,
+    /// To be closed once the output is sent.
+    Close {
+        /// The client may still be sending: the write side is to be shut down
+        /// first, and the rest read and discarded, or a reset could destroy the
+        /// answer on its way (RFC 9112, 9.6).
+        linger: bool,
+    },
+}
+
+/// What an unfinished connection waits for, as far as the protocol knows: says
+/// which timeout holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// A head, or the rest of one.
+    Head,
+    /// The rest of a request's content.
+    Content,
+    /// Room for the rest of an answer.
+    Output,
+    /// Nothing: all is said.
+    End,
+}
+
+#[derive(Default)]
+enum State {
+    /// The next byte begins a head, or an empty line before one.
+    #[default]
+    Head,
+    /// The content is collected for the service.
+    Collect(Box<Collecting>),
+    /// The content goes to a receiver as it comes.
+    Stream(Box<Streaming>),
+    /// The answer's content is written as there is room.
+    Produce(Box<Producing>),
+    /// No byte is read as a request any more.
+    Closed { linger: bool },
+}
+
+struct Collecting {
+    /// The bytes of the head, to be read again when the content is there.
+    head: Vec<u8>,
+    content: Vec<u8>,
+    decoder: Decoder,
+}
+
+struct Streaming {
+    decoder: Decoder,
+    receiver: Receiver,
+    answer: Answering,
+    /// The answer so far, until it begins: see [`Limits::answer_held_bytes`].
+    held: Vec<u8>,
+    begun: bool,
+}
+
+struct Producing {
+    producer: Producer,
+    answer: Answering,
+}
+
+/// What a step did with its input.
+struct Step {
+    used: usize,
+    state: State,
+    /// The rest of the input is the beginning of something that has to be whole.
+    partial: bool,
+}
+
+impl Step {
+    fn to(state: State, used: usize) -> Step {
+        Step { used, state, partial: false }
+    }
+
+    fn partial(state: State, used: usize) -> Step {
+        Step { used, state, partial: true }
+    }
+}
+
+impl Connection {
+    /// Consumes as many complete requests as `input` holds, appends their answers
+    /// to `output`, and says what it wants next.
+    ///
+    /// Stops early when `output` holds [`Limits::output_bytes_high`] or more.
+    pub fn advance<S: Service>(
+        &mut self,
+        input: &[u8],
+        output: &mut Vec<u8>,
+        service: &mut S,
+        context: &Context<'_>,
+    ) -> Progress {
+        let mut consumed = 0;
+        loop {
+            let rest = &input[consumed..];
+            if let State::Closed { linger } = self.state {
+                return Progress {
+                    consumed,
+                    next: Next::Close { linger: linger || !rest.is_empty() },
+                };
+            }
+            if output.len() >= context.limits.output_bytes_high {
+                return Progress { consumed, next: Next::Write };
+            }
+            let step = match std::mem::take(&mut self.state) {
+                State::Head if rest.is_empty() => Step::partial(State::Head, 0),
+                State::Head => begin(rest, output, service, context),
+                State::Collect(collecting) => collect(collecting, rest, output, service, context),
+                State::Stream(mut streaming) => {
+                    let start = output.len();
+                    output.append(&mut streaming.held);
+                    let (used, streamed) = stream(&mut streaming, start, rest, output, context);
+                    streamed.step(used, || streaming)
+                }
+                State::Produce(mut producing) => match produce(&mut producing, output, context) {
+                    Some(state) => Step::to(state, 0),
+                    None => Step::to(State::Produce(producing), 0),
+                },
+                closed @ State::Closed { .. } => Step::to(closed, 0),
+            };
+            consumed += step.used;
+            self.state = step.state;
+            if step.partial {
+                return Progress { consumed, next: Next::Read };
+            }
+        }
+    }
+
+    /// Refuses what has begun to arrive, where no answer to it has begun, and
+    /// ends the connection: for reasons that the protocol does not know of, such
+    /// as time.
+    pub fn refuse(&mut self, refusal: Refusal, output: &mut Vec<u8>, context: &Context<'_>) {
+        let answerable = match &self.state {
+            State::Head | State::Collect(_) => true,
+            State::Stream(streaming) => !streaming.begun,
+            State::Produce(_) | State::Closed { .. } => false,
+        };
+        self.state = if answerable {
+            refuse(refusal, false, output, context)
+        } else {
+            State::Closed { linger: true }
+        };
+    }
+
+    /// What the connection waits for, where it has said [`Next::Read`] or [`Next::Write`].
+    pub fn waiting(&self) -> Waiting {
+        match self.state {
+            State::Head => Waiting::Head,
+            State::Collect(_) | State::Stream(_) => Waiting::Content,
+            State::Produce(_) => Waiting::Output,
+            State::Closed { .. } => Waiting::End,
+        }
+    }
+
+    /// Bytes of memory that unfinished requests and answers hold.
+    pub fn buffered_bytes(&self) -> usize {
+        match &self.state {
+            State::Collect(collecting) => {
+                collecting.head.capacity() + collecting.content.capacity()
+            }
+            State::Stream(streaming) => streaming.held.capacity(),
+            State::Head | State::Produce(_) | State::Closed { .. } => 0,
+        }
+    }
+}
+
+/// Reads a head and does what its framing and the service ask for.
+fn begin<S: Service>(
+    input: &[u8],
+    output: &mut Vec<u8>,
+    service: &mut S,
+    context: &Context<'_>,
+) -> Step {
+    let mut slots = [const { std::mem::MaybeUninit::uninit() }; FIELDS_MAX_CAP];
+    let slots = &mut slots[..context.limits.fields_max.min(FIELDS_MAX_CAP)];
+    match request::parse(input, slots, context.limits.head_bytes_max) {
+        Ok(Parsed::Head(head)) => match head.request.framing() {
+            Framing::None => {
+                let state = answer(&head, b"", output, service, context);
+                Step::to(state, head.bytes)
+            }
+            _ => begin_content(&head, input, output, service, context),
+        },
+        Ok(Parsed::Partial) => Step::partial(State::Head, 0),
+        Ok(Parsed::MinorVersion { at }) => {
+            let mut as_1_1 = input.to_vec();
+            as_1_1[at] = b'1';
+            begin(&as_1_1, output, service, context)
+        }
+        Err(refusal) => Step::to(refuse(refusal, input.starts_with(b"HEAD "), output, context), 0),
+    }
+}
+
+/// Asks the service what is to happen to the content, and begins it.
+fn begin_content<S: Service>(
+    head: &Head<'_>,
+    input: &[u8],
+    output: &mut Vec<u8>,
+    service: &mut S,
+    context: &Context<'_>,
+) -> Step {
+    let is_head = head.request.method() == "HEAD";
+    let refused = |refusal, output: &mut Vec<u8>| {
+        Step::to(refuse(refusal, is_head, output, context), head.bytes)
+    };
+
+    let before = output.len();
+    if head.expects_continue {
+        // Also where the content is there already, which RFC 9110, 10.1.1 leaves
+        // open: so the answer does not depend on how the request arrives.
+        output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+    }
+    let start = output.len();
+    let chosen = catch_unwind(AssertUnwindSafe(|| {
+        let mut response = Response::new(output, context.date, to(head, context));
+        match service.content(&head.request, &mut response) {
+            Content::Stream { length, receiver } => {
+                Chosen::Stream(receiver, response.finish_head(length))
+            }
+            Content::Collect => Chosen::Collect,
+            Content::Ignore => Chosen::Ignore,
+        }
+    }));
+    let Ok(chosen) = chosen else {
+        output.truncate(before);
+        return refused(Refusal::Service, output);
+    };
+
+    match (chosen, head.request.framing()) {
+        (Chosen::Ignore, _) => {
+            output.truncate(before);
+            let as_last = Context { draining: true, ..*context };
+            answer(head, b"", output, service, &as_last);
+            Step::to(State::Closed { linger: true }, head.bytes)
+        }
+        (Chosen::Collect, Framing::Length(length)) if length > context.limits.content_bytes_max => {
+            output.truncate(before);
+            refused(Refusal::ContentTooLarge, output)
+        }
+        (Chosen::Collect, framing) => {
+            output.truncate(start);
+            if let (Framing::Length(length), rest) = (framing, &input[head.bytes..])
+                && length <= rest.len() as u64
+            {
+                let content = &rest[..length as usize];
+                let state = answer(head, content, output, service, context);
+                return Step::to(state, head.bytes + content.len());
+            }
+            let head_bytes = input[..head.bytes].to_vec();
+            let collecting =
+                Collecting { head: head_bytes, content: Vec::new(), decoder: decoder(framing) };
+            Step::to(State::Collect(Box::new(collecting)), head.bytes)
+        }
+        (Chosen::Stream(receiver, answer), framing) => {
+            let mut streaming = Streaming {
+                decoder: decoder(framing),
+                receiver,
+                answer,
+                held: Vec::new(),
+                begun: false,
+            };
+            let (used, streamed) =
+                stream(&mut streaming, start, &input[head.bytes..], output, context);
+            streamed.step(head.bytes + used, || Box::new(streaming))
+        }
+    }
+}
+
+/// What the service chose for the content.
+enum Chosen {
+    Collect,
+    Ignore,
+    Stream(Receiver, Answering),
+}
+
+/// Collects content, and answers once it is whole.
+fn collect<S: Service>(
+    mut collecting: Box<Collecting>,
+    input: &[u8],
+    output: &mut Vec<u8>,
+    service: &mut S,
+    context: &Context<'_>,
+) -> Step {
+    let mut used = 0;
+    loop {
+        let decoded = collecting.decoder.decode(&input[used..]);
+        let refusal = match decoded {
+            Ok((step, Decoded::Piece(piece))) => {
+                used += step;
+                let bytes = collecting.content.len() as u64 + piece.data.len() as u64;
+                if bytes <= context.limits.content_bytes_max {
+                    collecting.content.extend_from_slice(piece.data);
+                    continue;
+                }
+                Refusal::ContentTooLarge
+            }
+            Ok((step, Decoded::Partial)) => {
+                return Step::partial(State::Collect(collecting), used + step);
+            }
+            Ok((step, Decoded::End)) => {
+                let state = answer_collected(&collecting, output, service, context);
+                return Step::to(state, used + step);
+            }
+            Err(refusal) => refusal,
+        };
+        let is_head = collecting.head.starts_with(b"HEAD ");
+        return Step::to(refuse(refusal, is_head, output, context), used);
+    }
+}
+
+fn answer_collected<S: Service>(
+    collecting: &Collecting,
+    output: &mut Vec<u8>,
+    service: &mut S,
+    context: &Context<'_>,
+) -> State {
+    let mut slots = [const { std::mem::MaybeUninit::uninit() }; FIELDS_MAX_CAP];
+    // The head was valid when it arrived, under the same limits.
+    match request::parse(&collecting.head, &mut slots, usize::MAX) {
+        Ok(Parsed::Head(head)) => answer(&head, &collecting.content, output, service, context),
+        _ => refuse(Refusal::Service, false, output, context),
+    }
+}
+
+/// Has the service answer a request that is whole.
+fn answer<S: Service>(
+    head: &Head<'_>,
+    content: &[u8],
+    output: &mut Vec<u8>,
+    service: &mut S,
+    context: &Context<'_>,
+) -> State {
+    let to = to(head, context);
+    let start = output.len();
+    let request = head.request.with_content(content);
+    let finished = catch_unwind(AssertUnwindSafe(|| {
+        let mut response = Response::new(output, context.date, to);
+        service.call(&request, &mut response);
+        response.finish()
+    }));
+    match finished {
+        Ok(Finished::Whole(persistence)) => after(persistence),
+        Ok(Finished::Streaming(answer, producer)) => {
+            State::Produce(Box::new(Producing { producer, answer }))
+        }
+        Err(_) => {
+            output.truncate(start);
+            refuse(Refusal::Service, to.is_head, output, context)
+        }
+    }
+}
+
+/// What became of the content that a receiver is handed.
+enum Streamed {
+    /// All input is used.
+    Partial,
+    /// There is enough output for now.
+    Full,
+    /// The exchange is over.
+    Over(State),
+}
+
+impl Streamed {
+    fn step(self, used: usize, streaming: impl FnOnce() -> Box<Streaming>) -> Step {
+        match self {
+            Streamed::Partial => Step::partial(State::Stream(streaming()), used),
+            Streamed::Full => Step::to(State::Stream(streaming()), used),
+            Streamed::Over(state) => Step::to(state, used),
+        }
+    }
+}
+
+/// Hands content to its receiver as it comes. The answer, which begins at
+/// `start` of the output, is held back until it is long enough or complete, so
+/// that content which is found to be malformed can still be refused.
+fn stream(
+    streaming: &mut Streaming,
+    start: usize,
+    input: &[u8],
+    output: &mut Vec<u8>,
+    context: &Context<'_>,
+) -> (usize, Streamed) {
+    let mut used = 0;
+    loop {
+        if output.len() >= context.limits.output_bytes_high {
+            streaming.begun = true;
+            return (used, Streamed::Full);
+        }
+        let Streaming { decoder, receiver, answer, held, begun } = streaming;
+        let refusal = match decoder.decode(&input[used..]) {
+            Ok((step, decoded)) => {
+                used += step;
+                let piece = match &decoded {
+                    Decoded::Piece(piece) => Some(piece),
+                    Decoded::End => None,
+                    Decoded::Partial => {
+                        if !*begun {
+                            held.extend_from_slice(&output[start..]);
+                            output.truncate(start);
+                        }
+                        return (used, Streamed::Partial);
+                    }
+                };
+                let mut writer = ContentWriter { output, outgoing: &mut answer.outgoing };
+                match catch_unwind(AssertUnwindSafe(|| receiver(piece, &mut writer))) {
+                    Ok(()) if piece.is_some() => {
+                        *begun |= output.len() - start > context.limits.answer_held_bytes;
+                        continue;
+                    }
+                    Ok(()) if answer.outgoing.end(output) => {
+                        return (used, Streamed::Over(after(answer.persistence)));
+                    }
+                    Ok(()) | Err(_) => Refusal::Service,
+                }
+            }
+            Err(refusal) => refusal,
+        };
+        let state = if *begun {
+            State::Closed { linger: true }
+        } else {
+            output.truncate(start);
+            refuse(refusal, false, output, context)
+        };
+        return (used, Streamed::Over(state));
+    }
+}
+
+/// Has the answer's content written until there is enough output or it is complete.
+fn produce(
+    producing: &mut Producing,
+    output: &mut Vec<u8>,
+    context: &Context<'_>,
+) -> Option<State> {
+    let Producing { producer, answer } = producing;
+    while output.len() < context.limits.output_bytes_high {
+        let before = output.len();
+        let mut writer = ContentWriter { output, outgoing: &mut answer.outgoing };
+        match catch_unwind(AssertUnwindSafe(|| producer(&mut writer))) {
+            // One that writes nothing and is not done would be called for ever.
+            Ok(Flow::More) if output.len() > before => {}
+            Ok(Flow::Done) if answer.outgoing.end(output) => {
+                return Some(after(answer.persistence));
+            }
+            Ok(_) | Err(_) => return Some(State::Closed { linger: false }),
+        }
+    }
+    None
+}
+
+/// Writes the answer to a request that is refused: the last one.
+fn refuse(refusal: Refusal, is_head: bool, output: &mut Vec<u8>, context: &Context<'_>) -> State {
+    let to = To { persistence: Persistence::Close, is_head, minor_version: 1 };
+    let mut response = Response::new(output, context.date, to);
+    response
+        .status(refusal.status())
+        .field("content-type", "text/plain")
+        .content(refusal.reason().as_bytes());
+    State::Closed { linger: true }
+}
+
+fn to(head: &Head<'_>, context: &Context<'_>) -> To {
+    let is_last = context.draining || head.request.method() == "CONNECT";
+    To {
+        persistence: if is_last { Persistence::Close } else { head.persistence },
+        is_head: head.request.method() == "HEAD",
+        minor_version: head.request.minor_version(),
+    }
+}
+
+fn after(persistence: Persistence) -> State {
+    match persistence {
+        Persistence::Keep | Persistence::KeepSaid => State::Head,
+        Persistence::Close => State::Closed { linger: false },
+    }
+}
+
+fn decoder(framing: Framing) -> Decoder {
+    match framing {
+        Framing::None => Decoder::Length(0),
+        Framing::Length(length) => Decoder::Length(length),
+        Framing::Chunked => Decoder::Chunked(Chunked::new()),
+    }
+}

@@ -1,0 +1,65 @@
+//! The `date` field line, rendered once a second (RFC 9110, 6.6.1).
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The bytes of one `date` field line with its CRLF.
+const LINE_BYTES: usize = "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n".len();
+
+/// The `date` field line of the second that it was last told of.
+#[derive(Debug)]
+pub struct Date {
+    second: u64,
+    line: [u8; LINE_BYTES],
+}
+
+impl Date {
+    /// The date at `now`.
+    pub fn at(now: SystemTime) -> Date {
+        let mut date = Date { second: u64::MAX, line: *b"date: Sun, 06 Nov 1994 08:49:37 GMT\r\n" };
+        date.update(now);
+        date
+    }
+
+    /// Renders the date anew if `now` is in another second than the last time.
+    ///
+    /// A clock that stands outside the years 1970 to 9999 leaves the date as it was.
+    pub fn update(&mut self, now: SystemTime) {
+        const YEAR_10000: u64 = 253_402_300_800;
+        let second = match now.duration_since(UNIX_EPOCH) {
+            Ok(elapsed) if elapsed.as_secs() < YEAR_10000 => elapsed.as_secs(),
+            _ => return,
+        };
+        if second != self.second {
+            self.second = second;
+            let text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
+            self.line[6..35].copy_from_slice(text.as_bytes());
+        }
+    }
+
+    /// The field line with its CRLF.
+    pub(super) fn line(&self) -> &[u8; LINE_BYTES] {
+        &self.line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn renders_the_date_of_the_rfc() {
+        let date = Date::at(UNIX_EPOCH + Duration::from_millis(784_111_777_999));
+        assert_eq!(date.line(), b"date: Sun, 06 Nov 1994 08:49:37 GMT\r\n");
+    }
+
+    #[test]
+    fn follows_the_clock_and_keeps_its_date_where_the_clock_is_absurd() {
+        let mut date = Date::at(UNIX_EPOCH);
+        assert_eq!(date.line(), b"date: Thu, 01 Jan 1970 00:00:00 GMT\r\n");
+        date.update(UNIX_EPOCH + Duration::from_secs(1));
+        assert_eq!(date.line(), b"date: Thu, 01 Jan 1970 00:00:01 GMT\r\n");
+        date.update(UNIX_EPOCH - Duration::from_secs(5));
+        date.update(UNIX_EPOCH + Duration::from_secs(300_000_000_000));
+        assert_eq!(date.line(), b"date: Thu, 01 Jan 1970 00:00:01 GMT\r\n");
+    }
+}

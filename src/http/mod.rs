@@ -1,0 +1,89 @@
+//! HTTP/1.1 without I/O: bytes in, bytes out.
+//!
+//! This module never touches a socket, a clock, a thread or a file. Whoever has
+//! those calls [`Connection::advance`] with the bytes that have arrived, sends
+//! the bytes that it wrote, and does as [`Next`] says. The same bytes in give
+//! the same bytes out, whether they arrive whole, byte by byte or split anywhere.
+//!
+//! # The states of a connection
+//!
+//! ```text
+//!                    request without content, or with all of it: answer
+//!                  +-------+
+//!                  v       |
+//!    start ----> Head -----+------------------------------> Closed
+//!                  ^  |  |  |     refusal, `connection: close`   ^
+//!                  |  |  |  |                                    |
+//!                  |  |  |  +--> Collect --- content whole ------+
+//!                  |  |  +-----> Stream ---- content whole ------+
+//!                  |  +--------> Produce --- answer whole -------+
+//!                  |                                             |
+//!                  +------------- the connection persists -------+
+//! ```
+//!
+//! - **Head**: the next byte begins a request. Nothing is kept but the bytes of
+//!   an incomplete head, and those by the caller.
+//! - **Collect**: the content is gathered until the service can be called.
+//! - **Stream**: the content goes to the service as it comes.
+//! - **Produce**: the service writes its answer as there is room.
+//! - **Closed**: whatever else arrives, it is not a request.
+//!
+//! # Errors
+//!
+//! Incomplete is not an error: [`Next::Read`] says that more is needed. A
+//! [`Refusal`] is, and each one is the last thing that happens on its connection.
+
+mod body;
+mod chars;
+mod connection;
+mod date;
+mod error;
+mod request;
+mod response;
+mod service;
+mod target;
+
+pub use body::Piece;
+pub use connection::{Connection, Context, Next, Progress, Waiting};
+pub use date::Date;
+pub use error::Refusal;
+pub use request::{Framing, Request};
+pub use response::{ContentWriter, Flow, Producer, Response};
+pub use service::{Content, Receiver, Service};
+
+/// The most fields that [`Limits::fields_max`] can allow: their slots live on the
+/// stack, 32 bytes each.
+pub const FIELDS_MAX_CAP: usize = 256;
+
+/// The bounds on one connection. All are in bytes or counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request's head, up to and with its empty line. 16 KiB, as Node
+    /// and h11 have it; nginx allows 32 KiB in lines of 8, Apache 8 KiB a line.
+    pub head_bytes_max: usize,
+    /// Field lines of a head. 100, as hyper and Apache have it.
+    pub fields_max: usize,
+    /// Bytes of content that are collected for a service. 1 MiB, as nginx has it.
+    /// What a service streams has no bound.
+    pub content_bytes_max: u64,
+    /// Bytes of output at which no further request is answered until they are
+    /// sent. 64 KiB: some hundred small answers, or a quarter of a default socket
+    /// buffer, so that one write still takes it all.
+    pub output_bytes_high: usize,
+    /// Bytes of a streamed request's answer that are held back until the content
+    /// is complete, so that malformed content can be answered with 400. 16 KiB:
+    /// what fits in that is refused as a whole, as if it had been collected.
+    pub answer_held_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            head_bytes_max: 16 * 1024,
+            fields_max: 100,
+            content_bytes_max: 1024 * 1024,
+            output_bytes_high: 64 * 1024,
+            answer_held_bytes: 16 * 1024,
+        }
+    }
+}

@@ -1,0 +1,419 @@
+//! Writes a response straight into the output buffer.
+//!
+//! The order of the fields is: the service's, `connection` where it is needed,
+//! `content-length` or `transfer-encoding`, `date`; all names in lower case.
+
+use super::body::Piece;
+use super::chars;
+use super::date::Date;
+use super::request::Persistence;
+
+/// The answer to one request.
+///
+/// Status and fields go into the output buffer as they are said, so the status
+/// comes first. An answer that is never ended by [`content`](Self::content) or
+/// [`stream`](Self::stream) has no content.
+#[derive(Debug)]
+pub struct Response<'o> {
+    output: &'o mut Vec<u8>,
+    date: &'o Date,
+    to: To,
+    status: u16,
+    stage: Stage,
+}
+
+/// What of a request decides how its answer is framed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct To {
+    pub(super) persistence: Persistence,
+    /// The answer to HEAD is that to GET without its content (RFC 9110, 9.3.2).
+    pub(super) is_head: bool,
+    pub(super) minor_version: u8,
+}
+
+enum Stage {
+    /// Nothing is written.
+    Status,
+    /// The status line and perhaps fields are written.
+    Fields,
+    /// All is written but the content, which this will write.
+    Streaming(Outgoing, Producer),
+    /// All is written.
+    Ended,
+}
+
+impl std::fmt::Debug for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Stage::Status => "Status",
+            Stage::Fields => "Fields",
+            Stage::Streaming(..) => "Streaming",
+            Stage::Ended => "Ended",
+        })
+    }
+}
+
+/// Writes the content of an answer, some at each call, as long as the
+/// connection takes it: is called again whenever there is room.
+pub type Producer = Box<dyn FnMut(&mut ContentWriter<'_>) -> Flow>;
+
+/// Whether a [`Producer`] has more to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// There is more.
+    More,
+    /// The content is complete.
+    Done,
+}
+
+impl<'o> Response<'o> {
+    pub(super) fn new(output: &'o mut Vec<u8>, date: &'o Date, to: To) -> Response<'o> {
+        Response { output, date, to, status: 200, stage: Stage::Status }
+    }
+
+    /// Sets the status code; 200 where it is not called. 1xx are the server's own.
+    ///
+    /// # Panics
+    /// If a field has been written, or the code is not from 200 to 599. A panic
+    /// in a service costs its own connection a 500.
+    pub fn status(&mut self, status: u16) -> &mut Self {
+        assert!(matches!(self.stage, Stage::Status), "the status comes before the fields");
+        assert!((200..600).contains(&status), "a final status is from 200 to 599, not {status}");
+        self.status = status;
+        self
+    }
+
+    /// Adds a field. The name is written as it is given; lower case is the
+    /// house's style. `connection`, `content-length`, `transfer-encoding` and
+    /// `date` are the server's own.
+    ///
+    /// # Panics
+    /// If the name is no token or the value has control characters, with which
+    /// a client's bytes could pass for another field (RFC 9110, 5.5), or if the
+    /// answer has been ended.
+    pub fn field(&mut self, name: &str, value: impl AsRef<[u8]>) -> &mut Self {
+        let value = value.as_ref();
+        assert!(!name.is_empty() && name.bytes().all(chars::is_token), "{name:?} is no field name");
+        assert!(
+            value.iter().all(|&b| chars::is_field_value(b)),
+            "the value of {name} has control characters"
+        );
+        debug_assert!(!is_the_servers_own(name), "{name} is the server's own field");
+        self.begin();
+        self.output.extend_from_slice(name.as_bytes());
+        self.output.extend_from_slice(b": ");
+        self.output.extend_from_slice(value);
+        self.output.extend_from_slice(b"\r\n");
+        self
+    }
+
+    /// Makes this the last answer on its connection.
+    pub fn close(&mut self) -> &mut Self {
+        self.to.persistence = Persistence::Close;
+        self
+    }
+
+    /// Ends the answer with its content. Where none may be (HEAD, 204, 304), only
+    /// the head is written, with the content's length where that may be.
+    ///
+    /// # Panics
+    /// If the answer has been ended.
+    pub fn content(&mut self, content: &[u8]) {
+        self.end_head(Some(content.len() as u64));
+        self.stage = Stage::Ended;
+        if self.has_content() {
+            self.output.extend_from_slice(content);
+        }
+    }
+
+    /// Ends the head and has `producer` write the content when there is room:
+    /// `length` bytes or, without, as many as it likes, chunked for HTTP/1.1
+    /// and up to the end of the connection for HTTP/1.0.
+    ///
+    /// # Panics
+    /// If the answer has been ended.
+    pub fn stream(
+        &mut self,
+        length: Option<u64>,
+        producer: impl FnMut(&mut ContentWriter<'_>) -> Flow + 'static,
+    ) {
+        let outgoing = self.end_head(length);
+        self.stage = if self.has_content() {
+            Stage::Streaming(outgoing, Box::new(producer))
+        } else {
+            Stage::Ended
+        };
+    }
+
+    /// What is left to do once the service has returned.
+    pub(super) fn finish(mut self) -> Finished {
+        if matches!(self.stage, Stage::Status | Stage::Fields) {
+            self.content(b"");
+        }
+        let persistence = self.to.persistence;
+        match self.stage {
+            Stage::Streaming(outgoing, producer) => {
+                Finished::Streaming(Answering { persistence, outgoing }, producer)
+            }
+            _ => Finished::Whole(persistence),
+        }
+    }
+
+    /// Ends the head of an answer whose content the caller writes.
+    pub(super) fn finish_head(mut self, length: Option<u64>) -> Answering {
+        let outgoing = self.end_head(length);
+        Answering { persistence: self.to.persistence, outgoing }
+    }
+
+    fn begin(&mut self) {
+        match self.stage {
+            Stage::Status => {
+                write_status_line(self.output, self.status);
+                self.stage = Stage::Fields;
+            }
+            Stage::Fields => {}
+            _ => panic!("the answer has been ended"),
+        }
+    }
+
+    fn end_head(&mut self, length: Option<u64>) -> Outgoing {
+        self.begin();
+        let outgoing = match length {
+            _ if !self.has_content() => Outgoing::Nothing,
+            Some(length) => Outgoing::Length(length),
+            None if self.to.minor_version > 0 => Outgoing::Chunked,
+            None => {
+                self.to.persistence = Persistence::Close;
+                Outgoing::UntilClose
+            }
+        };
+        match self.to.persistence {
+            Persistence::Keep => {}
+            Persistence::KeepSaid => self.output.extend_from_slice(b"connection: keep-alive\r\n"),
+            Persistence::Close => self.output.extend_from_slice(b"connection: close\r\n"),
+        }
+        match length {
+            _ if !self.may_have_length() => {}
+            Some(length) => {
+                self.output.extend_from_slice(b"content-length: ");
+                write_decimal(self.output, length);
+                self.output.extend_from_slice(b"\r\n");
+            }
+            None if self.to.minor_version > 0 => {
+                self.output.extend_from_slice(b"transfer-encoding: chunked\r\n")
+            }
+            None => {}
+        }
+        self.output.extend_from_slice(self.date.line());
+        self.output.extend_from_slice(b"\r\n");
+        outgoing
+    }
+
+    fn may_have_length(&self) -> bool {
+        !matches!(self.status, 204 | 304)
+    }
+
+    fn has_content(&self) -> bool {
+        !self.to.is_head && self.may_have_length()
+    }
+}
+
+/// What the service left to the connection.
+pub(super) enum Finished {
+    /// Nothing: the answer is written.
+    Whole(Persistence),
+    /// To have the content written.
+    Streaming(Answering, Producer),
+}
+
+/// An answer whose head is written.
+pub(super) struct Answering {
+    pub(super) persistence: Persistence,
+    pub(super) outgoing: Outgoing,
+}
+
+/// How the content of an answer is delimited (RFC 9112, 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outgoing {
+    /// There is none, whatever is written.
+    Nothing,
+    /// So many bytes are still to be written.
+    Length(u64),
+    Chunked,
+    UntilClose,
+    /// More was written than was promised, so the connection can't go on.
+    Broken,
+}
+
+impl Outgoing {
+    /// Ends the content; says whether it is as was promised.
+    pub(super) fn end(self, output: &mut Vec<u8>) -> bool {
+        match self {
+            Outgoing::Nothing | Outgoing::Length(0) | Outgoing::UntilClose => true,
+            Outgoing::Length(_) | Outgoing::Broken => false,
+            Outgoing::Chunked => {
+                output.extend_from_slice(b"0\r\n\r\n");
+                true
+            }
+        }
+    }
+}
+
+/// Writes content into the output buffer, framed as its head has promised.
+#[derive(Debug)]
+pub struct ContentWriter<'o> {
+    pub(super) output: &'o mut Vec<u8>,
+    pub(super) outgoing: &'o mut Outgoing,
+}
+
+impl ContentWriter<'_> {
+    /// Writes `data`, as one chunk where the answer is chunked. What goes beyond
+    /// a promised length is dropped, and the connection closed.
+    pub fn write(&mut self, data: &[u8]) {
+        let chunk_bytes = Some(data.len() as u64);
+        self.write_piece(&Piece { data, chunk_bytes, ends_chunk: true });
+    }
+
+    /// Writes a piece of a request's content back, chunk for chunk where both
+    /// the request and the answer are chunked.
+    pub fn write_piece(&mut self, piece: &Piece<'_>) {
+        match self.outgoing {
+            _ if piece.data.is_empty() => {}
+            Outgoing::Nothing | Outgoing::Broken => {}
+            Outgoing::UntilClose => self.output.extend_from_slice(piece.data),
+            Outgoing::Length(rest) => match rest.checked_sub(piece.data.len() as u64) {
+                Some(left) => {
+                    *rest = left;
+                    self.output.extend_from_slice(piece.data);
+                }
+                None => *self.outgoing = Outgoing::Broken,
+            },
+            Outgoing::Chunked => {
+                if let Some(bytes) = piece.chunk_bytes {
+                    write_hexadecimal(self.output, bytes);
+                    self.output.extend_from_slice(b"\r\n");
+                }
+                self.output.extend_from_slice(piece.data);
+                if piece.ends_chunk {
+                    self.output.extend_from_slice(b"\r\n");
+                }
+            }
+        }
+    }
+}
+
+fn write_status_line(output: &mut Vec<u8>, status: u16) {
+    if status == 200 {
+        return output.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    }
+    output.extend_from_slice(b"HTTP/1.1 ");
+    write_decimal(output, u64::from(status));
+    output.push(b' ');
+    output.extend_from_slice(reason_phrase(status).as_bytes());
+    output.extend_from_slice(b"\r\n");
+}
+
+/// The phrases of RFC 9110, 15, and RFC 6585. A code without one has an empty
+/// phrase, which the grammar allows (RFC 9112, 4).
+fn reason_phrase(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        206 => "Partial Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        411 => "Length Required",
+        412 => "Precondition Failed",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        416 => "Range Not Satisfiable",
+        417 => "Expectation Failed",
+        421 => "Misdirected Request",
+        422 => "Unprocessable Content",
+        426 => "Upgrade Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "",
+    }
+}
+
+fn write_decimal(output: &mut Vec<u8>, number: u64) {
+    write_digits::<10>(output, number);
+}
+
+fn write_hexadecimal(output: &mut Vec<u8>, number: u64) {
+    write_digits::<16>(output, number);
+}
+
+fn write_digits<const BASE: u64>(output: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        let digit = (number % BASE) as u8;
+        digits[at] = if digit < 10 { b'0' + digit } else { b'A' + digit - 10 };
+        number /= BASE;
+        if number == 0 {
+            break;
+        }
+    }
+    output.extend_from_slice(&digits[at..]);
+}
+
+fn is_the_servers_own(name: &str) -> bool {
+    ["connection", "content-length", "transfer-encoding", "date"]
+        .iter()
+        .any(|own| name.eq_ignore_ascii_case(own))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_numbers_as_they_are_read() {
+        let mut output = Vec::new();
+        for number in [0, 9, 10, 255, 1_000_000, u64::MAX] {
+            output.clear();
+            write_decimal(&mut output, number);
+            assert_eq!(String::from_utf8_lossy(&output), number.to_string());
+            output.clear();
+            write_hexadecimal(&mut output, number);
+            assert_eq!(String::from_utf8_lossy(&output), format!("{number:X}"));
+        }
+    }
+
+    #[test]
+    fn a_promise_of_length_that_is_broken_is_noticed() {
+        let mut output = Vec::new();
+        let mut outgoing = Outgoing::Length(3);
+        let mut writer = ContentWriter { output: &mut output, outgoing: &mut outgoing };
+        writer.write(b"ab");
+        assert!(!writer.outgoing.end(&mut Vec::new()));
+        writer.write(b"cd");
+        assert_eq!(outgoing, Outgoing::Broken);
+        assert_eq!(output, b"ab");
+    }
+}

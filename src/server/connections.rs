@@ -1,0 +1,408 @@
+//! One connection: its socket, its protocol state, and the bytes that are
+//! unfinished.
+//!
+//! Reads and writes happen here; which connection gets a turn is the event
+//! loop's business. An idle connection owns no heap memory.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+
+use slab::Slab;
+
+use super::deadlines::{Deadline, Deadlined, Deadlines};
+use crate::config::{Config, Timeouts};
+use crate::http::{self, Context, Date, Next, Refusal, Service, Waiting};
+
+/// Bytes that count as progress: a peer that moves fewer in a timeout is too slow.
+const PROGRESS_BYTES: usize = 4096;
+
+/// Bytes that one connection may write in one turn: 16 fillings of the output
+/// buffer, after which the others have theirs.
+const TURN_BYTES_MAX: usize = 1024 * 1024;
+
+/// The output buffer is given back to the allocator where one answer made it
+/// larger than this.
+const OUTPUT_BYTES_KEPT: usize = 256 * 1024;
+
+/// What all connections of a core share.
+pub(super) struct Core<S> {
+    pub(super) service: S,
+    /// One read goes here, behind what its connection has carried over. It can
+    /// hold a whole head and then some, so there is always room to read.
+    pub(super) input: Vec<u8>,
+    pub(super) output: Vec<u8>,
+    pub(super) date: Date,
+    pub(super) now: Instant,
+    pub(super) draining: bool,
+    /// Bytes that all connections of the core keep.
+    pub(super) buffered_bytes: usize,
+}
+
+/// One client.
+pub(super) struct Connection {
+    stream: TcpStream,
+    http: http::Connection,
+    stage: Stage,
+    /// Input that is not consumed: the beginning of a head or, behind unsent
+    /// output, anything.
+    carry: Vec<u8>,
+    /// Output that the socket did not take.
+    unsent: Vec<u8>,
+    /// The protocol has more to write once the output is sent.
+    stalled: bool,
+    /// The poll has said that the peer sends no more, so there is an end to read.
+    read_closed: bool,
+    /// A request has been read on this connection.
+    used: bool,
+    /// Bytes read or written since `class` was last given its time.
+    moved_bytes: u32,
+    buffered_bytes: usize,
+    class: Class,
+    deadline: Deadline,
+}
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Open,
+    /// It closes once the output is sent.
+    Ending {
+        linger: bool,
+    },
+    /// The write side is shut; what the peer still sends is discarded.
+    Lingering,
+}
+
+/// What a connection waits for: says which timeout holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    Head,
+    Content,
+    Idle,
+    Write,
+    Linger,
+}
+
+/// What a turn came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// The next event will say when to go on.
+    Wait,
+    /// There is more to do, after the others have had their turn.
+    Again,
+    /// The connection is over.
+    Close,
+}
+
+impl Connection {
+    pub(super) fn new(stream: TcpStream) -> Connection {
+        Connection {
+            stream,
+            http: http::Connection::default(),
+            stage: Stage::Open,
+            carry: Vec::new(),
+            unsent: Vec::new(),
+            stalled: false,
+            read_closed: false,
+            used: false,
+            moved_bytes: 0,
+            buffered_bytes: 0,
+            // Its first turn finds that it waits for a head, and sets the deadline.
+            class: Class::Idle,
+            deadline: Deadline::NONE,
+        }
+    }
+
+    pub(super) fn source(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
+    pub(super) fn deadline(&mut self) -> &mut Deadline {
+        &mut self.deadline
+    }
+
+    pub(super) fn set_read_closed(&mut self) {
+        self.read_closed = true;
+    }
+
+    /// Sends, reads, answers and sends, as far as the socket allows.
+    pub(super) fn turn<S: Service>(
+        &mut self,
+        core: &mut Core<S>,
+        config: &Config,
+    ) -> io::Result<Turn> {
+        if !self.unsent.is_empty() && !self.send_unsent()? {
+            // Nothing is read from a peer that does not read.
+            return Ok(Turn::Wait);
+        }
+        match self.stage {
+            Stage::Open if self.stalled => match self.resume(core, config)? {
+                Turn::Wait if self.is_reading() => self.receive(core, config),
+                turn => Ok(turn),
+            },
+            Stage::Open => self.receive(core, config),
+            Stage::Ending { linger } => self.end(linger),
+            Stage::Lingering => self.discard(core),
+        }
+    }
+
+    /// Gives up what has begun to arrive, with an answer if it can have one.
+    pub(super) fn refuse<S>(
+        &mut self,
+        refusal: Refusal,
+        core: &mut Core<S>,
+        config: &Config,
+    ) -> io::Result<Turn> {
+        if !self.unsent.is_empty() || self.stage != Stage::Open {
+            return Ok(Turn::Close);
+        }
+        let context = Context { limits: &config.limits, date: &core.date, draining: true };
+        self.http.refuse(refusal, &mut core.output, &context);
+        self.carry = Vec::new();
+        self.send(&mut core.output)?;
+        self.end_when_sent(true)
+    }
+
+    /// The deadline of what the connection now waits for has passed.
+    pub(super) fn time_out<S>(&mut self, core: &mut Core<S>, config: &Config) -> io::Result<Turn> {
+        match self.class {
+            Class::Head if self.carry.is_empty() => Ok(Turn::Close),
+            Class::Head | Class::Content => self.refuse(Refusal::Timeout, core, config),
+            Class::Idle | Class::Write | Class::Linger => Ok(Turn::Close),
+        }
+    }
+
+    /// Whether the connection waits for a request that has not begun.
+    pub(super) fn is_idle(&self) -> bool {
+        self.class() == Class::Idle
+    }
+
+    /// Whether nothing has arrived on the connection yet.
+    pub(super) fn is_unused(&self) -> bool {
+        !self.used && self.class() == Class::Head && self.carry.is_empty()
+    }
+
+    /// Gives what the connection now waits for its time, where that is due to it.
+    pub(super) fn keep_time(
+        &mut self,
+        key: usize,
+        now: Instant,
+        timeouts: &Timeouts,
+        deadlines: &mut Deadlines,
+    ) {
+        let class = self.class();
+        let due = class != self.class
+            || match class {
+                Class::Idle | Class::Head => self.moved_bytes > 0,
+                Class::Content | Class::Write => self.moved_bytes as usize >= PROGRESS_BYTES,
+                Class::Linger => false,
+            };
+        if due {
+            self.class = class;
+            self.moved_bytes = 0;
+            deadlines.set(key, &mut self.deadline, now, timeout(class, timeouts));
+        }
+    }
+
+    /// Counts what the connection keeps; says by how much that is more than before.
+    pub(super) fn account<S>(&mut self, core: &mut Core<S>) -> bool {
+        let bytes = self.carry.capacity() + self.unsent.capacity() + self.http.buffered_bytes();
+        let before = std::mem::replace(&mut self.buffered_bytes, bytes);
+        core.buffered_bytes = core.buffered_bytes + bytes - before;
+        bytes > before
+    }
+
+    /// Bytes that the connection keeps, as last counted.
+    pub(super) fn buffered_bytes(&self) -> usize {
+        self.buffered_bytes
+    }
+
+    fn class(&self) -> Class {
+        match (self.stage, self.http.waiting()) {
+            (Stage::Lingering, _) => Class::Linger,
+            _ if !self.unsent.is_empty() || self.stalled => Class::Write,
+            (Stage::Open, Waiting::Content) => Class::Content,
+            (Stage::Open, Waiting::Head) if self.carry.is_empty() && self.used => Class::Idle,
+            (Stage::Open, Waiting::Head) => Class::Head,
+            _ => Class::Write,
+        }
+    }
+
+    fn is_reading(&self) -> bool {
+        self.stage == Stage::Open && self.unsent.is_empty()
+    }
+
+    /// Reads once, or until the end where one is announced, and answers.
+    fn receive<S: Service>(&mut self, core: &mut Core<S>, config: &Config) -> io::Result<Turn> {
+        loop {
+            let carried = self.carry.len();
+            core.input[..carried].copy_from_slice(&self.carry);
+            let room = core.input.len() - carried;
+            let read = match self.stream.read(&mut core.input[carried..]) {
+                // All complete requests are answered, and the rest will never be whole.
+                Ok(0) => return Ok(Turn::Close),
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Turn::Wait),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            let turn = self.answer(core, carried + read, config)?;
+            // A read that did not fill the buffer has emptied the socket.
+            match (turn, read < room) {
+                (Turn::Wait, false) if self.is_reading() => return Ok(Turn::Again),
+                (Turn::Wait, true) if self.is_reading() && self.read_closed => {}
+                _ => return Ok(turn),
+            }
+        }
+    }
+
+    /// Goes on with what was held up by unsent output.
+    fn resume<S: Service>(&mut self, core: &mut Core<S>, config: &Config) -> io::Result<Turn> {
+        let carried = self.carry.len();
+        core.input[..carried].copy_from_slice(&self.carry);
+        self.answer(core, carried, config)
+    }
+
+    /// Answers what the first `filled` bytes of the input hold, and sends the answers.
+    fn answer<S: Service>(
+        &mut self,
+        core: &mut Core<S>,
+        filled: usize,
+        config: &Config,
+    ) -> io::Result<Turn> {
+        let mut done = 0;
+        let mut written = 0;
+        loop {
+            let context =
+                Context { limits: &config.limits, date: &core.date, draining: core.draining };
+            let progress = self.http.advance(
+                &core.input[done..filled],
+                &mut core.output,
+                &mut core.service,
+                &context,
+            );
+            done += progress.consumed;
+            written += core.output.len();
+            self.used |= progress.consumed > 0;
+            self.moved_bytes = self.moved_bytes.saturating_add(progress.consumed as u32);
+            self.send(&mut core.output)?;
+            self.stalled = progress.next == Next::Write;
+            match progress.next {
+                Next::Close { linger } => {
+                    self.carry = Vec::new();
+                    return self.end_when_sent(linger);
+                }
+                Next::Write if self.unsent.is_empty() && written < TURN_BYTES_MAX => {}
+                _ => {
+                    self.keep(&core.input[done..filled]);
+                    return Ok(if self.stalled && self.unsent.is_empty() {
+                        Turn::Again
+                    } else {
+                        Turn::Wait
+                    });
+                }
+            }
+        }
+    }
+
+    /// Keeps input for later. The usual rest is none, and takes no memory.
+    fn keep(&mut self, rest: &[u8]) {
+        if rest.is_empty() {
+            self.carry = Vec::new();
+        } else {
+            self.carry.clear();
+            self.carry.extend_from_slice(rest);
+        }
+    }
+
+    /// Sends the output in one write, and keeps what the socket does not take.
+    fn send(&mut self, output: &mut Vec<u8>) -> io::Result<()> {
+        if output.is_empty() {
+            return Ok(());
+        }
+        let written = write(&mut self.stream, output);
+        if let Ok(written) = written {
+            self.moved_bytes = self.moved_bytes.saturating_add(written as u32);
+            if written < output.len() {
+                self.unsent = output[written..].to_vec();
+            }
+        }
+        output.clear();
+        if output.capacity() > OUTPUT_BYTES_KEPT {
+            output.shrink_to(OUTPUT_BYTES_KEPT);
+        }
+        written.map(drop)
+    }
+
+    /// Whether all of what was left is sent now.
+    fn send_unsent(&mut self) -> io::Result<bool> {
+        let written = write(&mut self.stream, &self.unsent)?;
+        self.moved_bytes = self.moved_bytes.saturating_add(written as u32);
+        if written < self.unsent.len() {
+            self.unsent.drain(..written);
+            return Ok(false);
+        }
+        self.unsent = Vec::new();
+        Ok(true)
+    }
+
+    fn end_when_sent(&mut self, linger: bool) -> io::Result<Turn> {
+        if self.unsent.is_empty() {
+            return self.end(linger);
+        }
+        self.stage = Stage::Ending { linger };
+        Ok(Turn::Wait)
+    }
+
+    /// All is sent: closes, or shuts the write side and waits for the peer to have
+    /// read the answer, which a reset could destroy on its way.
+    fn end(&mut self, linger: bool) -> io::Result<Turn> {
+        if !linger || self.read_closed {
+            return Ok(Turn::Close);
+        }
+        self.stage = Stage::Lingering;
+        self.stream.shutdown(Shutdown::Write)?;
+        // What has arrived by now will not be announced again.
+        Ok(Turn::Again)
+    }
+
+    fn discard<S>(&mut self, core: &mut Core<S>) -> io::Result<Turn> {
+        match self.stream.read(&mut core.input) {
+            Ok(0) => Ok(Turn::Close),
+            Ok(_) => Ok(Turn::Again),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Turn::Wait),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Deadlined for Slab<Connection> {
+    fn deadline(&mut self, key: usize) -> Option<&mut Deadline> {
+        self.get_mut(key).map(|connection| &mut connection.deadline)
+    }
+}
+
+/// Bytes that the socket took.
+fn write(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        return match stream.write(bytes) {
+            Ok(written) => Ok(written),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => Err(error),
+        };
+    }
+}
+
+fn timeout(class: Class, timeouts: &Timeouts) -> Duration {
+    match class {
+        Class::Head => timeouts.head,
+        Class::Content => timeouts.content,
+        Class::Idle => timeouts.idle,
+        Class::Write => timeouts.write,
+        Class::Linger => timeouts.linger,
+    }
+}

@@ -1,0 +1,215 @@
+//! Deadlines of many connections without a scan over them: a wheel of buckets,
+//! one a tick.
+//!
+//! A connection has one valid entry, in the bucket of `Deadline::scheduled`.
+//! A deadline that moves later moves nothing here: its entry finds that out when
+//! its bucket comes up. So a request on a busy connection costs a store, and
+//! an entry moves once a timeout. One that moves earlier gets a second entry, and
+//! the first is ignored when it comes up.
+
+use std::time::{Duration, Instant};
+
+/// How exact deadlines are.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Buckets of the wheel: 102 s, which is more than the default timeouts. An entry
+/// for a later time comes up at the wheel's end, and is put off again.
+const BUCKETS: u32 = 1024;
+
+/// A point in time, in ticks since the wheel was made.
+pub(super) type Tick = u32;
+
+/// The deadline of one connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline {
+    at: Tick,
+    /// The tick of the valid entry.
+    scheduled: Tick,
+}
+
+impl Deadline {
+    /// None yet.
+    pub(super) const NONE: Deadline = Deadline { at: Tick::MAX, scheduled: Tick::MAX };
+}
+
+/// Where the deadlines of connections are.
+pub(super) trait Deadlined {
+    /// The deadline of connection `key`, if there is one of that key.
+    fn deadline(&mut self, key: usize) -> Option<&mut Deadline>;
+}
+
+/// The wheel.
+#[derive(Debug)]
+pub(super) struct Deadlines {
+    start: Instant,
+    /// All buckets up to this tick have come up.
+    now: Tick,
+    /// No bucket before this tick has an entry.
+    next: Tick,
+    buckets: Vec<Vec<u32>>,
+}
+
+impl Deadlines {
+    pub(super) fn new(start: Instant) -> Deadlines {
+        Deadlines { start, now: 0, next: Tick::MAX, buckets: vec![Vec::new(); BUCKETS as usize] }
+    }
+
+    /// Sets the deadline of connection `key` to `timeout` after `now`.
+    pub(super) fn set(
+        &mut self,
+        key: usize,
+        deadline: &mut Deadline,
+        now: Instant,
+        timeout: Duration,
+    ) {
+        // One more, as the tick has begun: never too early.
+        deadline.at = self.tick(now + timeout) + 1;
+        if deadline.at < deadline.scheduled {
+            self.schedule(key, deadline);
+        }
+    }
+
+    /// How long there is nothing to do; `None` for ever.
+    pub(super) fn wait(&self, now: Instant) -> Option<Duration> {
+        (self.next != Tick::MAX)
+            .then(|| (self.start + TICK * self.next).saturating_duration_since(now))
+    }
+
+    /// Moves the wheel to `now` and puts the connections whose deadline has passed
+    /// into `due`.
+    pub(super) fn expire(
+        &mut self,
+        now: Instant,
+        due: &mut Vec<usize>,
+        connections: &mut impl Deadlined,
+    ) {
+        let now = self.tick(now);
+        if now < self.next {
+            self.now = now;
+            return;
+        }
+        // After a long sleep once around is enough.
+        let first = self.next.max(now.saturating_sub(BUCKETS - 1));
+        for tick in first..=now {
+            self.now = tick;
+            for key in std::mem::take(&mut self.buckets[(tick % BUCKETS) as usize]) {
+                match connections.deadline(key as usize) {
+                    Some(deadline) if deadline.scheduled > now => {}
+                    Some(deadline) if deadline.at > now => self.schedule(key as usize, deadline),
+                    Some(deadline) => {
+                        *deadline = Deadline::NONE;
+                        due.push(key as usize);
+                    }
+                    None => {}
+                }
+            }
+        }
+        self.now = now;
+        self.next = (now + 1..=now + BUCKETS - 1)
+            .find(|tick| !self.buckets[(tick % BUCKETS) as usize].is_empty())
+            .unwrap_or(Tick::MAX);
+    }
+
+    fn schedule(&mut self, key: usize, deadline: &mut Deadline) {
+        deadline.scheduled = deadline.at.clamp(self.now + 1, self.now + BUCKETS - 1);
+        self.next = self.next.min(deadline.scheduled);
+        self.buckets[(deadline.scheduled % BUCKETS) as usize].push(key as u32);
+    }
+
+    fn tick(&self, at: Instant) -> Tick {
+        (at.saturating_duration_since(self.start).as_millis() / TICK.as_millis()) as Tick
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Bench {
+        wheel: Deadlines,
+        start: Instant,
+        deadlines: Vec<Deadline>,
+    }
+
+    impl Deadlined for Vec<Deadline> {
+        fn deadline(&mut self, key: usize) -> Option<&mut Deadline> {
+            self.get_mut(key)
+        }
+    }
+
+    impl Bench {
+        fn new(connections: usize) -> Bench {
+            let start = Instant::now();
+            Bench {
+                wheel: Deadlines::new(start),
+                start,
+                deadlines: vec![Deadline::NONE; connections],
+            }
+        }
+
+        fn set(&mut self, key: usize, at_ms: u64, timeout_ms: u64) {
+            let (now, timeout) =
+                (self.start + Duration::from_millis(at_ms), Duration::from_millis(timeout_ms));
+            self.wheel.set(key, &mut self.deadlines[key], now, timeout);
+        }
+
+        fn due(&mut self, at_ms: u64) -> Vec<usize> {
+            let mut due = Vec::new();
+            let now = self.start + Duration::from_millis(at_ms);
+            self.wheel.expire(now, &mut due, &mut self.deadlines);
+            due
+        }
+
+        /// When each of the connections fell due, polled every 50 ms.
+        fn run(&mut self, until_ms: u64) -> Vec<(u64, usize)> {
+            (0..=until_ms)
+                .step_by(50)
+                .flat_map(|at| self.due(at).into_iter().map(move |key| (at, key)))
+                .collect()
+        }
+    }
+
+    #[test]
+    fn falls_due_after_its_time_and_within_two_ticks_of_it() {
+        let mut bench = Bench::new(3);
+        bench.set(0, 0, 1_000);
+        bench.set(1, 0, 250);
+        bench.set(2, 0, 400_000);
+        let run = bench.run(401_000);
+        assert_eq!(run, [(300, 1), (1_100, 0), (400_100, 2)]);
+    }
+
+    #[test]
+    fn one_that_moves_later_falls_due_later_and_once() {
+        let mut bench = Bench::new(1);
+        bench.set(0, 0, 1_000);
+        bench.set(0, 0, 5_000);
+        assert_eq!(bench.run(20_000), [(5_100, 0)]);
+    }
+
+    #[test]
+    fn one_that_moves_earlier_falls_due_earlier_and_once() {
+        let mut bench = Bench::new(1);
+        bench.set(0, 0, 5_000);
+        bench.set(0, 0, 1_000);
+        assert_eq!(bench.run(20_000), [(1_100, 0)]);
+    }
+
+    #[test]
+    fn says_how_long_there_is_nothing_to_do() {
+        let mut bench = Bench::new(1);
+        assert_eq!(bench.wheel.wait(bench.start), None);
+        bench.set(0, 0, 1_000);
+        assert_eq!(bench.wheel.wait(bench.start), Some(Duration::from_millis(1_100)));
+        assert_eq!(bench.due(1_100), [0]);
+        assert_eq!(bench.wheel.wait(bench.start), None);
+    }
+
+    #[test]
+    fn a_sleep_longer_than_the_wheel_loses_nothing() {
+        let mut bench = Bench::new(2);
+        bench.set(0, 0, 1_000);
+        bench.set(1, 0, 50_000);
+        assert_eq!(bench.due(1_000_000).len(), 2);
+    }
+}

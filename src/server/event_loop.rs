@@ -1,0 +1,308 @@
+//! The event loop of one core: accept, read, advance, write, expire.
+//!
+//! Edge-triggered: a socket is registered once, for reading and writing, and
+//! epoll is never told of it again. A connection that has more to do than one
+//! turn goes to the back of the queue, so the others have theirs in between.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use log::debug;
+use mio::event::Event;
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+
+use super::connections::{Connection, Core, Turn};
+use super::deadlines::Deadlines;
+use super::listener::{Accepted, Listener};
+use crate::config::{Config, WhenFull};
+use crate::http::{Date, Refusal, Service};
+
+pub(super) const LISTENER: Token = Token(usize::MAX - 1);
+pub(super) const WAKER: Token = Token(usize::MAX - 2);
+
+/// Events taken at one wake-up: 1,024 of 12 bytes, so that a busy core pays for
+/// one epoll_wait a few hundred requests.
+const EVENTS_MAX: usize = 1024;
+
+/// Connections accepted at one wake-up before those that are open have a turn.
+const ACCEPTS_MAX: usize = 64;
+
+/// Connections beyond the limit that are being told so at a time. More are
+/// closed without a word.
+const SHEDDING_MAX: usize = 64;
+
+/// Room to read beyond the largest head: one read takes 64 KiB, which is what a
+/// loopback segment holds.
+const READ_BYTES: usize = 64 * 1024;
+
+/// How long a connection that has never sent anything keeps a drain waiting: it
+/// may have been in the listener's queue, with its request on the way.
+const DRAIN_UNUSED: Duration = Duration::from_millis(500);
+
+/// What the threads of a server share. None of it is touched for a request.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// Connections open, over all threads.
+    pub(super) connections: AtomicUsize,
+    pub(super) stop: AtomicBool,
+}
+
+/// One core's event loop.
+pub(super) struct EventLoop<S> {
+    poll: Poll,
+    listener: Option<Listener>,
+    connections: Slab<Connection>,
+    /// Connections with more to do.
+    again: VecDeque<usize>,
+    deadlines: Deadlines,
+    due: Vec<usize>,
+    core: Core<S>,
+    date_until: Instant,
+    drain_until: Option<Instant>,
+    config: Config,
+    shared: Arc<Shared>,
+}
+
+impl<S: Service> EventLoop<S> {
+    pub(super) fn new(
+        poll: Poll,
+        listener: std::net::TcpListener,
+        service: S,
+        config: Config,
+        shared: Arc<Shared>,
+    ) -> io::Result<EventLoop<S>> {
+        let now = Instant::now();
+        let mut listener = Listener::new(listener);
+        poll.registry().register(listener.source(), LISTENER, Interest::READABLE)?;
+        Ok(EventLoop {
+            poll,
+            listener: Some(listener),
+            connections: Slab::new(),
+            again: VecDeque::new(),
+            deadlines: Deadlines::new(now),
+            due: Vec::new(),
+            core: Core {
+                service,
+                input: vec![
+                    0;
+                    config.limits.head_bytes_max.max(config.limits.output_bytes_high)
+                        + READ_BYTES
+                ],
+                output: Vec::new(),
+                date: Date::at(SystemTime::now()),
+                now,
+                draining: false,
+                buffered_bytes: 0,
+            },
+            date_until: now,
+            drain_until: None,
+            config,
+            shared,
+        })
+    }
+
+    /// Serves until it is told to stop and has drained.
+    pub(super) fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        while !self.is_drained() {
+            match self.poll.poll(&mut events, self.wait()) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                polled => polled?,
+            }
+            self.read_clock();
+            for event in &events {
+                match event.token() {
+                    LISTENER => self.listener.iter_mut().for_each(Listener::set_ready),
+                    WAKER => self.drain(),
+                    Token(key) => self.turn(key, is_read_closed(event)),
+                }
+            }
+            for _ in 0..self.again.len() {
+                if let Some(key) = self.again.pop_front() {
+                    self.turn(key, false);
+                }
+            }
+            self.accept();
+            self.expire();
+        }
+        Ok(())
+    }
+
+    /// How long the poll may wait for events.
+    fn wait(&self) -> Option<Duration> {
+        if !self.again.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let now = self.core.now;
+        let deadline = self.deadlines.wait(now);
+        let accept = self.listener.as_ref().and_then(|listener| listener.wait(now));
+        let drain = self.drain_until.map(|until| until.saturating_duration_since(now));
+        [deadline, accept, drain].into_iter().flatten().min()
+    }
+
+    /// Reads the clock, once a wake-up.
+    fn read_clock(&mut self) {
+        self.core.now = Instant::now();
+        if self.core.now >= self.date_until {
+            let date = SystemTime::now();
+            self.core.date.update(date);
+            let into_second =
+                date.duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.subsec_nanos());
+            self.date_until =
+                self.core.now + Duration::from_secs(1) - Duration::from_nanos(into_second.into());
+        }
+    }
+
+    /// Gives a connection its turn.
+    fn turn(&mut self, key: usize, read_closed: bool) {
+        // It may have been closed since the event, or be another one by now, which
+        // finds out that there is nothing to do.
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if read_closed {
+            connection.set_read_closed();
+        }
+        let turn = connection.turn(&mut self.core, &self.config);
+        self.settle(key, turn);
+    }
+
+    /// Does what a turn came to.
+    fn settle(&mut self, key: usize, turn: io::Result<Turn>) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let turn = match turn {
+            Ok(turn)
+                if connection.account(&mut self.core)
+                    && self.core.buffered_bytes > self.config.buffered_bytes_max =>
+            {
+                debug!(
+                    "shedding a connection: the thread keeps {} bytes",
+                    self.core.buffered_bytes
+                );
+                match turn {
+                    Turn::Close => Turn::Close,
+                    _ => connection
+                        .refuse(Refusal::Overload, &mut self.core, &self.config)
+                        .unwrap_or(Turn::Close),
+                }
+            }
+            Ok(turn) => turn,
+            Err(error) => {
+                debug!("a connection failed: {error}");
+                Turn::Close
+            }
+        };
+        match turn {
+            Turn::Close => return self.close(key),
+            Turn::Again => self.again.push_back(key),
+            Turn::Wait if self.core.draining && connection.is_idle() => return self.close(key),
+            Turn::Wait => {}
+        }
+        connection.keep_time(key, self.core.now, &self.config.timeouts, &mut self.deadlines);
+    }
+
+    fn close(&mut self, key: usize) {
+        // Closing the socket takes it out of epoll.
+        let connection = self.connections.remove(key);
+        self.core.buffered_bytes -= connection.buffered_bytes();
+        self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Takes connections from the listener's queue.
+    fn accept(&mut self) {
+        for _ in 0..ACCEPTS_MAX {
+            let now = self.core.now;
+            let Some(listener) = &mut self.listener else { return };
+            if listener.wait(now) != Some(Duration::ZERO) {
+                return;
+            }
+            let open = self.shared.connections.load(Ordering::Relaxed);
+            if open >= self.config.connections_max && self.config.when_full == WhenFull::Wait {
+                return listener.pause(now);
+            }
+            match listener.accept(now) {
+                Accepted::Connection(stream) => self.open(stream, open),
+                Accepted::Shed | Accepted::Failed => {}
+                Accepted::Empty => return,
+            }
+        }
+    }
+
+    /// Begins a connection, or refuses it where as many as may be are `open`.
+    fn open(&mut self, stream: TcpStream, open: usize) {
+        let is_full = open >= self.config.connections_max;
+        if open >= self.config.connections_max.saturating_add(SHEDDING_MAX) {
+            return;
+        }
+        let mut connection = Connection::new(stream);
+        let entry = self.connections.vacant_entry();
+        let key = entry.key();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poll.registry().register(connection.source(), Token(key), interest)
+        {
+            return debug!("epoll refused a connection: {error}");
+        }
+        let connection = entry.insert(connection);
+        self.shared.connections.fetch_add(1, Ordering::Relaxed);
+        let turn = match is_full {
+            true => connection.refuse(Refusal::Overload, &mut self.core, &self.config),
+            false => Ok(Turn::Wait),
+        };
+        self.settle(key, turn);
+    }
+
+    /// Ends the connections whose time is up.
+    fn expire(&mut self) {
+        let mut due = std::mem::take(&mut self.due);
+        self.deadlines.expire(self.core.now, &mut due, &mut self.connections);
+        for key in due.drain(..) {
+            if let Some(connection) = self.connections.get_mut(key) {
+                let turn = connection.time_out(&mut self.core, &self.config);
+                self.settle(key, turn);
+            }
+        }
+        self.due = due;
+    }
+
+    /// Begins to stop, once told to: takes no more connections, answers what has
+    /// arrived, and closes whoever has nothing unfinished.
+    fn drain(&mut self) {
+        if self.core.draining || !self.shared.stop.load(Ordering::Acquire) {
+            return;
+        }
+        self.core.draining = true;
+        self.drain_until = Some(self.core.now + self.config.timeouts.drain);
+        // Whoever is in the listener's queue would be reset.
+        self.listener.iter_mut().for_each(Listener::set_ready);
+        while self
+            .listener
+            .as_ref()
+            .is_some_and(|listener| listener.wait(self.core.now) == Some(Duration::ZERO))
+        {
+            self.accept();
+        }
+        self.listener = None;
+        let keys: Vec<usize> = self.connections.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.turn(key, false);
+            if let Some(connection) =
+                self.connections.get_mut(key).filter(|connection| connection.is_unused())
+            {
+                self.deadlines.set(key, connection.deadline(), self.core.now, DRAIN_UNUSED);
+            }
+        }
+    }
+
+    fn is_drained(&self) -> bool {
+        let timed_out = self.drain_until.is_some_and(|until| self.core.now >= until);
+        self.core.draining && (self.connections.is_empty() || timed_out)
+    }
+}
+
+/// Whether the event says that there is an end to read.
+fn is_read_closed(event: &Event) -> bool {
+    event.is_read_closed() || event.is_error()
+}

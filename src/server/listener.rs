@@ -1,0 +1,152 @@
+//! Listeners, one a thread on the same port, and what becomes of connections
+//! that can't be taken.
+
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use log::warn;
+use mio::net::{TcpListener, TcpStream};
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// How often at most a shortage of file descriptors is logged.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A listening socket that shares its port with others: the kernel spreads new
+/// connections over them by a hash of their addresses and ports.
+pub(super) fn bind(addr: SocketAddr, backlog: u32) -> io::Result<std::net::TcpListener> {
+    let socket =
+        Socket::new(Domain::for_address(addr), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    // Accepted sockets inherit it on Linux, which spares a setsockopt for each.
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}
+
+/// Whether somebody else listens on `addr`, in which case a socket without
+/// SO_REUSEPORT can't be bound to it. With it, two servers would share the port
+/// without a word.
+pub(super) fn check_free(addr: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&addr.into())
+}
+
+/// A listener in an event loop.
+pub(super) struct Listener {
+    socket: TcpListener,
+    /// Held for the moment when there are no more: closing it makes room to accept
+    /// a connection and close it, which empties the queue. Otherwise a queue that
+    /// can't be emptied would either keep the loop spinning or be forgotten by an
+    /// edge-triggered poll.
+    spare: Option<File>,
+    /// There may be connections in the queue.
+    ready: bool,
+    /// Nothing can be accepted before then.
+    paused_until: Option<Instant>,
+    logged: Option<Instant>,
+}
+
+/// How long accepting pauses when it can't be done.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What came of accepting.
+pub(super) enum Accepted {
+    Connection(TcpStream),
+    /// A connection was closed at once for want of a file descriptor.
+    Shed,
+    /// This one failed, and the next may not.
+    Failed,
+    /// The queue is empty.
+    Empty,
+}
+
+impl Listener {
+    pub(super) fn new(socket: std::net::TcpListener) -> Listener {
+        Listener {
+            socket: TcpListener::from_std(socket),
+            spare: spare(),
+            ready: false,
+            paused_until: None,
+            logged: None,
+        }
+    }
+
+    pub(super) fn source(&mut self) -> &mut TcpListener {
+        &mut self.socket
+    }
+
+    /// The poll has said that there is a connection.
+    pub(super) fn set_ready(&mut self) {
+        self.ready = true;
+    }
+
+    /// How long to wait before accepting: not at all, some time, or until the poll
+    /// says so.
+    pub(super) fn wait(&self, now: Instant) -> Option<Duration> {
+        let wait =
+            self.paused_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
+        self.ready.then_some(wait)
+    }
+
+    /// Leaves connections in the queue for a moment.
+    pub(super) fn pause(&mut self, now: Instant) {
+        self.paused_until = Some(now + PAUSE);
+    }
+
+    /// Accepts one connection.
+    pub(super) fn accept(&mut self, now: Instant) -> Accepted {
+        match self.socket.accept() {
+            Ok((stream, _)) => Accepted::Connection(stream),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.ready = false;
+                Accepted::Empty
+            }
+            Err(error) if is_shortage(&error) => self.shed(now, &error),
+            // What went wrong with one connection, such as ECONNABORTED, is its own.
+            Err(_) => Accepted::Failed,
+        }
+    }
+
+    fn shed(&mut self, now: Instant, error: &io::Error) -> Accepted {
+        if self.logged.is_none_or(|logged| now - logged >= LOG_INTERVAL) {
+            self.logged = Some(now);
+            warn!("{error}: closing new connections; raise `ulimit -n` or lower --max-connections");
+        }
+        self.spare = None;
+        let accepted = self.socket.accept();
+        let empty = accepted.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        let shed = accepted.is_ok();
+        drop(accepted);
+        self.spare = spare();
+        match (shed, empty) {
+            (true, _) => Accepted::Shed,
+            (false, true) => {
+                self.ready = false;
+                Accepted::Empty
+            }
+            // Another thread was faster to take the descriptor.
+            (false, false) => {
+                self.pause(now);
+                Accepted::Empty
+            }
+        }
+    }
+}
+
+fn spare() -> Option<File> {
+    File::open("/dev/null").ok()
+}
+
+/// EMFILE, ENFILE, ENOBUFS and ENOMEM: a shortage of the process or the system.
+fn is_shortage(error: &io::Error) -> bool {
+    const ENOMEM: i32 = 12;
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    const ENOBUFS: i32 = 105;
+    matches!(error.raw_os_error(), Some(ENOMEM | ENFILE | EMFILE | ENOBUFS))
+}

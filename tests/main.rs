@@ -1,0 +1,7 @@
+//! The server's tests, by what a user relies on.
+
+mod binary;
+mod imports;
+mod protocol;
+mod server;
+mod support;

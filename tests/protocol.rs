@@ -1,0 +1,292 @@
+//! The protocol core from bytes alone: raw requests in, raw answers out.
+
+use crate::support::{APP, Exchange, exchange, exchange_in, statuses};
+use pinloop::http::{ContentWriter, Flow};
+use pinloop::{Content, Limits, Request, Response, Service};
+
+/// An exchange that stays open with everything consumed.
+fn answers(output: &str) -> Exchange {
+    Exchange { output: output.into(), closed: false, rest: 0 }
+}
+
+const HINT: &str =
+    "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 14\r\n\r\nTry POST /echo";
+const DATA: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 48\r\n\r\n\
+    {\"street\":\"10 Downing Street\",\"city\":\"Value: 2\"}";
+
+#[test]
+fn answers_each_request_of_the_service() {
+    assert_eq!(exchange("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), answers(HINT));
+    assert_eq!(exchange("GET /echo HTTP/1.1\r\nHost: a\r\n\r\n"), answers(HINT));
+    assert_eq!(exchange("GET /data HTTP/1.1\r\nHost: a\r\n\r\n"), answers(DATA));
+    assert_eq!(
+        exchange(
+            "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Type: x/y\r\nContent-Length: 5\r\n\r\nhello"
+        ),
+        answers("HTTP/1.1 200 OK\r\ncontent-type: x/y\r\ncontent-length: 5\r\n\r\nhello")
+    );
+    assert_eq!(
+        exchange("POST /echo HTTP/1.1\r\nHost: a\r\n\r\n"),
+        answers(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ncontent-length: 0\r\n\r\n"
+        )
+    );
+    assert_eq!(
+        exchange("OPTIONS /data HTTP/1.1\r\nHost: a\r\n\r\n"),
+        answers("HTTP/1.1 204 No Content\r\nallow: GET, HEAD, OPTIONS\r\n\r\n")
+    );
+    assert_eq!(
+        exchange("DELETE /data HTTP/1.1\r\nHost: a\r\n\r\n"),
+        answers(
+            "HTTP/1.1 405 Method Not Allowed\r\nallow: GET, HEAD, OPTIONS\r\ncontent-length: 0\r\n\r\n"
+        )
+    );
+    assert_eq!(
+        exchange("GET /nope HTTP/1.1\r\nHost: a\r\n\r\n"),
+        answers("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+    );
+}
+
+#[test]
+fn the_answer_to_head_is_that_to_get_without_its_content() {
+    let get = exchange("GET /data HTTP/1.1\r\nHost: a\r\n\r\n").output;
+    let head = exchange("HEAD /data HTTP/1.1\r\nHost: a\r\n\r\n").output;
+    assert_eq!(head, get[..get.find("\r\n\r\n").unwrap() + 4]);
+}
+
+#[test]
+fn echoes_chunks_as_chunks() {
+    let request = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n1\r\n!\r\n0\r\nt: u\r\n\r\n";
+    assert_eq!(
+        exchange(request),
+        answers(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ntransfer-encoding: chunked\r\n\r\n\
+             5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n"
+        )
+    );
+}
+
+#[test]
+fn answers_pipelined_requests_in_order() {
+    let requests = "GET / HTTP/1.1\r\nHost: a\r\n\r\nPOST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi\
+        GET /data HTTP/1.1\r\nHost: a\r\n\r\n";
+    let echo =
+        "HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ncontent-length: 2\r\n\r\nhi";
+    assert_eq!(exchange(requests), answers(&format!("{HINT}{echo}{DATA}")));
+}
+
+#[test]
+fn closes_when_the_client_asks_and_reads_nothing_after_it() {
+    let closing = exchange(
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: foo, Close\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    );
+    assert_eq!(statuses(&closing), [200]);
+    assert!(closing.output.contains("\r\nconnection: close\r\n"));
+    assert!(closing.closed);
+    assert_eq!(closing.rest, "GET / HTTP/1.1\r\nHost: a\r\n\r\n".len());
+}
+
+#[test]
+fn http_1_0_closes_unless_it_says_keep_alive() {
+    let plain = exchange("GET / HTTP/1.0\r\n\r\n");
+    assert!(plain.closed && plain.output.contains("\r\nconnection: close\r\n"));
+    let kept = exchange("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    assert!(!kept.closed && kept.output.contains("\r\nconnection: keep-alive\r\n"));
+}
+
+#[test]
+fn an_incomplete_request_is_no_error() {
+    for partial in [
+        "",
+        "G",
+        "GET / HTTP/1.1\r\nHost: a\r\n",
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhell",
+    ] {
+        let waiting = exchange(partial);
+        assert_eq!((waiting.output.as_str(), waiting.closed), ("", false), "{partial:?}");
+    }
+}
+
+#[test]
+fn every_refusal_has_its_status_and_ends_the_connection() {
+    let long = "a".repeat(17_000);
+    let fields = "a: b\r\n".repeat(101);
+    for (status, request) in [
+        (400, "GET / HTTP/1.1\r\n\r\n".to_string()),
+        (400, "GET  / HTTP/1.1\r\nHost: a\r\n\r\n".to_string()),
+        (400, "\x16\x03\x01 not http\r\n\r\n".to_string()),
+        (400, "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n".to_string()),
+        (414, format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n")),
+        (431, format!("GET / HTTP/1.1\r\nHost: a\r\nx: {long}\r\n\r\n")),
+        (431, format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n")),
+        (413, "PUT /data HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999\r\n\r\n".to_string()),
+        (501, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: foo\r\n\r\n".to_string()),
+        (505, "GET / HTTP/2.0\r\nHost: a\r\n\r\n".to_string()),
+    ] {
+        let refused = exchange(&format!("{request}GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert_eq!(statuses(&refused), [status], "{request:.60?}");
+        assert!(refused.closed, "{request:.60?}");
+        assert!(refused.output.contains("\r\nconnection: close\r\n"), "{request:.60?}");
+    }
+}
+
+#[test]
+fn chunked_content_over_the_limit_is_refused_as_it_arrives() {
+    let limits = Limits { content_bytes_max: 8, ..Limits::default() };
+    let request = b"PUT /data HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n5\r\nhello\r\n";
+    let refused = exchange_in(&mut APP.clone(), &limits, request, &[]);
+    assert_eq!((statuses(&refused), refused.closed), (vec![413], true));
+}
+
+#[test]
+fn a_hundred_continue_is_said_before_the_answer_and_not_before_a_refusal() {
+    let head =
+        "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 2\r\n\r\n";
+    assert_eq!(exchange(head), answers("HTTP/1.1 100 Continue\r\n\r\n"));
+    assert_eq!(statuses(&exchange(&format!("{head}hi"))), [100, 200]);
+    let unwanted = exchange(
+        "PUT /data HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n",
+    );
+    assert_eq!((statuses(&unwanted), unwanted.closed), (vec![405], true));
+    let other =
+        exchange("POST /echo HTTP/1.1\r\nHost: a\r\nExpect: tea\r\nContent-Length: 2\r\n\r\n");
+    assert_eq!((statuses(&other), other.closed), (vec![417], true));
+}
+
+#[test]
+fn a_malformed_chunk_is_refused_where_no_answer_has_begun() {
+    let head = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let early = exchange(&format!("{head}5\r\nhello\r\nzz\r\n"));
+    assert_eq!((statuses(&early), early.closed), (vec![400], true));
+    let late = exchange(&format!("{head}5000\r\n{}\r\nzz\r\n", "x".repeat(0x5000)));
+    assert_eq!((statuses(&late), late.closed), (vec![200], true));
+    assert!(!late.output.ends_with("0\r\n\r\n"));
+}
+
+/// Panics on `/panic`, streams `/stream`, collects everything else.
+struct Odd;
+
+impl Service for Odd {
+    fn call(&mut self, request: &Request<'_>, response: &mut Response<'_>) {
+        match &*request.path() {
+            "/panic" => {
+                response.field("x", "y");
+                panic!("as the test wants it");
+            }
+            "/stream" => {
+                let mut left = 3;
+                response.stream(None, move |writer: &mut ContentWriter<'_>| {
+                    writer.write(format!("part {left};").as_bytes());
+                    left -= 1;
+                    if left > 0 { Flow::More } else { Flow::Done }
+                });
+            }
+            "/short" => response.stream(Some(9), |writer: &mut ContentWriter<'_>| {
+                writer.write(b"short");
+                Flow::Done
+            }),
+            "/inject" => {
+                response.field("x", "a\r\nset-cookie: b");
+            }
+            _ => response.content(request.content()),
+        }
+    }
+
+    fn content(&mut self, request: &Request<'_>, _: &mut Response<'_>) -> Content {
+        match &*request.path() {
+            "/ignore" => Content::Ignore,
+            _ => Content::Collect,
+        }
+    }
+}
+
+fn odd(request: &str) -> Exchange {
+    exchange_in(&mut Odd, &Limits::default(), request.as_bytes(), &[])
+}
+
+#[test]
+fn a_panic_costs_its_request_a_500_and_the_connection() {
+    let panicked = odd(
+        "GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /panic HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    );
+    assert_eq!((statuses(&panicked), panicked.closed), (vec![200, 500], true));
+    assert!(!panicked.output.contains("x: y"));
+    assert_eq!(statuses(&odd("GET /inject HTTP/1.1\r\nHost: a\r\n\r\n")), [500]);
+}
+
+#[test]
+fn a_streamed_answer_is_chunked_for_1_1_and_up_to_the_close_for_1_0() {
+    assert_eq!(
+        odd("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n"),
+        answers(
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n7\r\npart 3;\r\n7\r\npart 2;\r\n7\r\npart 1;\r\n0\r\n\r\n"
+        )
+    );
+    let old = odd("GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    assert_eq!(old.output, "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\npart 3;part 2;part 1;");
+    assert!(old.closed);
+    assert!(
+        odd("GET /short HTTP/1.1\r\nHost: a\r\n\r\n").closed,
+        "a promise of length that is broken"
+    );
+}
+
+#[test]
+fn content_that_nobody_wants_ends_the_connection_after_the_answer() {
+    let ignored = odd(
+        "POST /ignore HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    );
+    assert_eq!((statuses(&ignored), ignored.closed), (vec![200], true));
+}
+
+#[test]
+fn collected_content_is_whole_however_it_is_framed() {
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
+    assert_eq!(
+        odd("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"),
+        answers(answer)
+    );
+    let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n";
+    assert_eq!(odd(chunked), answers(answer));
+}
+
+/// Exchanges that together pass through every state.
+const EXCHANGES: &[&str] = &[
+    "GET / HTTP/1.1\r\nHost: a\r\n\r\n\r\nGET /data HTTP/1.1\r\nHost: a\r\n\r\n",
+    "GET / HTTP/1.2\r\nHost: a\r\n\r\nHEAD / HTTP/1.9\r\nHost: a\r\n\r\n",
+    "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;a=\"b\"\r\nhello\r\n0\r\nt: u\r\n\r\nGET / HTTP/1.0\r\n\r\n",
+    "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi",
+    "PUT /data HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhelloPUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+    "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n",
+    "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloXX",
+    "GET / HTTP/2.0\r\nHost: a\r\n\r\n",
+    "GET / HTTP/1.1\nHost: a\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+    "GET / HTTP/1.x\r\n\r\n",
+    "GET / FTP/1.1\r\n\r\n",
+];
+
+#[test]
+fn whole_or_byte_by_byte_or_split_anywhere_gives_the_same() {
+    for input in EXCHANGES {
+        let whole = exchange(input);
+        assert!(!whole.output.is_empty(), "{input:?}");
+        let limits = Limits::default();
+        let bytes = vec![1; input.len()];
+        let same = |found: Exchange, how: &str| {
+            assert_eq!(
+                (&found.output, found.closed),
+                (&whole.output, whole.closed),
+                "{how} {input:?}"
+            );
+        };
+        same(exchange_in(&mut APP.clone(), &limits, input.as_bytes(), &bytes), "byte by byte");
+        for at in 1..input.len() {
+            same(
+                exchange_in(&mut APP.clone(), &limits, input.as_bytes(), &[at]),
+                &format!("split at {at}"),
+            );
+        }
+    }
+}

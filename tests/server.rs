@@ -1,0 +1,220 @@
+//! Over real sockets, in this process.
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use pinloop::{Config, Request, Response, StartError};
+
+use crate::support::{connect, read_answer, read_to_end, serve, serve_app, stop, talk};
+
+#[test]
+fn answers_and_keeps_the_connection() {
+    let server = serve_app(Config::default());
+    let mut stream = connect(&server);
+    for _ in 0..3 {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        let (head, content) = read_answer(&mut stream);
+        assert!(head.starts_with(
+            "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 14\r\ndate: "
+        ));
+        assert_eq!(content, b"Try POST /echo");
+    }
+    stop(server);
+}
+
+#[test]
+fn answers_a_head_that_comes_byte_by_byte() {
+    let server = serve_app(Config::default());
+    let mut stream = connect(&server);
+    for byte in b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" {
+        stream.write_all(&[*byte]).unwrap();
+    }
+    assert!(read_to_end(&mut stream).ends_with("Try POST /echo"));
+    stop(server);
+}
+
+#[test]
+fn a_request_followed_by_the_end_is_answered_in_full() {
+    let server = serve_app(Config::default());
+    let mut stream = connect(&server);
+    stream.write_all(&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2_000)).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_to_end(&mut stream).matches("Try POST /echo").count(), 2_000);
+    stop(server);
+}
+
+#[test]
+fn a_refusal_arrives_though_the_client_goes_on_sending() {
+    let server = serve_app(Config::default());
+    let mut stream = connect(&server);
+    stream
+        .write_all(b"PUT /data HTTP/1.1\r\nHost: a\r\nContent-Length: 900000000\r\n\r\n")
+        .unwrap();
+    let mut sent = 0;
+    while sent < 4_000_000 && stream.write_all(&[b'x'; 4096]).is_ok() {
+        sent += 4096;
+    }
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert!(read_to_end(&mut stream).starts_with("HTTP/1.1 413 "));
+    stop(server);
+}
+
+#[test]
+fn echoes_more_than_any_buffer_holds() {
+    let server = serve_app(Config::default());
+    let content: Vec<u8> = (0..8_000_000u32).map(|n| (n % 251) as u8).collect();
+    let mut stream = connect(&server);
+    let mut writer = stream.try_clone().unwrap();
+    let sent = content.clone();
+    let sender = std::thread::spawn(move || {
+        write!(writer, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", sent.len())
+            .unwrap();
+        writer.write_all(&sent).unwrap();
+    });
+    let (_, echoed) = read_answer(&mut stream);
+    assert!(echoed == content);
+    sender.join().unwrap();
+    stop(server);
+}
+
+#[test]
+fn sends_what_the_socket_did_not_take_at_once() {
+    let server = serve(Config::default(), |_| {
+        let content = vec![b'x'; 10_000_000];
+        move |_: &Request<'_>, response: &mut Response<'_>| response.content(&content)
+    });
+    let mut stream = connect(&server);
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    for _ in 0..2 {
+        assert_eq!(read_answer(&mut stream).1.len(), 10_000_000);
+    }
+    stop(server);
+}
+
+#[test]
+fn state_is_each_cores_own() {
+    let config = Config { threads: NonZeroUsize::new(2), ..Config::default() };
+    let server = serve(config, |core| {
+        let mut count = 0;
+        move |_: &Request<'_>, response: &mut Response<'_>| {
+            count += 1;
+            response.content(format!("{} {count}", core.index).as_bytes());
+        }
+    });
+    let mut highest = [0; 2];
+    for _ in 0..40 {
+        let mut stream = connect(&server);
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        let answer = String::from_utf8(read_answer(&mut stream).1).unwrap();
+        let (core, count) = answer.split_once(' ').unwrap();
+        highest[core.parse::<usize>().unwrap()] = count.parse::<i32>().unwrap();
+    }
+    assert_eq!(highest.iter().sum::<i32>(), 40);
+    stop(server);
+}
+
+#[test]
+fn a_service_that_panics_costs_its_own_connection_and_nothing_else() {
+    let server = serve(Config::default(), |_| {
+        |request: &Request<'_>, response: &mut Response<'_>| match &*request.path() {
+            "/panic" => panic!("as the test wants it"),
+            _ => response.content(b"fine"),
+        }
+    });
+    let mut other = connect(&server);
+    assert!(talk(&server, b"GET /panic HTTP/1.1\r\nHost: a\r\n\r\n").starts_with("HTTP/1.1 500 "));
+    other.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert_eq!(read_answer(&mut other).1, b"fine");
+    stop(server);
+}
+
+#[test]
+fn whoever_is_one_too_many_is_told_so() {
+    let server = serve_app(Config { connections_max: 2, ..Config::default() });
+    let mut held: Vec<_> = (0..2).map(|_| connect(&server)).collect();
+    for stream in &mut held {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        read_answer(stream);
+    }
+    assert!(read_to_end(&mut connect(&server)).starts_with("HTTP/1.1 503 "));
+    stop(server);
+}
+
+#[test]
+fn each_timeout_ends_its_connection() {
+    let mut config = Config::default();
+    config.timeouts.head = Duration::from_millis(300);
+    config.timeouts.content = Duration::from_millis(300);
+    config.timeouts.idle = Duration::from_millis(300);
+    let server = serve_app(config);
+    assert_eq!(talk(&server, b""), "", "nothing was ever asked");
+    assert!(talk(&server, b"GET / HT").starts_with("HTTP/1.1 408 "), "a head that stops");
+    let stopped = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel";
+    assert!(talk(&server, stopped).starts_with("HTTP/1.1 408 "), "content that stops");
+    assert!(
+        talk(&server, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").ends_with("Try POST /echo"),
+        "an idle connection"
+    );
+    stop(server);
+}
+
+#[test]
+fn a_client_that_does_not_read_is_given_up_and_not_read_from() {
+    let mut config = Config::default();
+    config.timeouts.write = Duration::from_millis(300);
+    let server = serve_app(config);
+    let mut stream = connect(&server);
+    stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream
+        .write_all(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n")
+        .unwrap();
+    let chunk = vec![b'x'; 1 << 16];
+    let mut sent: u64 = 0;
+    while stream.write_all(&chunk).is_ok() {
+        sent += chunk.len() as u64;
+        assert!(sent < 100_000_000, "everything was read though nothing was taken");
+    }
+    stop(server);
+}
+
+#[test]
+fn draining_answers_what_has_arrived_and_ends() {
+    let server = serve_app(Config::default());
+    let mut idle = connect(&server);
+    idle.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    read_answer(&mut idle);
+    let mut begun = connect(&server);
+    begun
+        .write_all(
+            b"POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
+        )
+        .unwrap();
+    let mut interim = [0; 25];
+    begun.read_exact(&mut interim).unwrap();
+    server.stop();
+    assert_eq!(read_to_end(&mut idle), "", "an idle connection is closed");
+    begun.write_all(b"hello").unwrap();
+    assert!(read_to_end(&mut begun).ends_with("hello"));
+    server.join().unwrap();
+}
+
+#[test]
+fn an_address_in_use_and_a_setting_that_cannot_be_are_named() {
+    let server = serve_app(Config::default());
+    let taken = Config { addr: server.addr(), pin: false, ..Config::default() };
+    let error = pinloop::start(&taken, |_| crate::support::APP.clone()).unwrap_err();
+    assert!(matches!(error, StartError::Listen(..)));
+    assert!(error.to_string().contains(&server.addr().to_string()), "{error}");
+    stop(server);
+
+    let nowhere = Config { cores: Some(vec![4_000]), ..Config::default() };
+    let error = pinloop::start(&nowhere, |_| crate::support::APP.clone()).unwrap_err();
+    assert!(
+        error.to_string().starts_with("core 4000 is none that this process may use; allowed are "),
+        "{error}"
+    );
+}
