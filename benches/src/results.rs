@@ -115,13 +115,26 @@ pub struct Difference {
     pub contender: String,
     /// Which exchange of the gate.
     pub exchange: String,
-    /// Key of the regime that measures this request, if one does: a figure there
-    /// would compare unlike things.
-    pub regime: Option<String>,
+    /// What the exchange is about.
+    pub subject: Subject,
     /// The reference's answer.
     pub expected: String,
     /// This contender's answer.
     pub found: String,
+}
+
+/// What an exchange of the gate is about, and so what a difference means.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Subject {
+    /// What the regime with this key measures: a figure for another answer would
+    /// compare unlike things, and is not made.
+    Measured(String),
+    /// What the service is to answer: a difference is a fault.
+    Service,
+    /// What a library decides by itself, in ways that the RFCs leave open or that
+    /// one of the two has wrong: good to know.
+    Protocol,
 }
 
 /// One way to load the servers.
@@ -252,6 +265,13 @@ impl Results {
             return Err(ReadError::Schema(schema));
         }
         Ok(serde_json::from_str(&text)?)
+    }
+}
+
+impl Gate {
+    /// Whether every contender gives the service's answers.
+    pub fn is_passed(&self) -> bool {
+        self.differences.iter().all(|difference| difference.subject == Subject::Protocol)
     }
 }
 

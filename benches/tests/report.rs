@@ -4,7 +4,8 @@ use pinloop_bench::report::figures::{self, RegimeFigures, Row};
 use pinloop_bench::report::stats::Verdict;
 use pinloop_bench::report::table;
 use pinloop_bench::results::{
-    Block, Contender, Difference, Failure, Gate, Latency, Regime, Results, SCHEMA, Sample, Settings,
+    Block, Contender, Difference, Failure, Gate, Latency, Regime, Results, SCHEMA, Sample,
+    Settings, Subject,
 };
 
 #[test]
@@ -114,7 +115,7 @@ fn differing_answers_are_shown_both() {
         differences: vec![Difference {
             contender: "hyper".to_string(),
             exchange: "GET /".to_string(),
-            regime: None,
+            subject: Subject::Service,
             expected: "HTTP/1.1 200 OK".to_string(),
             found: "HTTP/1.1 500 Oh".to_string(),
         }],

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::exchange::{Exchange, Reply};
 use super::regimes::Regime;
-use crate::results::{Difference, Failure, Gate};
+use crate::results::{Difference, Failure, Gate, Subject};
 
 /// Long enough for a server that shares a busy machine, short enough for one
 /// that hangs.
@@ -38,7 +38,7 @@ pub struct Verdict {
 pub fn run(servers: &[Server], regimes: &[Regime], goes_on: &dyn Fn() -> bool) -> Verdict {
     let mut verdict = Verdict::default();
     let mut servers = servers.to_vec();
-    for (exchange, regime) in exchanges(regimes) {
+    for (exchange, subject) in exchanges(regimes) {
         if !goes_on() {
             break;
         }
@@ -55,14 +55,14 @@ pub fn run(servers: &[Server], regimes: &[Regime], goes_on: &dyn Fn() -> bool) -
             replies.push(reply);
             true
         });
-        compare(&exchange.name, regime.as_ref(), &servers, &replies, &mut verdict.gate);
+        compare(&exchange.name, &subject, &servers, &replies, &mut verdict.gate);
     }
     verdict
 }
 
 fn compare(
     exchange: &str,
-    regime: Option<&String>,
+    subject: &Subject,
     servers: &[Server],
     replies: &[Reply],
     gate: &mut Gate,
@@ -75,7 +75,7 @@ fn compare(
             gate.differences.push(Difference {
                 contender: server.key.clone(),
                 exchange: exchange.to_string(),
-                regime: regime.cloned(),
+                subject: subject.clone(),
                 expected: expected.to_string(),
                 found: found.to_string(),
             });
@@ -83,9 +83,9 @@ fn compare(
     }
 }
 
-/// What is compared: each regime's requests as they are measured, with its key,
-/// and then all that the service is to answer.
-fn exchanges(regimes: &[Regime]) -> Vec<(Exchange, Option<String>)> {
+/// All that is compared: each regime's requests as they are measured, all that
+/// the service is to answer, and what libraries may answer differently.
+fn exchanges(regimes: &[Regime]) -> Vec<(Exchange, Subject)> {
     let measured = regimes.iter().map(|regime| {
         let exchange = Exchange {
             name: format!("as measured: {}", regime.title),
@@ -93,18 +93,14 @@ fn exchanges(regimes: &[Regime]) -> Vec<(Exchange, Option<String>)> {
             answers: regime.pipeline,
             is_head: false,
         };
-        (exchange, Some(regime.key.to_string()))
+        (exchange, Subject::Measured(regime.key.to_string()))
     });
-    measured.chain(service().into_iter().map(|exchange| (exchange, None))).collect()
+    let service = service().into_iter().map(|exchange| (exchange, Subject::Service));
+    let protocol = protocol().into_iter().map(|exchange| (exchange, Subject::Protocol));
+    measured.chain(service).chain(protocol).collect()
 }
 
 fn service() -> Vec<Exchange> {
-    let one = |name: &str, request: &[u8]| Exchange {
-        name: name.to_string(),
-        request: request.to_vec(),
-        answers: 1,
-        is_head: request.starts_with(b"HEAD"),
-    };
     let bare = |line: &str| one(line, format!("{line} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes());
     let long_body = "0123456789abcdef".repeat(64 * 1024);
     let long_echo = format!(
@@ -152,11 +148,6 @@ fn service() -> Vec<Exchange> {
             b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhello",
         ),
         one("GET / with connection: close", b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"),
-        one("GET / in HTTP/1.0", b"GET / HTTP/1.0\r\n\r\n"),
-        one(
-            "GET / in HTTP/1.0 with keep-alive",
-            b"GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n",
-        ),
         Exchange {
             name: "GET /, GET /data and GET /nope in one write".to_string(),
             request: ["/", "/data", "/nope"]
@@ -167,4 +158,23 @@ fn service() -> Vec<Exchange> {
             is_head: false,
         },
     ]
+}
+
+fn protocol() -> Vec<Exchange> {
+    vec![
+        one("GET / in HTTP/1.0", b"GET / HTTP/1.0\r\n\r\n"),
+        one(
+            "GET / in HTTP/1.0 with keep-alive",
+            b"GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n",
+        ),
+    ]
+}
+
+fn one(name: &str, request: &[u8]) -> Exchange {
+    Exchange {
+        name: name.to_string(),
+        request: request.to_vec(),
+        answers: 1,
+        is_head: request.starts_with(b"HEAD"),
+    }
 }

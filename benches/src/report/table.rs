@@ -2,7 +2,7 @@
 
 use super::figures::{self, Figures, RegimeFigures, Row};
 use super::stats::{Estimate, Interval, Verdict};
-use crate::results::{Difference, Gate, Machine, Results};
+use crate::results::{Difference, Gate, Machine, Results, Subject};
 
 /// The whole report: answer, tables, gate, machine.
 pub fn render(results: &Results) -> String {
@@ -18,29 +18,43 @@ pub fn render(results: &Results) -> String {
 /// What the gate found.
 pub fn gate(gate: &Gate) -> String {
     let count = gate.exchanges.len();
-    if gate.differences.is_empty() {
-        return format!(
-            "All variants but the floor give the same answers, byte for byte (dates masked), \
+    let mut lines = Vec::new();
+    if gate.is_passed() {
+        lines.push(format!(
+            "All variants but the floor give the service's answers, byte for byte (dates masked), \
              in {count} exchanges."
-        );
+        ));
     }
-    let mut lines = vec![format!(
-        "{} answers in {count} exchanges differ from those of {} (dates masked):",
-        gate.differences.len(),
-        gate.reference
-    )];
-    lines.extend(gate.differences.iter().map(|found| difference(found, &gate.reference)));
+    for found in group(&gate.differences) {
+        lines.push(difference(found, &gate.reference));
+    }
     lines.join("\n")
 }
 
-fn difference(difference: &Difference, reference: &str) -> String {
-    let Difference { contender, exchange, regime, expected, found } = difference;
-    let matters = if regime.is_some() { " (not measured therefore)" } else { "" };
+/// Differences that are the same for several contenders, together.
+fn group(differences: &[Difference]) -> Vec<&[Difference]> {
+    let same = |one: &Difference, other: &Difference| {
+        one.exchange == other.exchange && one.found == other.found
+    };
+    differences.chunk_by(same).collect()
+}
+
+fn difference(found: &[Difference], reference: &str) -> String {
+    let Some(first) = found.first() else { return String::new() };
+    let consequence = match &first.subject {
+        Subject::Measured(_) => "gets no figure",
+        Subject::Service => "does not give the service's answer",
+        Subject::Protocol => "answers in its own way",
+    };
+    let who: Vec<&str> = found.iter().map(|difference| difference.contender.as_str()).collect();
     let indent = |text: &str| text.replace('\n', "\n    | ");
     format!(
-        "  {exchange}{matters}\n    {reference}:\n    | {}\n    {contender}:\n    | {}",
-        indent(expected),
-        indent(found)
+        "{}: {} {consequence}\n  {reference}:\n    | {}\n  {}:\n    | {}",
+        first.exchange,
+        who.join(", "),
+        indent(&first.expected),
+        who.join(", "),
+        indent(&first.found)
     )
 }
 

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::{Request, Response, StatusCode};
 use pinloop::app::{self, Route};
@@ -62,5 +62,9 @@ fn allowed(status: StatusCode, allow: &'static str) -> Response<Body> {
 fn empty(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Either::Left(Full::default()));
     *response.status_mut() = status;
+    if status != StatusCode::NO_CONTENT {
+        // hyper says so by itself, but not in answer to HEAD.
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
     response
 }

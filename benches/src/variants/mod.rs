@@ -2,7 +2,7 @@
 //!
 //! Each file begins `Adds …; otherwise as X` and has the same functions in the
 //! same order, so that `diff` of two neighbours is the explanation of what lies
-//! between their figures. What every rung answers is decided by [`pinloop::app`]
+//! between their figures. What every rung answers is decided by [`app`](::pinloop::app)
 //! alone; what they share besides (the sockets, the threads) is in [`common`].
 //!
 //! What may not live here: anything that times, counts or compares.
@@ -12,6 +12,7 @@ mod floor;
 mod hyper_per_core;
 mod hyper_service;
 mod hyper_single;
+mod pinloop;
 
 use std::io;
 use std::net::SocketAddr;
@@ -34,6 +35,9 @@ pub struct Variant {
     pub serve: fn(&Settings, Ready<'_>) -> io::Result<()>,
 }
 
+/// The rung that ratios are taken to.
+pub const REFERENCE: &str = "pinloop";
+
 /// All rungs, from the bottom of the ladder up.
 pub const VARIANTS: &[Variant] = &[
     Variant {
@@ -41,6 +45,12 @@ pub const VARIANTS: &[Variant] = &[
         about: "epoll and constant bytes; parses nothing",
         answers: false,
         serve: floor::serve,
+    },
+    Variant {
+        name: "pinloop",
+        about: "HTTP by hand on mio, with every check, limit and timeout",
+        answers: true,
+        serve: pinloop::serve,
     },
     Variant {
         name: "hyper_single",
