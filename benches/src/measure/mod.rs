@@ -10,10 +10,13 @@
 //! [`crate::report`] from the recorded counts.
 
 pub mod exchange;
+pub mod fleet;
 pub mod gate;
-
+pub mod ladder;
 pub mod machine;
 pub mod process;
+pub mod progress;
 pub mod regimes;
 pub mod rounds;
+pub mod slice;
 pub mod usage;
