@@ -9,26 +9,41 @@ pub fn render(results: &Results) -> String {
     let regimes = figures::of(results);
     let mut parts = Vec::new();
     parts.extend(regimes.iter().map(|regime| table(regime, &results.reference)));
-    parts.extend(results.gate.as_ref().map(gate));
+    parts.extend(results.gate.as_ref().map(gate_in_brief));
     parts.push(where_and_how(results));
     parts.extend(warnings(results, &regimes));
     parts.join("\n\n") + "\n"
 }
 
-/// What the gate found.
+/// What the gate found, every difference with both answers.
 pub fn gate(gate: &Gate) -> String {
-    let count = gate.exchanges.len();
-    let mut lines = Vec::new();
-    if gate.is_passed() {
-        lines.push(format!(
-            "All variants but the floor give the service's answers, byte for byte (dates masked), \
-             in {count} exchanges."
-        ));
-    }
+    let mut lines = gate_summary(gate);
+    lines.extend(group(&gate.differences).into_iter().map(|d| both(d, &gate.reference)));
+    lines.join("\n")
+}
+
+/// Only faults with both answers.
+fn gate_in_brief(gate: &Gate) -> String {
+    let mut lines = gate_summary(gate);
     for found in group(&gate.differences) {
-        lines.push(difference(found, &gate.reference));
+        match &found[0].subject {
+            Subject::Protocol => lines.push(headline(found)),
+            _ => lines.push(both(found, &gate.reference)),
+        }
+    }
+    if !gate.differences.is_empty() {
+        lines.push("`cargo bench -- check` shows these answers.".to_string());
     }
     lines.join("\n")
+}
+
+fn gate_summary(gate: &Gate) -> Vec<String> {
+    let sentence = "All variants but the floor give the service's answers, byte for byte (dates \
+                    masked)";
+    gate.is_passed()
+        .then(|| format!("{sentence}, in {} exchanges.", gate.exchanges.len()))
+        .into_iter()
+        .collect()
 }
 
 /// Differences that are the same for several contenders, together.
@@ -39,23 +54,28 @@ fn group(differences: &[Difference]) -> Vec<&[Difference]> {
     differences.chunk_by(same).collect()
 }
 
-fn difference(found: &[Difference], reference: &str) -> String {
-    let Some(first) = found.first() else { return String::new() };
-    let consequence = match &first.subject {
-        Subject::Measured(_) => "gets no figure",
-        Subject::Service => "does not give the service's answer",
-        Subject::Protocol => "answers in its own way",
+fn headline(found: &[Difference]) -> String {
+    let what = match &found[0].subject {
+        Subject::Measured(_) => "no figure, for another answer, for",
+        Subject::Service => "not the service's answer from",
+        Subject::Protocol => "another answer, of the library's own, from",
     };
-    let who: Vec<&str> = found.iter().map(|difference| difference.contender.as_str()).collect();
+    format!("{}: {what} {}", found[0].exchange, names(found))
+}
+
+fn both(found: &[Difference], reference: &str) -> String {
     let indent = |text: &str| text.replace('\n', "\n    | ");
     format!(
-        "{}: {} {consequence}\n  {reference}:\n    | {}\n  {}:\n    | {}",
-        first.exchange,
-        who.join(", "),
-        indent(&first.expected),
-        who.join(", "),
-        indent(&first.found)
+        "{}\n  {reference}:\n    | {}\n  {}:\n    | {}",
+        headline(found),
+        indent(&found[0].expected),
+        names(found),
+        indent(&found[0].found)
     )
+}
+
+fn names(found: &[Difference]) -> String {
+    found.iter().map(|difference| difference.contender.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 fn table(regime: &RegimeFigures, reference: &str) -> String {
