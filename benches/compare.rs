@@ -155,7 +155,12 @@ fn measure(arguments: &Ladder) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("cannot measure, or write {}", path.display()))?;
     say(&table::render(&results))?;
     say(&format!("All that was counted is in {}", path.display()))?;
-    Ok(if results.complete { ExitCode::SUCCESS } else { ExitCode::from(INTERRUPTED) })
+    let failed = results.regimes.iter().any(|regime| !regime.failures.is_empty());
+    Ok(match results.complete {
+        false => ExitCode::from(INTERRUPTED),
+        true if failed => ExitCode::FAILURE,
+        true => ExitCode::SUCCESS,
+    })
 }
 
 fn check(setup: &Setup) -> anyhow::Result<ExitCode> {
