@@ -5,6 +5,9 @@ use std::borrow::Cow;
 use super::chars;
 use super::error::Refusal;
 
+/// Digits of a port: 65535 has five.
+const PORT_DIGITS_MAX: usize = 5;
+
 /// Splits the target of a request with `method` into path and query, in
 /// whichever of the four forms it is (RFC 9112, 3.2).
 pub(super) fn split<'a>(
@@ -27,22 +30,35 @@ pub(super) fn split<'a>(
 /// Whether `value` is `uri-host [":" port]` with a host that is not empty, as a
 /// `host` field must be (RFC 9110, 7.2) and as http targets need (4.2.1).
 pub(super) fn is_authority(value: &[u8]) -> bool {
-    let (host_ok, rest) = match value {
+    let host_bytes = match value {
         [b'[', ..] => match value.iter().position(|&b| b == b']') {
-            Some(end) => (is_ip_literal(&value[1..end]), &value[end + 1..]),
-            None => return false,
+            Some(end) if is_ip_literal(&value[1..end]) => end + 1,
+            _ => return false,
         },
-        _ => {
-            let end = value.iter().position(|&b| !chars::is_reg_name(b)).unwrap_or(value.len());
-            (end > 0 && escapes_are_whole(&value[..end]), &value[end..])
-        }
+        _ => match reg_name_bytes(value) {
+            0 => return false,
+            bytes => bytes,
+        },
     };
-    host_ok
-        && match rest {
-            [] => true,
-            [b':', port @ ..] => port.iter().all(u8::is_ascii_digit) && port.len() <= 5,
-            _ => false,
+    match &value[host_bytes..] {
+        [] => true,
+        [b':', port @ ..] => port.len() <= PORT_DIGITS_MAX && port.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
+}
+
+/// How many bytes at the start of `value` are a registered name or an IPv4
+/// address (RFC 3986, 3.2.2); 0 where an escape is broken.
+fn reg_name_bytes(value: &[u8]) -> usize {
+    for (at, &byte) in value.iter().enumerate() {
+        if !chars::is_reg_name(byte) {
+            return at;
         }
+        if byte == b'%' && !is_escape(&value[at..]) {
+            return 0;
+        }
+    }
+    value.len()
 }
 
 /// The path with the escapes of unreserved characters resolved: those, and only
@@ -90,27 +106,24 @@ fn absolute<'a>(method: &str, target: &'a str) -> Result<(&'a str, Option<&'a st
 
 fn path_and_query(target: &str) -> Result<(&str, Option<&str>), Refusal> {
     let bytes = target.as_bytes();
-    if !bytes.iter().all(|&b| chars::is_target(b)) || !escapes_are_whole(bytes) {
-        return Err(Refusal::Target);
+    let mut path_bytes = None;
+    for (at, &byte) in bytes.iter().enumerate() {
+        match byte {
+            b'?' => path_bytes = path_bytes.or(Some(at)),
+            b'%' if !is_escape(&bytes[at..]) => return Err(Refusal::Target),
+            _ if chars::is_target(byte) => {}
+            _ => return Err(Refusal::Target),
+        }
     }
-    Ok(match target.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
+    Ok(match path_bytes {
+        Some(at) => (&target[..at], Some(&target[at + 1..])),
         None => (target, None),
     })
 }
 
-/// Whether each `%` has its two hexadecimal digits (RFC 3986, 2.1).
-fn escapes_are_whole(bytes: &[u8]) -> bool {
-    let mut rest = bytes;
-    while let Some(at) = rest.iter().position(|&b| b == b'%') {
-        match &rest[at + 1..] {
-            [high, low, after @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-                rest = after
-            }
-            _ => return false,
-        }
-    }
-    true
+/// Whether a `%` is followed by its two hexadecimal digits (RFC 3986, 2.1).
+fn is_escape(bytes: &[u8]) -> bool {
+    matches!(bytes, [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
 }
 
 /// What stands between the brackets of an IPv6 address or a later kind.

@@ -6,13 +6,13 @@
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mio::net::TcpStream;
 
 use slab::Slab;
 
-use super::deadlines::{Deadline, Deadlined, Deadlines};
+use super::deadlines::{Deadline, Deadlined, Deadlines, Ticks};
 use crate::config::{Config, Timeouts};
 use crate::http::{self, Context, Date, Next, Refusal, Service, Waiting};
 
@@ -84,6 +84,12 @@ pub(super) enum Class {
     Idle,
     Write,
     Linger,
+}
+
+/// How long each class has, in its order.
+pub(super) fn ticks(timeouts: &Timeouts) -> [Ticks; 5] {
+    let Timeouts { head, content, idle, write, linger, drain: _ } = *timeouts;
+    [head, content, idle, write, linger].map(Ticks::at_least)
 }
 
 /// What a turn came to.
@@ -189,8 +195,7 @@ impl Connection {
     pub(super) fn keep_time(
         &mut self,
         key: usize,
-        now: Instant,
-        timeouts: &Timeouts,
+        timeouts: &[Ticks; 5],
         deadlines: &mut Deadlines,
     ) {
         let class = self.class();
@@ -203,7 +208,7 @@ impl Connection {
         if due {
             self.class = class;
             self.moved_bytes = 0;
-            deadlines.set(key, &mut self.deadline, now, timeout(class, timeouts));
+            deadlines.set(key, &mut self.deadline, timeouts[class as usize]);
         }
     }
 
@@ -394,15 +399,5 @@ fn write(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => Err(error),
         };
-    }
-}
-
-fn timeout(class: Class, timeouts: &Timeouts) -> Duration {
-    match class {
-        Class::Head => timeouts.head,
-        Class::Content => timeouts.content,
-        Class::Idle => timeouts.idle,
-        Class::Write => timeouts.write,
-        Class::Linger => timeouts.linger,
     }
 }

@@ -16,8 +16,8 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
-use super::connections::{Connection, Core, Turn};
-use super::deadlines::Deadlines;
+use super::connections::{self, Connection, Core, Turn};
+use super::deadlines::{Deadlines, Ticks};
 use super::listener::{Accepted, Listener};
 use crate::config::{Config, WhenFull};
 use crate::http::{Date, Refusal, Service};
@@ -60,6 +60,7 @@ pub(super) struct EventLoop<S> {
     /// Connections with more to do.
     again: VecDeque<usize>,
     deadlines: Deadlines,
+    timeouts: [Ticks; 5],
     due: Vec<usize>,
     core: Core<S>,
     date_until: Instant,
@@ -85,6 +86,7 @@ impl<S: Service> EventLoop<S> {
             connections: Slab::new(),
             again: VecDeque::new(),
             deadlines: Deadlines::new(now),
+            timeouts: connections::ticks(&config.timeouts),
             due: Vec::new(),
             core: Core {
                 service,
@@ -139,7 +141,7 @@ impl<S: Service> EventLoop<S> {
             return Some(Duration::ZERO);
         }
         let now = self.core.now;
-        let deadline = self.deadlines.wait(now);
+        let deadline = self.deadlines.wait();
         let accept = self.listener.as_ref().and_then(|listener| listener.wait(now));
         let drain = self.drain_until.map(|until| until.saturating_duration_since(now));
         [deadline, accept, drain].into_iter().flatten().min()
@@ -148,6 +150,7 @@ impl<S: Service> EventLoop<S> {
     /// Reads the clock, once a wake-up.
     fn read_clock(&mut self) {
         self.core.now = Instant::now();
+        self.deadlines.set_now(self.core.now);
         if self.core.now >= self.date_until {
             let date = SystemTime::now();
             self.core.date.update(date);
@@ -201,7 +204,7 @@ impl<S: Service> EventLoop<S> {
             Turn::Wait if self.core.draining && connection.is_idle() => return self.close(key),
             Turn::Wait => {}
         }
-        connection.keep_time(key, self.core.now, &self.config.timeouts, &mut self.deadlines);
+        connection.keep_time(key, &self.timeouts, &mut self.deadlines);
     }
 
     fn close(&mut self, key: usize) {
@@ -257,7 +260,7 @@ impl<S: Service> EventLoop<S> {
     /// Ends the connections whose time is up.
     fn expire(&mut self) {
         let mut due = std::mem::take(&mut self.due);
-        self.deadlines.expire(self.core.now, &mut due, &mut self.connections);
+        self.deadlines.expire(&mut due, &mut self.connections);
         for key in due.drain(..) {
             if let Some(connection) = self.connections.get_mut(key) {
                 let turn = connection.time_out(&mut self.core, &self.config);
@@ -291,7 +294,7 @@ impl<S: Service> EventLoop<S> {
             if let Some(connection) =
                 self.connections.get_mut(key).filter(|connection| connection.is_unused())
             {
-                self.deadlines.set(key, connection.deadline(), self.core.now, DRAIN_UNUSED);
+                self.deadlines.set(key, connection.deadline(), Ticks::at_least(DRAIN_UNUSED));
             }
         }
     }
