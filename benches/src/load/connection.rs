@@ -7,8 +7,8 @@ use mio::net::TcpStream;
 
 use super::errors::{Fault, Malformed};
 use super::head::Heads;
-use super::outcome::Outcome;
 use super::response::{Answer, AtEnd, Reader};
+use super::run::Tally;
 
 /// Large enough for a full pipeline of small answers in one read, small enough for the L2 cache.
 const INPUT_BYTES: usize = 64 * 1024;
@@ -114,6 +114,11 @@ impl Connection {
         self.in_flight.is_empty()
     }
 
+    /// How many requests are unanswered.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
     pub(super) fn answers(&self) -> u64 {
         self.answers
     }
@@ -186,17 +191,17 @@ impl Connection {
 
     /// Writes what is unsent, as far as the socket takes it. `false`: the server takes nothing
     /// any more, and what it had to say before that is to be read.
-    pub(super) fn send(&mut self, batch: &Batch, tally: &mut Outcome) -> Result<bool, Fault> {
+    pub(super) fn send(&mut self, batch: &Batch, tally: &mut Tally<'_>) -> Result<bool, Fault> {
         while self.unsent > 0 {
             let (stream, is_open) = match &mut self.link {
                 Link::Closed => return Ok(true),
                 Link::Opening(stream) => (stream, false),
                 Link::Open(stream) => (stream, true),
             };
-            tally.writes += 1;
+            tally.outcome.writes += 1;
             match stream.write(batch.next(self.unsent)) {
                 Ok(len) => {
-                    tally.bytes_sent += len as u64;
+                    tally.outcome.bytes_sent += len as u64;
                     self.unsent -= len;
                     self.has_used();
                 }
@@ -223,7 +228,7 @@ impl Connection {
         inbox: &mut Inbox,
         to_the_end: bool,
         now: u64,
-        tally: &mut Outcome,
+        tally: &mut Tally<'_>,
     ) -> Result<Received, Fault> {
         let mut received = Received::Waiting;
         for _ in 0..READS_IN_A_ROW_MAX {
@@ -232,7 +237,7 @@ impl Connection {
                 Link::Opening(stream) => (stream, false),
                 Link::Open(stream) => (stream, true),
             };
-            tally.reads += 1;
+            tally.outcome.reads += 1;
             let len = match stream.read(&mut inbox.input) {
                 Ok(0) => return self.receive_end(now, tally),
                 Ok(len) => len,
@@ -245,7 +250,7 @@ impl Connection {
             self.has_used();
             self.stale = false;
             self.active_at = now;
-            tally.bytes_received += len as u64;
+            tally.outcome.bytes_received += len as u64;
             let Inbox { input, heads } = &mut *inbox;
             received = self.read_answers(&input[..len], heads, now, tally)?;
             let drained = len < input.len() && !to_the_end;
@@ -261,7 +266,7 @@ impl Connection {
         input: &[u8],
         heads: &mut Heads,
         now: u64,
-        tally: &mut Outcome,
+        tally: &mut Tally<'_>,
     ) -> Result<Received, Fault> {
         if self.is_idle() {
             // Some servers say that they have waited long enough before they close.
@@ -285,7 +290,7 @@ impl Connection {
         Ok(if self.is_idle() { Received::Idle } else { Received::Waiting })
     }
 
-    fn receive_end(&mut self, now: u64, tally: &mut Outcome) -> Result<Received, Fault> {
+    fn receive_end(&mut self, now: u64, tally: &mut Tally<'_>) -> Result<Received, Fault> {
         match self.reader.end() {
             AtEnd::Complete(answer) => {
                 self.count(answer, now, tally);
@@ -297,7 +302,7 @@ impl Connection {
         }
     }
 
-    fn count(&mut self, answer: Answer, now: u64, tally: &mut Outcome) {
+    fn count(&mut self, answer: Answer, now: u64, tally: &mut Tally<'_>) {
         let start = self.in_flight.pop_front().unwrap_or(now);
         self.answers += 1;
         tally.count_answer(answer.status, now.saturating_sub(start));

@@ -1,8 +1,8 @@
 //! The loop: wait, read answers, send what follows them, and see once in a while to those that
 //! have waited too long.
 
-use std::collections::VecDeque;
 use std::io;
+use std::iter;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -11,23 +11,19 @@ use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::arrivals::Arrivals;
 use super::clock::{Timer, now_ns, thread_cpu};
 use super::connection::{Batch, Connection, Inbox, Received};
 use super::errors::{Fault, LoadError};
 use super::outcome::Outcome;
 use super::pace::{Pace, Schedule, Stop, as_ns};
+use super::run::{CHECK_EVERY, RETRY_AFTER, Run, Tally};
 use super::source;
 use super::target::{Shape, Target};
+use super::watch::Watch;
 
 /// For how long a server may be silent while an answer is due, unless said otherwise.
 const TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How often timeouts are looked for. All connections are scanned: at ten times a second that
-/// costs less than keeping them in order would.
-const CHECK_EVERY: Duration = Duration::from_millis(100);
-
-/// How long to wait before trying again where no connection could be opened.
-const RETRY_AFTER: Duration = Duration::from_millis(10);
 
 /// Connections being opened at once: well below the backlog of any server.
 const OPENING_MAX: usize = 128;
@@ -57,36 +53,14 @@ pub struct Generator {
     connects: u64,
 }
 
-/// What a run has to remember.
-#[derive(Debug)]
-struct Run {
-    schedule: Schedule,
-    tally: Outcome,
-    started: u64,
-    /// When the last answer came, in ns.
-    answered_at: u64,
-    /// Connections with nothing in flight, the longest idle first.
-    idle: VecDeque<usize>,
-    /// Connections with more to read than one turn allows.
-    reread: Vec<usize>,
-    /// Connections that failed, to be opened again in the next turn.
-    restart: Vec<usize>,
-    /// Connections that could not be opened, and when to try again.
-    retry: VecDeque<(u64, usize)>,
-    next_check: u64,
-    /// When to stop waiting for answers; known once nothing more will be sent.
-    give_up_at: Option<u64>,
-    /// No answer will come any more: the server is gone.
-    server_is_gone: bool,
-}
-
 impl Generator {
-    /// Opens all connections.
+    /// Opens all connections. There may be none where clients are to arrive
+    /// ([`Self::run_arrivals`]).
     pub fn connect(target: &Target, shape: &Shape) -> Result<Self, LoadError> {
         if target.request.is_empty() {
             return Err(LoadError::EmptyRequest);
         }
-        if shape.connections == 0 || shape.pipeline == 0 {
+        if shape.pipeline == 0 {
             return Err(LoadError::EmptyShape);
         }
         allow_descriptors(shape.connections as u64)?;
@@ -117,21 +91,67 @@ impl Generator {
 
     /// Sends requests until `stop`, and then waits for the answers outstanding.
     pub fn run(&mut self, pace: Pace, stop: Stop) -> Result<Outcome, LoadError> {
+        self.run_paced(pace, stop, None)
+    }
+
+    /// As [`Self::run`], with someone watching.
+    pub fn run_watched(
+        &mut self,
+        pace: Pace,
+        stop: Stop,
+        watch: Watch<'_>,
+    ) -> Result<Outcome, LoadError> {
+        self.run_paced(pace, stop, Some(watch))
+    }
+
+    /// Lets clients arrive, each with a connection of its own beside those that there are, in a
+    /// closed loop until all phases are over. Then they go.
+    pub fn run_arrivals(
+        &mut self,
+        arrivals: &Arrivals,
+        watch: Watch<'_>,
+    ) -> Result<Outcome, LoadError> {
+        arrivals.check()?;
+        let stay = self.connections.len();
+        allow_descriptors((stay + arrivals.clients()) as u64)?;
+        let now = self.begin()?;
+        let schedule = Schedule::new(Pace::Closed, Stop::After(arrivals.lasts()), now)?;
+        let times = Box::new(arrivals.times(now));
+        let outcome = self.drive(Run::new(schedule, times, Some(watch), now));
+        self.connections.truncate(stay);
+        outcome
+    }
+
+    fn run_paced(
+        &mut self,
+        pace: Pace,
+        stop: Stop,
+        watch: Option<Watch<'_>>,
+    ) -> Result<Outcome, LoadError> {
+        if self.connections.is_empty() {
+            return Err(LoadError::EmptyShape);
+        }
+        let now = self.begin()?;
+        let schedule = Schedule::new(pace, stop, now)?;
+        self.drive(Run::new(schedule, Box::new(iter::empty()), watch, now))
+    }
+
+    fn drive(&mut self, mut run: Run<'_>) -> Result<Outcome, LoadError> {
         let mut events = Events::with_capacity(EVENTS_MAX);
-        self.drop_closed(&mut events)?;
-        let (cpu, connects, started) = (thread_cpu(), self.connects, now_ns());
-        let mut run = Run::new(Schedule::new(pace, stop, started)?, started);
+        let (cpu, connects) = (thread_cpu(), self.connects);
         for index in 0..self.connections.len() {
-            self.go_on(index, started, &mut run);
+            self.go_on(index, &mut run);
         }
-        let mut now = started;
+        let mut now = now_ns();
+        self.let_arrive(now, &mut run)?;
         while !run.is_done(now) {
-            now = self.turn(&mut events, &mut run)?;
+            now = self.turn(&mut events, now, &mut run)?;
         }
+        let clients = self.connections.len();
         for connection in &mut self.connections {
             connection.settle();
         }
-        let mut outcome = run.finish(now);
+        let mut outcome = run.finish(now, clients);
         outcome.cpu = thread_cpu().saturating_sub(cpu);
         outcome.connects = self.connects - connects;
         if outcome.requests == 0 && outcome.errors.total() > 0 {
@@ -143,11 +163,11 @@ impl Generator {
         Ok(outcome)
     }
 
-    /// One wake-up: when it began, in ns.
-    fn turn(&mut self, events: &mut Events, run: &mut Run) -> Result<u64, LoadError> {
-        wait(&mut self.poll, events, run.wait_for())?;
+    /// One wake-up after the one that began at `now`: when it began, in ns.
+    fn turn(&mut self, events: &mut Events, now: u64, run: &mut Run<'_>) -> Result<u64, LoadError> {
+        wait(&mut self.poll, events, run.wait_for(now))?;
         let now = now_ns();
-        run.tally.wakeups += 1;
+        run.tally.outcome.wakeups += 1;
         for event in &*events {
             if event.token() != TIMER {
                 self.handle(event, now, run);
@@ -157,19 +177,27 @@ impl Generator {
             self.receive(index, true, now, run);
         }
         for index in std::mem::take(&mut run.restart) {
-            self.go_on(index, now, run);
+            self.go_on(index, run);
         }
-        self.start_what_is_due(now, run);
-        if now >= run.next_check {
+        self.start_what_is_due(run);
+        if run.is_time_to_check(now) {
             self.check(now, run);
         }
-        if let Some(at) = run.schedule.next_wake(now) {
-            self.timer.arm(at)?;
-        }
+        self.let_arrive(now, run)?;
+        run.tell(now, self.connections.len());
         Ok(now)
     }
 
-    fn handle(&mut self, event: &Event, now: u64, run: &mut Run) {
+    /// Lets the clients in whose time has come, and sets the timer for what comes next.
+    fn let_arrive(&mut self, now: u64, run: &mut Run<'_>) -> io::Result<()> {
+        while run.arrivals.next_if(|&at| at <= now).is_some() {
+            self.connections.push(Connection::default());
+            self.go_on(self.connections.len() - 1, run);
+        }
+        run.next_wake(now).map_or(Ok(()), |at| self.timer.arm(at))
+    }
+
+    fn handle(&mut self, event: &Event, now: u64, run: &mut Run<'_>) {
         let index = event.token().0;
         if event.is_writable() {
             self.send(index, now, run);
@@ -180,22 +208,24 @@ impl Generator {
         }
     }
 
-    fn receive(&mut self, index: usize, to_the_end: bool, now: u64, run: &mut Run) {
+    fn receive(&mut self, index: usize, to_the_end: bool, now: u64, run: &mut Run<'_>) {
         let connection = &mut self.connections[index];
         let was_idle = connection.is_idle();
-        let answers = run.tally.requests;
+        // One answer was there when the wake-up began; of several, some may have come since.
+        let now = if connection.in_flight() > 1 { now_ns() } else { now };
+        let answers = run.tally.outcome.requests;
         let received = connection.receive(&mut self.inbox, to_the_end, now, &mut run.tally);
-        if run.tally.requests > answers {
+        if run.tally.outcome.requests > answers {
             run.answered_at = now;
         }
         match received {
             Ok(Received::Waiting) => {}
             Ok(Received::More) => run.reread.push(index),
-            Ok(Received::Idle) => self.go_on(index, now, run),
+            Ok(Received::Idle) => self.go_on(index, run),
             Ok(Received::Ended) => {
                 run.schedule.give_back(connection.close());
                 if !was_idle {
-                    self.go_on(index, now, run);
+                    self.go_on(index, run);
                 }
             }
             Err(fault) if was_idle => {
@@ -207,16 +237,16 @@ impl Generator {
     }
 
     /// Sends the next requests on an idle connection, or leaves it idle where none are due.
-    fn go_on(&mut self, index: usize, now: u64, run: &mut Run) {
-        if !self.ask(index, now, run) {
+    fn go_on(&mut self, index: usize, run: &mut Run<'_>) {
+        if !self.ask(index, run) {
             run.idle.push_back(index);
         }
     }
 
     /// At a rate, requests become due while connections are idle.
-    fn start_what_is_due(&mut self, now: u64, run: &mut Run) {
+    fn start_what_is_due(&mut self, run: &mut Run<'_>) {
         while let Some(index) = run.idle.pop_front() {
-            if !self.ask(index, now, run) {
+            if !self.ask(index, run) {
                 run.idle.push_front(index);
                 return;
             }
@@ -224,9 +254,10 @@ impl Generator {
     }
 
     /// Sends the next requests on an idle connection; `false` where none are due.
-    fn ask(&mut self, index: usize, now: u64, run: &mut Run) -> bool {
+    fn ask(&mut self, index: usize, run: &mut Run<'_>) -> bool {
         let connection = &mut self.connections[index];
         debug_assert!(connection.is_idle());
+        let now = now_ns();
         let mut room = self.shape.pipeline;
         if let Some(max) = self.shape.requests_per_connection.map(NonZeroU64::get) {
             if connection.answers() >= max {
@@ -248,7 +279,7 @@ impl Generator {
     }
 
     /// Writes what is unsent, opening the connection before that where it is closed.
-    fn send(&mut self, index: usize, now: u64, run: &mut Run) {
+    fn send(&mut self, index: usize, now: u64, run: &mut Run<'_>) {
         if !self.connections[index].is_open() {
             if self.connections[index].is_idle() {
                 return;
@@ -265,11 +296,11 @@ impl Generator {
     }
 
     /// Counts `fault` and closes the connection, which had something to do and so is opened again.
-    fn fail(&mut self, index: usize, fault: &Fault, now: u64, run: &mut Run) {
+    fn fail(&mut self, index: usize, fault: &Fault, now: u64, run: &mut Run<'_>) {
         let connection = &mut self.connections[index];
         let was_established = connection.is_established();
         run.tally.count_fault(fault);
-        run.tally.unanswered += connection.close().count() as u64;
+        run.tally.outcome.unanswered += connection.close().count() as u64;
         if !was_established {
             run.retry.push_back((now + as_ns(RETRY_AFTER), index));
         } else {
@@ -278,28 +309,24 @@ impl Generator {
     }
 
     /// What needs no haste: connections to try again, timeouts, a server that is gone.
-    fn check(&mut self, now: u64, run: &mut Run) {
+    fn check(&mut self, now: u64, run: &mut Run<'_>) {
         while run.retry.front().is_some_and(|&(at, _)| at <= now) {
             if let Some((_, index)) = run.retry.pop_front() {
-                self.go_on(index, now, run);
+                self.go_on(index, run);
             }
         }
         let timeout = as_ns(self.timeout);
-        if run.schedule.is_over(now) {
-            run.give_up_at.get_or_insert(now.saturating_add(timeout));
-        }
-        let gives_up = run.give_up_at.is_some_and(|at| now >= at);
+        let gives_up = run.gives_up(now, timeout);
         for index in 0..self.connections.len() {
             let connection = &self.connections[index];
             if !connection.is_idle() && (gives_up || connection.silent_for(now) >= timeout) {
                 self.fail(index, &Fault::Timeout(self.timeout), now, run);
             }
         }
-        let unheard = now - run.answered_at >= timeout;
-        run.server_is_gone = unheard
+        run.server_is_gone = now.saturating_sub(run.answered_at) >= timeout
             && !run.retry.is_empty()
             && !self.connections.iter().any(Connection::is_established);
-        run.next_check = now + as_ns(run.check_every());
+        run.has_checked(now);
     }
 
     fn open(&mut self, index: usize) -> Result<(), Fault> {
@@ -343,14 +370,17 @@ impl Generator {
         Ok(())
     }
 
-    /// Closes the connections that the server closed while they were idle, which it may. They
-    /// are opened again when they are needed.
-    fn drop_closed(&mut self, events: &mut Events) -> Result<(), LoadError> {
-        let mut unheeded = Outcome::new();
+    /// Makes ready for a run, which starts at the instant returned, in ns.
+    ///
+    /// The connections that the server closed while they were idle, which it may, are closed here
+    /// too, and opened again when they are needed.
+    fn begin(&mut self) -> io::Result<u64> {
+        let mut unheeded = Tally::new(None);
+        let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
-            wait(&mut self.poll, events, Duration::ZERO)?;
+            wait(&mut self.poll, &mut events, Duration::ZERO)?;
             if events.is_empty() {
-                return Ok(());
+                return Ok(now_ns());
             }
             for event in events.iter().filter(|event| event.token() != TIMER) {
                 let connection = &mut self.connections[event.token().0];
@@ -360,50 +390,6 @@ impl Generator {
                 }
             }
         }
-    }
-}
-
-impl Run {
-    fn new(schedule: Schedule, now: u64) -> Self {
-        Self {
-            schedule,
-            tally: Outcome::new(),
-            started: now,
-            answered_at: now,
-            idle: VecDeque::new(),
-            reread: Vec::new(),
-            restart: Vec::new(),
-            retry: VecDeque::new(),
-            next_check: now + as_ns(CHECK_EVERY),
-            give_up_at: None,
-            server_is_gone: false,
-        }
-    }
-
-    /// Nothing more will be sent, and nothing is in flight.
-    fn is_done(&self, now: u64) -> bool {
-        let settled = self.tally.requests + self.tally.unanswered;
-        let in_flight = self.schedule.in_hand() - settled;
-        self.server_is_gone || (in_flight == 0 && self.schedule.is_over(now))
-    }
-
-    fn wait_for(&self) -> Duration {
-        let at_once = !(self.reread.is_empty() && self.restart.is_empty());
-        if at_once { Duration::ZERO } else { self.check_every() }
-    }
-
-    fn check_every(&self) -> Duration {
-        if self.retry.is_empty() { CHECK_EVERY } else { RETRY_AFTER }
-    }
-
-    fn finish(self, now: u64) -> Outcome {
-        let mut outcome = self.tally;
-        outcome.unsent = self.schedule.overdue(now);
-        // The time to stop, where there was one, or the last answer, whichever came later. Not
-        // the wait after that for answers that never came: the server is not the slower for it.
-        let stopped = if self.schedule.end() < now { self.schedule.end() } else { self.started };
-        outcome.elapsed = Duration::from_nanos(self.answered_at.max(stopped) - self.started);
-        outcome
     }
 }
 

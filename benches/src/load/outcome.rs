@@ -1,10 +1,10 @@
-//! What is counted while a run goes on, and what a run hands back.
+//! What a run hands back.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::errors::{Errors, Fault};
+use super::errors::Errors;
 
 /// Latencies above it are counted as it: an hour, in ns, the longest that a request can wait.
 const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
@@ -75,24 +75,9 @@ impl Outcome {
     pub fn generator_load(&self) -> f64 {
         self.cpu.as_secs_f64() / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
     }
-
-    pub(super) fn count_answer(&mut self, status: u16, latency_ns: u64) {
-        self.requests += 1;
-        self.latency_ns.saturating_record(latency_ns);
-        if !(200..300).contains(&status) {
-            self.count_fault(&Fault::Status(status));
-        }
-    }
-
-    pub(super) fn count_fault(&mut self, fault: &Fault) {
-        self.errors.count(fault);
-        if self.first_error.is_none() {
-            self.first_error = Some(fault.to_string());
-        }
-    }
 }
 
-fn latencies() -> Histogram<u64> {
+pub(super) fn latencies() -> Histogram<u64> {
     Histogram::new_with_bounds(1, LATENCY_NS_MAX, LATENCY_DIGITS)
         .expect("bounds and digits are within what the histogram allows")
 }

@@ -73,12 +73,16 @@ impl Schedule {
         self.again.extend(starts);
     }
 
-    /// When to look again, if no answer comes before that: when the next request becomes due, or
-    /// at the end. `None` where that has passed, or where only an answer makes a request due.
-    pub(super) fn next_wake(&self, now: u64) -> Option<u64> {
+    /// When the next request that was not due at `now` will be; `None` where there is none, or
+    /// where it is for an answer to say.
+    pub(super) fn next_due(&self, now: u64) -> Option<u64> {
         self.interval?;
-        let wake = self.next_start(now).unwrap_or(self.end);
-        (now < wake && wake < u64::MAX).then_some(wake)
+        self.next_start(now).filter(|&start| start > now)
+    }
+
+    /// Starts no request at `now` or later.
+    pub(super) fn stop(&mut self, now: u64) {
+        self.end = self.end.min(now);
     }
 
     /// How many requests have been taken and not given back.
@@ -88,7 +92,7 @@ impl Schedule {
 
     /// Whether no request will start any more.
     pub(super) fn is_over(&self, now: u64) -> bool {
-        now >= self.end || (self.again.is_empty() && self.next_start(now).is_none())
+        now >= self.end || (self.again.is_empty() && self.taken >= self.requests_max)
     }
 
     /// How many requests were due before `now` and were never taken.
@@ -136,7 +140,7 @@ mod tests {
         assert!(!closed.is_over(1_499));
         assert_eq!(closed.take(1_500), None);
         assert!(closed.is_over(1_500));
-        assert_eq!(closed.next_wake(1_200), None);
+        assert_eq!(closed.next_due(1_200), None);
     }
 
     #[test]
@@ -151,13 +155,14 @@ mod tests {
         let mut rate = schedule(Pace::Rate(1e7), Stop::After(Duration::from_nanos(350)));
         assert_eq!(rate.take(1_000), Some(1_000));
         assert_eq!(rate.take(1_000), None);
-        assert_eq!(rate.next_wake(1_000), Some(1_100));
+        assert_eq!(rate.next_due(1_000), Some(1_100));
         assert_eq!(rate.overdue(1_300), 2);
         assert_eq!(rate.take(1_300), Some(1_100));
         assert_eq!(rate.take(1_300), Some(1_200));
         assert_eq!(rate.take(1_300), Some(1_300));
-        assert_eq!(rate.next_wake(1_300), Some(1_350)); // the next one would start after the end
-        assert!(rate.is_over(1_300));
+        assert_eq!(rate.next_due(1_300), None); // the next one would start after the end
+        assert!(!rate.is_over(1_349));
+        assert!(rate.is_over(1_350));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::num::NonZeroU64;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
@@ -33,6 +35,7 @@ impl Server {
             for (nth, stream) in (0..).zip(listener.incoming()) {
                 let (serve, requests) = (Arc::clone(&serve), Arc::clone(&count));
                 let mut peer = Peer { stream: stream.unwrap(), pending: Vec::new(), requests };
+                peer.stream.set_nodelay(true).unwrap();
                 thread::spawn(move || serve(&mut peer, nth));
             }
         });
@@ -145,10 +148,12 @@ fn reads_large_chunked_answers_as_they_come() {
 
 #[test]
 fn reads_answers_that_come_byte_by_byte() {
-    let server = Server::start(|peer, _| {
-        peer.stream.set_nodelay(true).unwrap();
-        while peer.take_request() && OK.iter().all(|&byte| peer.say(&[byte])) {}
-    });
+    let server =
+        Server::start(
+            |peer, _| {
+                while peer.take_request() && OK.iter().all(|&byte| peer.say(&[byte])) {}
+            },
+        );
     let outcome = server.run_ten().unwrap();
     assert_eq!((outcome.requests, outcome.errors.total()), (10, 0));
 }
@@ -351,8 +356,10 @@ fn nobody_listening_is_said_at_once() {
 fn what_cannot_be_is_refused() {
     let server = Server::answering(OK);
     let connect = |shape: Shape| Generator::connect(&server.target, &shape).map(drop);
-    let none = connect(Shape { connections: 0, ..Shape::default() });
+    let none = server.connect(0, 1).run(Pace::Closed, Stop::Requests(1));
     assert!(matches!(none, Err(LoadError::EmptyShape)));
+    let none = server.connect(1, 1).run(Pace::Rate(0.0), Stop::Requests(1));
+    assert!(matches!(none, Err(LoadError::Rate(0.0))));
     let none = connect(Shape { pipeline: 0, ..Shape::default() });
     assert!(matches!(none, Err(LoadError::EmptyShape)));
     let empty = Target { request: Vec::new(), ..server.target.clone() };
@@ -367,4 +374,98 @@ fn the_answer_to_head_has_no_body() {
     let mut server = Server::answering(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n");
     server.target.method_is_head = true;
     assert_eq!(server.run_ten().unwrap().requests, 10);
+}
+
+#[test]
+fn closes_a_connection_after_so_many_requests() {
+    let server = Server::answering(OK);
+    let three = NonZeroU64::new(3);
+    let shape = Shape { connections: 1, pipeline: 2, requests_per_connection: three };
+    let mut generator = Generator::connect(&server.target, &shape).unwrap();
+    let outcome = generator.run(Pace::Closed, Stop::Requests(10)).unwrap();
+    assert_eq!((outcome.requests, outcome.connects, outcome.errors.total()), (10, 3, 0));
+    assert_eq!(outcome.writes, 7); // 2 + 1 on each of three connections, and 1
+}
+
+#[test]
+fn at_a_rate_every_request_is_sent_once() {
+    let server = Server::answering(OK);
+    let mut generator = server.connect(4, 1);
+    let outcome = generator.run(Pace::Rate(1e5), Stop::Requests(500)).unwrap();
+    assert_eq!((outcome.requests, outcome.unsent), (500, 0));
+    let time = Duration::from_millis(20);
+    let outcome = generator.run(Pace::Rate(1000.0), Stop::After(time)).unwrap();
+    assert_eq!((outcome.requests + outcome.unsent, outcome.errors.total()), (20, 0));
+    assert!(outcome.elapsed >= time);
+}
+
+#[test]
+fn at_a_rate_the_wait_for_a_free_connection_is_latency() {
+    let pause = Duration::from_millis(40);
+    let first = AtomicU64::new(0);
+    let server = Server::start(move |peer, _| {
+        while peer.take_request() {
+            if first.fetch_add(1, Relaxed) == 0 {
+                thread::sleep(pause);
+            }
+            peer.say(OK);
+        }
+    });
+    // The eleventh starts 10 ms after the first, which takes 40 ms.
+    let outcome = server.connect(1, 1).run(Pace::Rate(1000.0), Stop::Requests(11)).unwrap();
+    assert_eq!(outcome.requests, 11);
+    assert!(outcome.latency_ns.min() >= 29_000_000, "{}", outcome.latency_ns.min());
+}
+
+#[test]
+fn what_a_rate_made_due_and_nobody_could_send_is_counted() {
+    let server = Server::start(|peer, _| {
+        peer.take_request();
+        thread::sleep(Duration::from_millis(30));
+        peer.say(OK);
+    });
+    let mut generator = server.connect(1, 1);
+    let stop = Stop::After(Duration::from_millis(20));
+    let outcome = generator.run(Pace::Rate(1000.0), stop).unwrap();
+    assert_eq!((outcome.requests, outcome.unsent), (1, 19));
+}
+
+#[test]
+fn clients_arrive_and_stay_to_the_end() {
+    let server = Server::answering(OK);
+    let phase = Phase { clients_per_second: 200.0, lasts: Duration::from_millis(50) };
+    let arrivals = Arrivals { phases: vec![phase, phase], clients_max: 15 };
+    let mut last = None;
+    let mut requests = 0;
+    let outcome = server
+        .connect(0, 1)
+        .run_arrivals(
+            &arrivals,
+            Watch::new(Duration::from_millis(10), &mut |snapshot| {
+                requests += snapshot.requests;
+                last = Some(*snapshot);
+                ControlFlow::Continue(())
+            }),
+        )
+        .unwrap();
+    assert_eq!((outcome.connects, outcome.errors.total()), (15, 0));
+    assert_eq!(outcome.requests, server.requests.load(Relaxed));
+    assert_eq!(requests, outcome.requests);
+    assert_eq!(last.unwrap().clients, 15);
+}
+
+#[test]
+fn who_watches_may_end_the_run() {
+    let server = Server::answering(OK);
+    let mut told = 0;
+    let mut tell = |_: &Snapshot| {
+        told += 1;
+        ControlFlow::Break(())
+    };
+    let watch = Watch::new(Duration::from_millis(1), &mut tell);
+    let stop = Stop::After(Duration::from_secs(3600));
+    let outcome = server.connect(2, 1).run_watched(Pace::Closed, stop, watch).unwrap();
+    assert_eq!(outcome.requests, server.requests.load(Relaxed));
+    assert!(outcome.elapsed < Duration::from_secs(3600));
+    assert!((1..=3).contains(&told));
 }
