@@ -13,6 +13,7 @@ use anyhow::{Context, bail, ensure};
 use clap::{Args, Parser, Subcommand};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use pinloop::app::DEFAULT_ROUNDS;
 use pinloop_bench::measure::fleet::Entrant;
 use pinloop_bench::measure::ladder::{self, Plan};
 use pinloop_bench::measure::process::{READY, end_with_parent};
@@ -20,9 +21,6 @@ use pinloop_bench::measure::{machine, regimes};
 use pinloop_bench::report::table;
 use pinloop_bench::results::{Contender, Results, Settings};
 use pinloop_bench::variants::{self, REFERENCE, VARIANTS};
-
-/// As in the post that the work function comes from.
-const WORK_ROUNDS: u32 = 100;
 
 /// Of a study that was interrupted: 128 + SIGINT, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -89,7 +87,7 @@ struct Setup {
     #[arg(long)]
     generator_core: Option<usize>,
     /// Rounds of the work function for one GET /data
-    #[arg(long, default_value_t = WORK_ROUNDS)]
+    #[arg(long, default_value_t = DEFAULT_ROUNDS)]
     work: u32,
 }
 
@@ -104,7 +102,7 @@ struct Serve {
     #[arg(long, value_parser = cores)]
     cores: Cores,
     /// Rounds of the work function for one GET /data
-    #[arg(long, default_value_t = WORK_ROUNDS)]
+    #[arg(long, default_value_t = DEFAULT_ROUNDS)]
     work: u32,
     /// Process that this one is to end with
     #[arg(long)]
