@@ -1,3 +1,310 @@
-//! `cargo bench`: arguments -> study.
+//! `cargo bench -- …`: arguments -> study.
 
-fn main() {}
+use std::env;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use clap::{Args, Parser, Subcommand};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use pinloop::app::DEFAULT_ROUNDS;
+use pinloop_bench::measure::fleet::Entrant;
+use pinloop_bench::measure::ladder::{self, Plan};
+use pinloop_bench::measure::process::{READY, end_with_parent};
+use pinloop_bench::measure::{machine, regimes};
+use pinloop_bench::report::table;
+use pinloop_bench::results::{Contender, Results, Settings};
+use pinloop_bench::variants::{self, REFERENCE, VARIANTS};
+
+/// Of a study that was interrupted: 128 + SIGINT, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+/// What HTTP servers cost on top of a hand-written one: CPU time per request,
+/// layer by layer, on this machine.
+#[derive(Parser)]
+#[command(bin_name = "cargo bench --", version, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    study: Option<Study>,
+    #[command(flatten)]
+    ladder: Ladder,
+    /// What cargo adds by itself.
+    #[arg(long, hide = true, global = true)]
+    bench: bool,
+}
+
+#[derive(Subcommand)]
+enum Study {
+    /// Measure every variant in every regime (the default)
+    Ladder(Ladder),
+    /// Only check that every variant gives the same bytes
+    Check(Setup),
+    /// Show the report of an earlier run
+    Report {
+        /// A results.json
+        file: PathBuf,
+    },
+    /// Serve one variant until the process is ended
+    #[command(hide = true)]
+    Serve(Serve),
+}
+
+#[derive(Args)]
+struct Ladder {
+    /// Measure for 20 s in all, with wider intervals, instead of about 90 s
+    #[arg(long)]
+    quick: bool,
+    /// Measure for this many seconds in all
+    #[arg(long, conflicts_with = "quick", value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: Option<u64>,
+    /// Length of one slice in milliseconds: short, so that a block is soon over,
+    /// and long against the start of a run
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(10..=60_000))]
+    slice_ms: u64,
+    /// Seed of the random order [default: the clock]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Where to write the results [default: pinloop/results.json in cargo's
+    /// target directory]
+    #[arg(long)]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    setup: Setup,
+}
+
+#[derive(Args)]
+struct Setup {
+    /// CPUs for the servers, one thread each, such as 0,2-3 [default: the first]
+    #[arg(long, value_parser = cores)]
+    server_cores: Option<Cores>,
+    /// CPU for the load generator [default: one apart from the servers']
+    #[arg(long)]
+    generator_core: Option<usize>,
+    /// Rounds of the work function for one GET /data
+    #[arg(long, default_value_t = DEFAULT_ROUNDS)]
+    work: u32,
+}
+
+#[derive(Args)]
+struct Serve {
+    /// Name of the variant
+    variant: String,
+    /// Port on the loopback address; 0 picks a free one
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+    /// CPUs to pin a thread to, one each
+    #[arg(long, value_parser = cores)]
+    cores: Cores,
+    /// Rounds of the work function for one GET /data
+    #[arg(long, default_value_t = DEFAULT_ROUNDS)]
+    work: u32,
+    /// Process that this one is to end with
+    #[arg(long)]
+    parent: Option<u32>,
+}
+
+#[derive(Clone)]
+struct Cores(Vec<usize>);
+
+fn main() -> ExitCode {
+    let Arguments { study, ladder, bench } = Arguments::parse();
+    let done = match study {
+        Some(Study::Ladder(ladder)) => measure(&ladder),
+        Some(Study::Check(setup)) => check(&setup),
+        Some(Study::Report { file }) => report(&file),
+        Some(Study::Serve(arguments)) => serve(&arguments),
+        None if bench => measure(&ladder),
+        // `cargo test --all-targets` runs benches too, without `--bench`.
+        None => say("Nothing measured: this is run by `cargo bench`.").map(|()| ExitCode::SUCCESS),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn measure(arguments: &Ladder) -> anyhow::Result<ExitCode> {
+    let mut plan = plan(&arguments.setup)?;
+    plan.budget = Duration::from_secs(match (arguments.seconds, arguments.quick) {
+        (Some(seconds), _) => seconds,
+        (None, true) => 17,
+        (None, false) => 85,
+    });
+    plan.settings.slice_ms = arguments.slice_ms;
+    plan.settings.seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
+    warn(&plan.settings);
+
+    let path = match &arguments.out {
+        Some(path) => from_callers_directory(path),
+        None => target_directory()?.join("pinloop/results.json"),
+    };
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    std::fs::create_dir_all(directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
+
+    let stop = interrupts()?;
+    let results = ladder::run(&plan, entrants(&plan.settings, true)?, &path, &stop)
+        .with_context(|| format!("cannot measure, or write {}", path.display()))?;
+    say(&table::render(&results))?;
+    say(&format!("All that was counted is in {}", path.display()))?;
+    let failed = results.regimes.iter().any(|regime| !regime.failures.is_empty());
+    Ok(match results.complete {
+        false => ExitCode::from(INTERRUPTED),
+        true if failed => ExitCode::FAILURE,
+        true => ExitCode::SUCCESS,
+    })
+}
+
+fn check(setup: &Setup) -> anyhow::Result<ExitCode> {
+    let plan = plan(setup)?;
+    let (gate, failures) = ladder::check(&plan, entrants(&plan.settings, false)?);
+    for failure in &failures {
+        say(&format!("{} {}", failure.contender, failure.reason))?;
+    }
+    say(&table::gate(&gate))?;
+    let passed = gate.is_passed() && failures.is_empty();
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn report(file: &Path) -> anyhow::Result<ExitCode> {
+    let file = from_callers_directory(file);
+    let results =
+        Results::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    say(&table::render(&results))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn serve(arguments: &Serve) -> anyhow::Result<ExitCode> {
+    if let Some(parent) = arguments.parent {
+        end_with_parent(parent)?;
+    }
+    let name = &arguments.variant;
+    let Some(variant) = variants::find(name) else {
+        let names: Vec<_> = VARIANTS.iter().map(|variant| variant.name).collect();
+        bail!("there is no variant {name:?}; there are {}", names.join(", "));
+    };
+    let settings = variants::Settings {
+        port: arguments.port,
+        cores: arguments.cores.0.clone(),
+        rounds: arguments.work,
+    };
+    // Whoever started this may have stopped listening, which is no reason to end.
+    let ready = |address: SocketAddr| drop(say(&format!("{READY}{address}")));
+    (variant.serve)(&settings, &ready).with_context(|| format!("{name} cannot serve"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn plan(setup: &Setup) -> anyhow::Result<Plan> {
+    let machine = machine::describe().context("cannot tell what machine this is")?;
+    let allowed = &machine.cores;
+    let server_cores = match &setup.server_cores {
+        Some(cores) => cores.0.clone(),
+        None => vec![allowed[0]],
+    };
+    let generator_core =
+        setup.generator_core.unwrap_or_else(|| machine::generator_core(&machine, &server_cores));
+    for core in server_cores.iter().chain([&generator_core]) {
+        ensure!(allowed.contains(core), "CPU {core} may not be used; allowed are {allowed:?}");
+    }
+    let settings = Settings {
+        study: "ladder".to_string(),
+        server_cores,
+        generator_core,
+        work_rounds: setup.work,
+        ..Settings::default()
+    };
+    Ok(Plan {
+        settings,
+        regimes: regimes::quick(),
+        reference: REFERENCE.to_string(),
+        budget: Duration::ZERO,
+    })
+}
+
+/// All variants, each as this program started again; with the reference twice,
+/// where it is to be held against itself.
+fn entrants(settings: &Settings, twice: bool) -> anyhow::Result<Vec<Entrant>> {
+    let program = env::current_exe().context("cannot find this program")?;
+    let cores: Vec<String> = settings.server_cores.iter().map(usize::to_string).collect();
+    let mut entrants = Vec::new();
+    for variant in VARIANTS {
+        let copies = if twice && variant.name == REFERENCE { 2 } else { 1 };
+        for copy in 0..copies {
+            let again = if copy > 0 { "_again" } else { "" };
+            let mut command = Command::new(&program);
+            command
+                .args(["serve", variant.name, "--port", "0", "--cores", &cores.join(",")])
+                .args(["--work", &settings.work_rounds.to_string()])
+                .args(["--parent", &std::process::id().to_string()]);
+            entrants.push(Entrant {
+                contender: Contender {
+                    key: format!("{}{again}", variant.name),
+                    variant: variant.name.to_string(),
+                    about: variant.about.to_string(),
+                },
+                answers: variant.answers,
+                command,
+            });
+        }
+    }
+    Ok(entrants)
+}
+
+fn warn(settings: &Settings) {
+    if cfg!(debug_assertions) {
+        eprintln!("warning: this is a debug build, and its figures say nothing; use cargo bench");
+    }
+    if settings.server_cores.contains(&settings.generator_core) {
+        eprintln!(
+            "warning: there is no CPU for the load generator alone; servers and generator disturb \
+             each other on CPU {}, and figures mean little",
+            settings.generator_core
+        );
+    }
+}
+
+/// Set by the first SIGINT or SIGTERM; the second ends this process at once, and
+/// the kernel its servers.
+fn interrupts() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        let (armed, set) = (Arc::clone(&stop), Arc::clone(&stop));
+        let status = i32::from(INTERRUPTED);
+        signal_hook::flag::register_conditional_shutdown(signal, status, armed)?;
+        signal_hook::flag::register(signal, set)?;
+    }
+    Ok(stop)
+}
+
+/// Cargo's target directory: the one with its tag above this program.
+fn target_directory() -> anyhow::Result<PathBuf> {
+    let program = env::current_exe().context("cannot find this program")?;
+    let tagged = program.ancestors().find(|directory| directory.join("CACHEDIR.TAG").exists());
+    Ok(tagged.map_or_else(|| PathBuf::from("target"), Path::to_path_buf))
+}
+
+/// A path as the user means it: cargo starts benches in their package's
+/// directory, and leaves PWD as the user's shell had it.
+fn from_callers_directory(path: &Path) -> PathBuf {
+    match (env::var_os("CARGO"), env::var_os("PWD")) {
+        (Some(_), Some(directory)) => Path::new(&directory).join(path),
+        _ => path.to_path_buf(),
+    }
+}
+
+fn cores(list: &str) -> Result<Cores, String> {
+    machine::cpu_list(list).map(Cores).ok_or_else(|| "expected CPUs such as 0,2-3".to_string())
+}
+
+/// Prints a line, or says why it cannot; `println!` would panic.
+fn say(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{text}")?;
+    Ok(stdout.flush()?)
+}

@@ -1,0 +1,106 @@
+//! Clients that arrive one after another, and stay.
+
+use std::time::Duration;
+
+use super::errors::LoadError;
+use super::pace::as_ns;
+
+/// When clients arrive. Each opens a connection and asks over and over, until all phases are
+/// over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arrivals {
+    /// One follows the other.
+    pub phases: Vec<Phase>,
+    /// No more than so many clients come.
+    pub clients_max: usize,
+}
+
+/// A time in which clients arrive evenly spaced.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Phase {
+    /// How many arrive per second; 0: none, those that are there go on.
+    pub clients_per_second: f64,
+    /// How long it lasts.
+    pub lasts: Duration,
+}
+
+impl Arrivals {
+    /// How long all phases last.
+    pub fn lasts(&self) -> Duration {
+        self.phases.iter().map(|phase| phase.lasts).sum()
+    }
+
+    /// How many clients there are in the end.
+    pub fn clients(&self) -> usize {
+        let all: u64 = self.phases.iter().map(Phase::clients).sum();
+        usize::try_from(all).map_or(self.clients_max, |all| all.min(self.clients_max))
+    }
+
+    pub(super) fn check(&self) -> Result<(), LoadError> {
+        for phase in &self.phases {
+            let rate = phase.clients_per_second;
+            if !rate.is_finite() || rate < 0.0 {
+                return Err(LoadError::Rate(rate));
+            }
+        }
+        if self.clients() == 0 { Err(LoadError::EmptyShape) } else { Ok(()) }
+    }
+
+    /// When each client arrives, in ns of the clock that says `start` at the start.
+    pub(super) fn times(&self, start: u64) -> impl Iterator<Item = u64> + use<> {
+        let clients_max = self.clients_max;
+        let mut phase_start = start;
+        self.phases
+            .clone()
+            .into_iter()
+            .flat_map(move |phase| {
+                let begins = phase_start;
+                phase_start += as_ns(phase.lasts);
+                let spacing = 1e9 / phase.clients_per_second;
+                (0..phase.clients()).map(move |nth| begins + (nth as f64 * spacing) as u64)
+            })
+            .take(clients_max)
+    }
+}
+
+impl Phase {
+    fn clients(&self) -> u64 {
+        (self.clients_per_second * self.lasts.as_secs_f64()).round() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn phase(clients_per_second: f64, seconds: f64) -> Phase {
+        Phase { clients_per_second, lasts: Duration::from_secs_f64(seconds) }
+    }
+
+    #[test]
+    fn clients_arrive_evenly_spaced() {
+        let arrivals = Arrivals { phases: vec![phase(8.0, 60.0)], clients_max: 500 };
+        let times: Vec<u64> = arrivals.times(7).collect();
+        assert_eq!((times.len(), arrivals.clients()), (480, 480));
+        assert_eq!(times[..3], [7, 125_000_007, 250_000_007]);
+        assert_eq!(times[479], 479 * 125_000_000 + 7);
+    }
+
+    #[test]
+    fn one_phase_follows_the_other_until_there_are_enough() {
+        let phases = vec![phase(2.0, 1.0), phase(0.0, 5.0), phase(10.0, 1.0)];
+        let arrivals = Arrivals { phases, clients_max: 4 };
+        assert_eq!(arrivals.lasts(), Duration::from_secs(7));
+        let times: Vec<u64> = arrivals.times(0).collect();
+        assert_eq!(times, [0, 500_000_000, 6_000_000_000, 6_100_000_000]);
+    }
+
+    #[test]
+    fn rates_below_nothing_are_refused_and_so_is_nobody() {
+        let check = |rate| Arrivals { phases: vec![phase(rate, 1.0)], clients_max: 9 }.check();
+        assert!(matches!(check(-1.0), Err(LoadError::Rate(_))));
+        assert!(matches!(check(f64::NAN), Err(LoadError::Rate(_))));
+        assert!(matches!(check(0.0), Err(LoadError::EmptyShape)));
+        assert!(check(1.0).is_ok());
+    }
+}

@@ -1,0 +1,67 @@
+//! Time as whole nanoseconds of the monotonic clock, the thread's CPU time, and a timer that
+//! keeps to the nanoseconds: epoll's own timeout is in milliseconds, too coarse for a schedule of
+//! thousands of requests a second.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+use rustix::time::{
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
+    timerfd_create, timerfd_settime,
+};
+
+const NS_PER_SECOND: u64 = 1_000_000_000;
+
+/// Nanoseconds of the monotonic clock.
+pub(super) fn now_ns() -> u64 {
+    as_ns(clock_gettime(ClockId::Monotonic))
+}
+
+/// CPU time that the calling thread has used. The same count as the first field of
+/// `/proc/thread-self/schedstat`, which lags behind by up to a tick while the thread runs.
+pub(super) fn thread_cpu() -> Duration {
+    Duration::from_nanos(as_ns(clock_gettime(ClockId::ThreadCPUTime)))
+}
+
+/// Wakes a `Poll` at a given instant.
+#[derive(Debug)]
+pub(super) struct Timer {
+    fd: OwnedFd,
+    /// When it will next go off, in ns of the monotonic clock; 0 where it won't.
+    armed_for: u64,
+}
+
+impl Timer {
+    pub(super) fn register(registry: &Registry, token: Token) -> io::Result<Self> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let fd = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        // Edge-triggered: each expiry is an event of its own, so the timer need never be read.
+        registry.register(&mut SourceFd(&fd.as_raw_fd()), token, Interest::READABLE)?;
+        Ok(Self { fd, armed_for: 0 })
+    }
+
+    /// Goes off at `at` ns of the monotonic clock, instead of when it would have.
+    pub(super) fn arm(&mut self, at: u64) -> io::Result<()> {
+        if self.armed_for == at {
+            return Ok(());
+        }
+        let spec = Itimerspec {
+            it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
+            it_value: Timespec {
+                tv_sec: (at / NS_PER_SECOND) as i64,
+                tv_nsec: (at % NS_PER_SECOND) as _,
+            },
+        };
+        timerfd_settime(&self.fd, TimerfdTimerFlags::ABSTIME, &spec)?;
+        self.armed_for = at;
+        Ok(())
+    }
+}
+
+fn as_ns(time: Timespec) -> u64 {
+    // Neither clock is ever negative.
+    time.tv_sec as u64 * NS_PER_SECOND + time.tv_nsec as u64
+}

@@ -1,0 +1,262 @@
+//! What can go wrong: counted by kind while a run goes on ([`Errors`]), or so that there is no
+//! run at all ([`LoadError`]).
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::ops::{AddAssign, Sub};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How often each kind of error happened. Each count is of connections that it happened to, and
+/// ended, except for `status`, which counts answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Errors {
+    /// Nobody listened.
+    pub refused: u64,
+    /// No connection for another reason.
+    pub connect: u64,
+    /// No connection because this machine has no free port left towards the server.
+    pub no_port: u64,
+    /// The server reset the connection while an answer was due.
+    pub reset: u64,
+    /// Reading failed otherwise.
+    pub read: u64,
+    /// Writing failed otherwise.
+    pub write: u64,
+    /// Nothing arrived for as long as the generator's timeout while an answer was due.
+    pub timeout: u64,
+    /// The server closed the connection, unannounced, while an answer was due.
+    pub closed_early: u64,
+    /// What arrived is no HTTP/1 answer.
+    pub malformed: u64,
+    /// Answers whose status isn't 2xx.
+    pub status: u64,
+}
+
+impl Errors {
+    /// All kinds, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        [
+            ("refused", self.refused),
+            ("connect", self.connect),
+            ("no_port", self.no_port),
+            ("reset", self.reset),
+            ("read", self.read),
+            ("write", self.write),
+            ("timeout", self.timeout),
+            ("closed_early", self.closed_early),
+            ("malformed", self.malformed),
+            ("status", self.status),
+        ]
+        .into_iter()
+    }
+
+    /// The sum over all kinds.
+    pub fn total(&self) -> u64 {
+        self.iter().map(|(_, count)| count).sum()
+    }
+
+    pub(super) fn count(&mut self, fault: &Fault) {
+        *match fault {
+            Fault::Refused => &mut self.refused,
+            Fault::Connect(_) => &mut self.connect,
+            Fault::NoPort => &mut self.no_port,
+            Fault::Reset => &mut self.reset,
+            Fault::Read(_) => &mut self.read,
+            Fault::Write(_) => &mut self.write,
+            Fault::Timeout(_) => &mut self.timeout,
+            Fault::ClosedEarly { .. } => &mut self.closed_early,
+            Fault::Malformed(_) => &mut self.malformed,
+            Fault::Status(_) => &mut self.status,
+        } += 1;
+    }
+
+    fn zip(self, other: Self, with: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            refused: with(self.refused, other.refused),
+            connect: with(self.connect, other.connect),
+            no_port: with(self.no_port, other.no_port),
+            reset: with(self.reset, other.reset),
+            read: with(self.read, other.read),
+            write: with(self.write, other.write),
+            timeout: with(self.timeout, other.timeout),
+            closed_early: with(self.closed_early, other.closed_early),
+            malformed: with(self.malformed, other.malformed),
+            status: with(self.status, other.status),
+        }
+    }
+}
+
+impl AddAssign for Errors {
+    fn add_assign(&mut self, other: Self) {
+        *self = self.zip(other, |a, b| a + b);
+    }
+}
+
+impl Sub for Errors {
+    type Output = Self;
+
+    /// What happened since `earlier`.
+    fn sub(self, earlier: Self) -> Self {
+        self.zip(earlier, |a, b| a - b)
+    }
+}
+
+/// One error, of one connection or one answer.
+#[derive(Debug)]
+pub(super) enum Fault {
+    Refused,
+    Connect(io::Error),
+    NoPort,
+    Reset,
+    Read(io::Error),
+    Write(io::Error),
+    Timeout(Duration),
+    ClosedEarly { amid_an_answer: bool },
+    Malformed(Malformed),
+    Status(u16),
+}
+
+impl Fault {
+    /// Why a connection could not be opened.
+    pub(super) fn connecting(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Self::Refused,
+            io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => Self::NoPort,
+            _ => Self::Connect(error),
+        }
+    }
+
+    /// Why an open connection could not be read or written.
+    pub(super) fn using(error: io::Error, otherwise: fn(io::Error) -> Self) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Self::Reset,
+            _ => otherwise(error),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused => f.write_str("the connection was refused"),
+            Self::Connect(error) => write!(f, "no connection: {error}"),
+            Self::NoPort => f.write_str("this machine has no free port left towards the server"),
+            Self::Reset => f.write_str("the server reset the connection while an answer was due"),
+            Self::Read(error) => write!(f, "reading failed: {error}"),
+            Self::Write(error) => write!(f, "writing failed: {error}"),
+            Self::Timeout(after) => write!(f, "nothing arrived for {after:?}"),
+            Self::ClosedEarly { amid_an_answer: true } => {
+                f.write_str("the server closed the connection amid an answer")
+            }
+            Self::ClosedEarly { amid_an_answer: false } => {
+                f.write_str("the server closed the connection without an answer")
+            }
+            Self::Malformed(what) => write!(f, "the answer is malformed: {what}"),
+            Self::Status(status) => write!(f, "the answer's status was {status}"),
+        }
+    }
+}
+
+/// Why bytes are no HTTP/1 answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Malformed {
+    StatusLine,
+    LineEnd,
+    Field,
+    HeadTooLong,
+    ContentLength,
+    TransferEncoding,
+    Chunk,
+    Upgrade,
+    Unasked,
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::StatusLine => "it doesn't begin with an HTTP/1 status line",
+            Self::LineEnd => "a line of its head doesn't end with CR LF",
+            Self::Field => "its head has a line that is no field",
+            Self::HeadTooLong => "its head has more than 64 KiB",
+            Self::ContentLength => "its content-length is no number, or more than one",
+            Self::TransferEncoding => "its transfer-encoding contradicts the rest of its head",
+            Self::Chunk => "its chunks are not well-formed",
+            Self::Upgrade => "it switches to another protocol, unasked",
+            Self::Unasked => "it answers more than was asked",
+        })
+    }
+}
+
+/// Why there is no figure.
+#[derive(Debug)]
+pub enum LoadError {
+    /// The request has no bytes.
+    EmptyRequest,
+    /// There are no connections, or no requests on them.
+    EmptyShape,
+    /// This rate, in requests per second, is none.
+    Rate(f64),
+    /// More connections than this process may have descriptors.
+    Descriptors {
+        /// Descriptors needed, those for other things included.
+        wanted: u64,
+        /// The limit, which a process may not raise itself.
+        allowed: u64,
+    },
+    /// The first connections could not be opened.
+    Connect {
+        /// The server.
+        addr: SocketAddr,
+        /// Why, as a clause.
+        reason: String,
+    },
+    /// A run ended without a single answer.
+    NoAnswer {
+        /// The first error, as a clause.
+        reason: String,
+        /// All of them.
+        errors: Errors,
+    },
+    /// The operating system refused something other than a connection.
+    Io(io::Error),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EmptyRequest => f.write_str("the request to send is empty"),
+            Self::EmptyShape => {
+                f.write_str("connections and requests at once on each must be 1 or more")
+            }
+            Self::Rate(rate) => write!(f, "a rate of {rate} per second: it must be above 0"),
+            Self::Descriptors { wanted, allowed } => write!(
+                f,
+                "so many connections need {wanted} file descriptors and this process may have \
+                 {allowed}: use fewer, or raise the limit (ulimit -n)"
+            ),
+            Self::Connect { addr, reason } => write!(f, "cannot connect to {addr}: {reason}"),
+            Self::NoAnswer { reason, errors } => {
+                write!(f, "nothing was measured: {reason} ({} errors in all)", errors.total())
+            }
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<io::Error> for LoadError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}

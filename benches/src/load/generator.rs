@@ -1,0 +1,420 @@
+//! The loop: wait, read answers, send what follows them, and see once in a while to those that
+//! have waited too long.
+
+use std::io;
+use std::iter;
+use std::net::SocketAddr;
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::{Events, Interest, Poll, Token};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::arrivals::Arrivals;
+use super::clock::{Timer, now_ns, thread_cpu};
+use super::connection::{Batch, Connection, Inbox, Received};
+use super::errors::{Fault, LoadError};
+use super::outcome::Outcome;
+use super::pace::{Pace, Schedule, Stop, as_ns};
+use super::run::{CHECK_EVERY, RETRY_AFTER, Run, Tally};
+use super::source;
+use super::target::{Shape, Target};
+use super::watch::Watch;
+
+/// For how long a server may be silent while an answer is due, unless said otherwise.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Connections being opened at once: well below the backlog of any server.
+const OPENING_MAX: usize = 128;
+
+/// Descriptors kept for other things than connections: epoll, the timer, files.
+const DESCRIPTORS_SPARE: u64 = 32;
+
+/// Events taken per wake-up.
+const EVENTS_MAX: usize = 1024;
+
+const TIMER: Token = Token(usize::MAX);
+
+/// Loads one server, over connections that stay open from run to run.
+#[derive(Debug)]
+pub struct Generator {
+    server: SocketAddr,
+    shape: Shape,
+    request_len: usize,
+    batch: Batch,
+    timeout: Duration,
+    poll: Poll,
+    timer: Timer,
+    /// A connection's token is its index.
+    connections: Vec<Connection>,
+    inbox: Inbox,
+    /// Connections opened so far, or tried.
+    connects: u64,
+}
+
+impl Generator {
+    /// Opens all connections. There may be none where clients are to arrive
+    /// ([`Self::run_arrivals`]).
+    pub fn connect(target: &Target, shape: &Shape) -> Result<Self, LoadError> {
+        if target.request.is_empty() {
+            return Err(LoadError::EmptyRequest);
+        }
+        if shape.pipeline == 0 {
+            return Err(LoadError::EmptyShape);
+        }
+        allow_descriptors(shape.connections as u64)?;
+        let poll = Poll::new()?;
+        let timer = Timer::register(poll.registry(), TIMER)?;
+        let mut generator = Self {
+            server: target.addr,
+            shape: *shape,
+            request_len: target.request.len(),
+            batch: Batch::new(&target.request, shape.pipeline),
+            timeout: TIMEOUT,
+            poll,
+            timer,
+            connections: (0..shape.connections).map(|_| Connection::default()).collect(),
+            inbox: Inbox::new(target.method_is_head),
+            connects: 0,
+        };
+        generator.open_all()?;
+        Ok(generator)
+    }
+
+    /// For how long the server may be silent while an answer is due, and how long answers are
+    /// waited for at the end of a run. 5 s at first: longer than any pause that a server that
+    /// works makes, short enough to wait for.
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+    }
+
+    /// Sends requests until `stop`, and then waits for the answers outstanding.
+    pub fn run(&mut self, pace: Pace, stop: Stop) -> Result<Outcome, LoadError> {
+        self.run_paced(pace, stop, None)
+    }
+
+    /// As [`Self::run`], with someone watching.
+    pub fn run_watched(
+        &mut self,
+        pace: Pace,
+        stop: Stop,
+        watch: Watch<'_>,
+    ) -> Result<Outcome, LoadError> {
+        self.run_paced(pace, stop, Some(watch))
+    }
+
+    /// Lets clients arrive, each with a connection of its own beside those that there are, in a
+    /// closed loop until all phases are over. Then they go.
+    pub fn run_arrivals(
+        &mut self,
+        arrivals: &Arrivals,
+        watch: Watch<'_>,
+    ) -> Result<Outcome, LoadError> {
+        arrivals.check()?;
+        let stay = self.connections.len();
+        allow_descriptors((stay + arrivals.clients()) as u64)?;
+        let now = self.begin()?;
+        let schedule = Schedule::new(Pace::Closed, Stop::After(arrivals.lasts()), now)?;
+        let times = Box::new(arrivals.times(now));
+        let outcome = self.drive(Run::new(schedule, times, Some(watch), now));
+        self.connections.truncate(stay);
+        outcome
+    }
+
+    fn run_paced(
+        &mut self,
+        pace: Pace,
+        stop: Stop,
+        watch: Option<Watch<'_>>,
+    ) -> Result<Outcome, LoadError> {
+        if self.connections.is_empty() {
+            return Err(LoadError::EmptyShape);
+        }
+        let now = self.begin()?;
+        let schedule = Schedule::new(pace, stop, now)?;
+        self.drive(Run::new(schedule, Box::new(iter::empty()), watch, now))
+    }
+
+    fn drive(&mut self, mut run: Run<'_>) -> Result<Outcome, LoadError> {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        let (cpu, connects) = (thread_cpu(), self.connects);
+        for index in 0..self.connections.len() {
+            self.go_on(index, &mut run);
+        }
+        let mut now = now_ns();
+        self.let_arrive(now, &mut run)?;
+        while !run.is_done(now) {
+            now = self.turn(&mut events, now, &mut run)?;
+        }
+        let clients = self.connections.len();
+        for connection in &mut self.connections {
+            connection.settle();
+        }
+        let mut outcome = run.finish(now, clients);
+        outcome.cpu = thread_cpu().saturating_sub(cpu);
+        outcome.connects = self.connects - connects;
+        if outcome.requests == 0 && outcome.errors.total() > 0 {
+            return Err(LoadError::NoAnswer {
+                reason: outcome.first_error.unwrap_or_default(),
+                errors: outcome.errors,
+            });
+        }
+        Ok(outcome)
+    }
+
+    /// One wake-up after the one that began at `now`: when it began, in ns.
+    fn turn(&mut self, events: &mut Events, now: u64, run: &mut Run<'_>) -> Result<u64, LoadError> {
+        wait(&mut self.poll, events, run.wait_for(now))?;
+        let now = now_ns();
+        run.tally.outcome.wakeups += 1;
+        for event in &*events {
+            if event.token() != TIMER {
+                self.handle(event, now, run);
+            }
+        }
+        for index in std::mem::take(&mut run.reread) {
+            self.receive(index, true, now, run);
+        }
+        for index in std::mem::take(&mut run.restart) {
+            self.go_on(index, run);
+        }
+        self.start_what_is_due(run);
+        if run.is_time_to_check(now) {
+            self.check(now, run);
+        }
+        self.let_arrive(now, run)?;
+        run.tell(now, self.connections.len());
+        Ok(now)
+    }
+
+    /// Lets the clients in whose time has come, and sets the timer for what comes next.
+    fn let_arrive(&mut self, now: u64, run: &mut Run<'_>) -> io::Result<()> {
+        while run.arrivals.next_if(|&at| at <= now).is_some() {
+            self.connections.push(Connection::default());
+            self.go_on(self.connections.len() - 1, run);
+        }
+        run.next_wake(now).map_or(Ok(()), |at| self.timer.arm(at))
+    }
+
+    fn handle(&mut self, event: &Event, now: u64, run: &mut Run<'_>) {
+        let index = event.token().0;
+        if event.is_writable() {
+            self.send(index, now, run);
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            let to_the_end = event.is_read_closed() || event.is_error();
+            self.receive(index, to_the_end, now, run);
+        }
+    }
+
+    fn receive(&mut self, index: usize, to_the_end: bool, now: u64, run: &mut Run<'_>) {
+        let connection = &mut self.connections[index];
+        let was_idle = connection.is_idle();
+        // One answer was there when the wake-up began; of several, some may have come since.
+        let now = if connection.in_flight() > 1 { now_ns() } else { now };
+        let answers = run.tally.outcome.requests;
+        let received = connection.receive(&mut self.inbox, to_the_end, now, &mut run.tally);
+        if run.tally.outcome.requests > answers {
+            run.answered_at = now;
+        }
+        match received {
+            Ok(Received::Waiting) => {}
+            Ok(Received::More) => run.reread.push(index),
+            Ok(Received::Idle) => self.go_on(index, run),
+            Ok(Received::Ended) => {
+                run.schedule.give_back(connection.close());
+                if !was_idle {
+                    self.go_on(index, run);
+                }
+            }
+            Err(fault) if was_idle => {
+                run.tally.count_fault(&fault);
+                drop(connection.close());
+            }
+            Err(fault) => self.fail(index, &fault, now, run),
+        }
+    }
+
+    /// Sends the next requests on an idle connection, or leaves it idle where none are due.
+    fn go_on(&mut self, index: usize, run: &mut Run<'_>) {
+        if !self.ask(index, run) {
+            run.idle.push_back(index);
+        }
+    }
+
+    /// At a rate, requests become due while connections are idle.
+    fn start_what_is_due(&mut self, run: &mut Run<'_>) {
+        while let Some(index) = run.idle.pop_front() {
+            if !self.ask(index, run) {
+                run.idle.push_front(index);
+                return;
+            }
+        }
+    }
+
+    /// Sends the next requests on an idle connection; `false` where none are due.
+    fn ask(&mut self, index: usize, run: &mut Run<'_>) -> bool {
+        let connection = &mut self.connections[index];
+        debug_assert!(connection.is_idle());
+        let now = now_ns();
+        let mut room = self.shape.pipeline;
+        if let Some(max) = self.shape.requests_per_connection.map(NonZeroU64::get) {
+            if connection.answers() >= max {
+                run.schedule.give_back(connection.close());
+            }
+            let left = max - connection.answers();
+            room = room.min(usize::try_from(left).unwrap_or(usize::MAX));
+        }
+        for _ in 0..room {
+            let Some(start) = run.schedule.take(now) else { break };
+            connection.ask(start, self.request_len);
+        }
+        if connection.is_idle() {
+            return false;
+        }
+        connection.has_asked(now);
+        self.send(index, now, run);
+        true
+    }
+
+    /// Writes what is unsent, opening the connection before that where it is closed.
+    fn send(&mut self, index: usize, now: u64, run: &mut Run<'_>) {
+        if !self.connections[index].is_open() {
+            if self.connections[index].is_idle() {
+                return;
+            }
+            if let Err(fault) = self.open(index) {
+                return self.fail(index, &fault, now, run);
+            }
+        }
+        match self.connections[index].send(&self.batch, &mut run.tally) {
+            Ok(true) => {}
+            Ok(false) => run.reread.push(index),
+            Err(fault) => self.fail(index, &fault, now, run),
+        }
+    }
+
+    /// Counts `fault` and closes the connection, which had something to do and so is opened again.
+    fn fail(&mut self, index: usize, fault: &Fault, now: u64, run: &mut Run<'_>) {
+        let connection = &mut self.connections[index];
+        let was_established = connection.is_established();
+        run.tally.count_fault(fault);
+        run.tally.outcome.unanswered += connection.close().count() as u64;
+        if !was_established {
+            run.retry.push_back((now + as_ns(RETRY_AFTER), index));
+        } else {
+            run.restart.push(index);
+        }
+    }
+
+    /// What needs no haste: connections to try again, timeouts, a server that is gone.
+    fn check(&mut self, now: u64, run: &mut Run<'_>) {
+        while run.retry.front().is_some_and(|&(at, _)| at <= now) {
+            if let Some((_, index)) = run.retry.pop_front() {
+                self.go_on(index, run);
+            }
+        }
+        let timeout = as_ns(self.timeout);
+        let gives_up = run.gives_up(now, timeout);
+        for index in 0..self.connections.len() {
+            let connection = &self.connections[index];
+            if !connection.is_idle() && (gives_up || connection.silent_for(now) >= timeout) {
+                self.fail(index, &Fault::Timeout(self.timeout), now, run);
+            }
+        }
+        run.server_is_gone = now.saturating_sub(run.answered_at) >= timeout
+            && !run.retry.is_empty()
+            && !self.connections.iter().any(Connection::is_established);
+        run.has_checked(now);
+    }
+
+    fn open(&mut self, index: usize) -> Result<(), Fault> {
+        let nth = self.connects;
+        self.connects += 1;
+        let mut stream = source::connect(self.server, nth).map_err(Fault::connecting)?;
+        // Once, for both, edge-triggered: no epoll_ctl after that.
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll
+            .registry()
+            .register(&mut stream, Token(index), interest)
+            .map_err(Fault::connecting)?;
+        self.connections[index].open(stream);
+        Ok(())
+    }
+
+    /// Opens all connections, some at a time.
+    fn open_all(&mut self) -> Result<(), LoadError> {
+        let addr = self.server;
+        let failed = |reason: String| LoadError::Connect { addr, reason };
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        let (mut begun, mut opened) = (0, 0);
+        let mut progress_at = now_ns();
+        while opened < self.connections.len() {
+            while begun < self.connections.len() && begun - opened < OPENING_MAX {
+                self.open(begun).map_err(|fault| failed(fault.to_string()))?;
+                begun += 1;
+            }
+            wait(&mut self.poll, &mut events, CHECK_EVERY)?;
+            for event in &events {
+                if let Some(confirmed) = self.connections[event.token().0].confirm() {
+                    confirmed.map_err(|fault| failed(fault.to_string()))?;
+                    opened += 1;
+                    progress_at = now_ns();
+                }
+            }
+            if now_ns() - progress_at > as_ns(self.timeout) {
+                return Err(failed(format!("it did not answer for {:?}", self.timeout)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes ready for a run, which starts at the instant returned, in ns.
+    ///
+    /// The connections that the server closed while they were idle, which it may, are closed here
+    /// too, and opened again when they are needed.
+    fn begin(&mut self) -> io::Result<u64> {
+        let mut unheeded = Tally::new(None);
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        loop {
+            wait(&mut self.poll, &mut events, Duration::ZERO)?;
+            if events.is_empty() {
+                return Ok(now_ns());
+            }
+            for event in events.iter().filter(|event| event.token() != TIMER) {
+                let connection = &mut self.connections[event.token().0];
+                let received = connection.receive(&mut self.inbox, true, 0, &mut unheeded);
+                if !matches!(received, Ok(Received::Waiting)) {
+                    drop(connection.close());
+                }
+            }
+        }
+    }
+}
+
+/// Waits for events; an interruption by a signal is a wait without any.
+fn wait(poll: &mut Poll, events: &mut Events, at_most: Duration) -> io::Result<()> {
+    match poll.poll(events, Some(at_most)) {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+            events.clear();
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+/// Makes sure that this process may have so many connections, raising its own limit as far as it
+/// may itself.
+fn allow_descriptors(connections: u64) -> Result<(), LoadError> {
+    let wanted = connections + DESCRIPTORS_SPARE;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| wanted <= current) {
+        return Ok(());
+    }
+    if let Some(allowed) = limit.maximum.filter(|&maximum| wanted > maximum) {
+        return Err(LoadError::Descriptors { wanted, allowed });
+    }
+    setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum })
+        .map_err(|error| LoadError::Io(error.into()))
+}

@@ -1,0 +1,410 @@
+//! The head of an answer, from bytes (RFC 9112, sections 2, 4 and 6).
+//!
+//! It takes what the RFC lets a server send, and nothing else: a load generator that makes sense
+//! of nonsense would count a broken server as a fast one.
+
+use super::errors::Malformed;
+
+/// A head may be this long: as much as the more generous clients take (curl: 300 KB in all,
+/// browsers: 256 KB), and far more than a server under measurement should send.
+pub(super) const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// What the head of an answer says that matters for what follows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) status: u16,
+    pub(super) framing: Framing,
+    /// The server says that this is its last answer on the connection.
+    pub(super) closes: bool,
+}
+
+/// How the end of the body is found (RFC 9112, section 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// There is none.
+    NoBody,
+    Length(u64),
+    Chunked,
+    /// The body ends where the connection does.
+    UntilClose,
+}
+
+/// Parses the head of a generator's answers, and remembers the last one: servers send the same
+/// head again until the date changes, and equal bytes mean the same.
+#[derive(Debug)]
+pub(super) struct Heads {
+    method_is_head: bool,
+    /// A whole head, with its empty line; no bytes before the first one was parsed.
+    seen: Vec<u8>,
+    seen_head: Head,
+}
+
+impl Heads {
+    pub(super) fn new(method_is_head: bool) -> Self {
+        let seen_head = Head { status: 0, framing: Framing::NoBody, closes: false };
+        Self { method_is_head, seen: Vec::new(), seen_head }
+    }
+
+    /// The head at the start of `input` and its length in bytes; `None` where it isn't whole.
+    pub(super) fn parse(&mut self, input: &[u8]) -> Result<Option<(Head, usize)>, Malformed> {
+        if !self.seen.is_empty() && input.starts_with(&self.seen) {
+            return Ok(Some((self.seen_head, self.seen.len())));
+        }
+        let Some((head, len)) = parse(input, self.method_is_head)? else { return Ok(None) };
+        self.seen.clear();
+        self.seen.extend_from_slice(&input[..len]);
+        self.seen_head = head;
+        Ok(Some((head, len)))
+    }
+}
+
+/// As [`Heads::parse`], without a memory.
+fn parse(input: &[u8], method_is_head: bool) -> Result<Option<(Head, usize)>, Malformed> {
+    let mut lines = Lines { input, at: 0 };
+    let Some(status_line) = lines.next_line()? else {
+        return if starts_like_http(input) { Ok(None) } else { Err(Malformed::StatusLine) };
+    };
+    let (status, minor_version) = parse_status_line(status_line)?;
+    let mut fields = Fields::default();
+    loop {
+        match lines.next_line()? {
+            None => return Ok(None),
+            Some([]) => break,
+            Some(line) => fields.read_line(line)?,
+        }
+    }
+    let head = Head {
+        status,
+        framing: framing(status, minor_version, method_is_head, &fields)?,
+        closes: fields.close || (minor_version == 0 && !fields.keep_alive),
+    };
+    let closes = head.closes || head.framing == Framing::UntilClose;
+    Ok(Some((Head { closes, ..head }, lines.at)))
+}
+
+struct Lines<'a> {
+    input: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Lines<'a> {
+    /// The next line without its CRLF; `None` where it isn't whole.
+    fn next_line(&mut self) -> Result<Option<&'a [u8]>, Malformed> {
+        let rest = &self.input[self.at..];
+        let Some(end) = memchr::memchr(b'\n', rest) else {
+            return if self.input.len() > HEAD_BYTES_MAX {
+                Err(Malformed::HeadTooLong)
+            } else {
+                Ok(None)
+            };
+        };
+        self.at += end + 1;
+        if self.at > HEAD_BYTES_MAX {
+            return Err(Malformed::HeadTooLong);
+        }
+        let line = rest[..end].strip_suffix(b"\r").ok_or(Malformed::LineEnd)?;
+        Ok(Some(line))
+    }
+}
+
+/// Whether `input` could still become `HTTP/1.x …`.
+fn starts_like_http(input: &[u8]) -> bool {
+    const START: &[u8] = b"HTTP/1.";
+    let len = input.len().min(START.len());
+    input[..len] == START[..len]
+}
+
+/// The status and the minor version of `HTTP/1.1 200 OK`; the reason may be empty or missing.
+fn parse_status_line(line: &[u8]) -> Result<(u16, u8), Malformed> {
+    let rest = line.strip_prefix(b"HTTP/1.").ok_or(Malformed::StatusLine)?;
+    let [minor @ b'0'..=b'9', b' ', a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', reason @ ..] =
+        rest
+    else {
+        return Err(Malformed::StatusLine);
+    };
+    let separated = reason.first().is_none_or(|&byte| byte == b' ');
+    if !separated || !reason.iter().all(|&byte| is_text(byte)) {
+        return Err(Malformed::StatusLine);
+    }
+    let digit = |byte: &u8| u16::from(byte - b'0');
+    Ok((digit(a) * 100 + digit(b) * 10 + digit(c), minor - b'0'))
+}
+
+/// What the fields say of the framing and of the connection.
+#[derive(Default)]
+struct Fields {
+    content_length: Option<u64>,
+    /// Whether there was a transfer-encoding, and whether the last coding named is chunked.
+    transfer_encoding: Option<bool>,
+    close: bool,
+    keep_alive: bool,
+    /// A line that begins with white space continues the field before it.
+    last: LastField,
+}
+
+/// Whether the field before may be continued on a new line (obs-fold, which a client must take).
+#[derive(Default, PartialEq)]
+enum LastField {
+    #[default]
+    Missing,
+    Other,
+    /// One that is read here: nobody folds those in good faith.
+    Framing,
+}
+
+impl Fields {
+    fn read_line(&mut self, line: &[u8]) -> Result<(), Malformed> {
+        if matches!(line, [b' ' | b'\t', ..]) {
+            let foldable = self.last == LastField::Other && line.iter().all(|&byte| is_text(byte));
+            return if foldable { Ok(()) } else { Err(Malformed::Field) };
+        }
+        let colon = memchr::memchr(b':', line).ok_or(Malformed::Field)?;
+        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        if name.is_empty() || !name.iter().all(|&byte| is_token(byte)) {
+            return Err(Malformed::Field);
+        }
+        if !value.iter().all(|&byte| is_text(byte)) {
+            return Err(Malformed::Field);
+        }
+        self.last = LastField::Framing;
+        // The length first: it tells most fields apart without looking at them.
+        match name.len() {
+            14 if name.eq_ignore_ascii_case(b"content-length") => self.read_content_length(value),
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                let last = value.rsplit(|&byte| byte == b',').next().unwrap_or_default();
+                let chunked = last.trim_ascii().eq_ignore_ascii_case(b"chunked");
+                if self.transfer_encoding.replace(chunked) == Some(true) {
+                    return Err(Malformed::TransferEncoding); // something after chunked
+                }
+                Ok(())
+            }
+            10 if name.eq_ignore_ascii_case(b"connection") => {
+                for option in value.split(|&byte| byte == b',') {
+                    let option = option.trim_ascii();
+                    self.close |= option.eq_ignore_ascii_case(b"close");
+                    self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                }
+                Ok(())
+            }
+            _ => {
+                self.last = LastField::Other;
+                Ok(())
+            }
+        }
+    }
+
+    /// One number, or the same one several times (RFC 9112, section 6.3, rule 5).
+    fn read_content_length(&mut self, value: &[u8]) -> Result<(), Malformed> {
+        for number in value.split(|&byte| byte == b',') {
+            let number = parse_decimal(number.trim_ascii()).ok_or(Malformed::ContentLength)?;
+            if self.content_length.is_some_and(|earlier| earlier != number) {
+                return Err(Malformed::ContentLength);
+            }
+            self.content_length = Some(number);
+        }
+        Ok(())
+    }
+}
+
+fn framing(
+    status: u16,
+    minor_version: u8,
+    method_is_head: bool,
+    fields: &Fields,
+) -> Result<Framing, Malformed> {
+    if fields.transfer_encoding.is_some() && (fields.content_length.is_some() || minor_version == 0)
+    {
+        // Two lengths, or a coding that 1.0 doesn't have: whoever frames like that may mean either.
+        return Err(Malformed::TransferEncoding);
+    }
+    if method_is_head || matches!(status, 100..=199 | 204 | 304) {
+        return Ok(Framing::NoBody);
+    }
+    Ok(match (fields.transfer_encoding, fields.content_length) {
+        (Some(true), _) => Framing::Chunked,
+        (Some(false), _) | (None, None) => Framing::UntilClose,
+        (None, Some(length)) => Framing::Length(length),
+    })
+}
+
+fn parse_decimal(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0u64, |number, &digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+/// A byte of a field's value or of a reason: anything but controls.
+fn is_text(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}
+
+/// A byte of a field's name (RFC 9110, section 5.6.2).
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(text: &str) -> Result<Option<Head>, Malformed> {
+        parse(text.as_bytes(), false).map(|parsed| parsed.map(|(head, _)| head))
+    }
+
+    fn framing_of(text: &str) -> Framing {
+        head(text).unwrap().unwrap().framing
+    }
+
+    fn closes(text: &str) -> bool {
+        head(text).unwrap().unwrap().closes
+    }
+
+    #[test]
+    fn reads_status_and_length() {
+        let text = "HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\nTry POST /echo";
+        let expected = Head { status: 200, framing: Framing::Length(14), closes: false };
+        assert_eq!(parse(text.as_bytes(), false), Ok(Some((expected, text.len() - 14))));
+    }
+
+    #[test]
+    fn a_head_cut_anywhere_is_incomplete() {
+        let text = "HTTP/1.1 200 OK\r\nContent-Length: 14\r\nconnection: close\r\n\r\n";
+        for cut in 0..text.len() {
+            assert_eq!(head(&text[..cut]), Ok(None), "cut after {cut} bytes");
+        }
+    }
+
+    #[test]
+    fn the_reason_may_be_empty_missing_or_long() {
+        for line in ["HTTP/1.1 404", "HTTP/1.1 404 ", "HTTP/1.1 404 Not  Found, \u{e4}\tnowhere"] {
+            assert_eq!(head(&format!("{line}\r\n\r\n")).unwrap().unwrap().status, 404);
+        }
+    }
+
+    #[test]
+    fn nonsense_is_malformed_at_its_first_bytes() {
+        for text in ["x", "SSH-2.0-OpenSSH_9", "HTTP/2.0 200 OK\r\n", "http/1.1 200", "\r\n\r\n"] {
+            assert_eq!(head(text), Err(Malformed::StatusLine), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_bad_status_line_is_malformed() {
+        for line in [
+            "HTTP/1.1 20 OK",
+            "HTTP/1.1 2000",
+            "HTTP/1.1 099 x",
+            "HTTP/1.1  200",
+            "HTTP/1.1 200OK",
+            "HTTP/1.1 200 \u{7}",
+            "HTTP/1.x 200",
+        ] {
+            let text = format!("{line}\r\n\r\n");
+            assert_eq!(head(&text), Err(Malformed::StatusLine), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn bad_fields_are_malformed() {
+        for field in ["nocolon", ": value", "na me: x", "name : x", "a: b\0c", " folded: first"] {
+            let text = format!("HTTP/1.1 200 OK\r\n{field}\r\n\r\n");
+            assert_eq!(head(&text), Err(Malformed::Field), "{field:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_ends_with_cr_and_lf() {
+        assert_eq!(head("HTTP/1.1 200 OK\ncontent-length: 0\n\n"), Err(Malformed::LineEnd));
+    }
+
+    #[test]
+    fn a_folded_field_is_taken_unless_it_frames() {
+        let ok = "HTTP/1.1 200 OK\r\nx-note: a\r\n b\r\ncontent-length: 3\r\n\r\n";
+        assert_eq!(framing_of(ok), Framing::Length(3));
+        let bad = "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n 4\r\n\r\n";
+        assert_eq!(head(bad), Err(Malformed::Field));
+    }
+
+    #[test]
+    fn content_length_is_one_number() {
+        let with =
+            |value: &str| head(&format!("HTTP/1.1 200 OK\r\ncontent-length: {value}\r\n\r\n"));
+        assert_eq!(with("5, 5").unwrap().unwrap().framing, Framing::Length(5));
+        for value in ["", "-1", "+1", "0x10", "5, 6", "1 2", "99999999999999999999"] {
+            assert_eq!(with(value), Err(Malformed::ContentLength), "{value:?}");
+        }
+        let twice = "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n";
+        assert_eq!(head(twice), Err(Malformed::ContentLength));
+    }
+
+    #[test]
+    fn transfer_encoding_decides_by_its_last_coding() {
+        let with = |fields: &str| head(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n"));
+        let framing = |fields: &str| with(fields).unwrap().unwrap().framing;
+        assert_eq!(framing("transfer-encoding: gzip, Chunked"), Framing::Chunked);
+        assert_eq!(framing("transfer-encoding: gzip"), Framing::UntilClose);
+        let both = "transfer-encoding: chunked\r\ncontent-length: 3";
+        assert_eq!(with(both), Err(Malformed::TransferEncoding));
+        let after = "transfer-encoding: chunked\r\ntransfer-encoding: gzip";
+        assert_eq!(with(after), Err(Malformed::TransferEncoding));
+        let old = head("HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
+        assert_eq!(old, Err(Malformed::TransferEncoding));
+    }
+
+    #[test]
+    fn some_answers_have_no_body_whatever_they_say() {
+        for status in [100, 103, 204, 304] {
+            let text = format!("HTTP/1.1 {status} x\r\ncontent-length: 5\r\n\r\n");
+            assert_eq!(framing_of(&text), Framing::NoBody);
+        }
+        let get = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n";
+        assert_eq!(parse(get, true).unwrap().unwrap().0.framing, Framing::NoBody);
+    }
+
+    #[test]
+    fn without_a_length_the_body_ends_with_the_connection() {
+        assert_eq!(framing_of("HTTP/1.1 200 OK\r\n\r\n"), Framing::UntilClose);
+        assert!(closes("HTTP/1.1 200 OK\r\n\r\n"));
+    }
+
+    #[test]
+    fn knows_when_the_connection_ends() {
+        let with = |version: &str, value: &str| {
+            closes(&format!(
+                "HTTP/{version} 200 OK\r\nconnection: {value}\r\ncontent-length: 0\r\n\r\n"
+            ))
+        };
+        assert!(with("1.1", "Close"));
+        assert!(with("1.1", "foo, close"));
+        assert!(!with("1.1", "keep-alive"));
+        assert!(!with("1.1", "closed"));
+        assert!(with("1.0", "foo"));
+        assert!(!with("1.0", "Keep-Alive"));
+    }
+
+    #[test]
+    fn a_head_without_end_is_refused() {
+        let endless = format!("HTTP/1.1 200 OK\r\nx: {}", "y".repeat(HEAD_BYTES_MAX));
+        assert_eq!(head(&endless), Err(Malformed::HeadTooLong));
+        let many = format!("HTTP/1.1 200 OK\r\n{}", "a: b\r\n".repeat(HEAD_BYTES_MAX / 6));
+        assert_eq!(head(&many), Err(Malformed::HeadTooLong));
+    }
+
+    #[test]
+    fn a_head_seen_before_is_told_from_one_that_differs_in_a_byte() {
+        let mut heads = Heads::new(false);
+        for (text, status) in [
+            ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", 200),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", 200),
+            ("HTTP/1.1 201 OK\r\ncontent-length: 5\r\n\r\n", 201),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", 200),
+        ] {
+            let (head, len) = heads.parse(text.as_bytes()).unwrap().unwrap();
+            assert_eq!((head.status, len), (status, text.len()));
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What a run hands back.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use super::errors::Errors;
+
+/// Latencies above it are counted as it: an hour, in ns, the longest that a request can wait.
+const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
+
+/// Precision of latencies, in decimal digits: 0.1 %.
+const LATENCY_DIGITS: u8 = 3;
+
+/// The figures of one run.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Answers received whole, whatever their status: what the server has done.
+    pub requests: u64,
+    /// Requests that were sent, or should have been, on connections that then failed.
+    pub unanswered: u64,
+    /// Requests that a rate made due, and for which no connection was free before the end.
+    pub unsent: u64,
+    /// From the start to the last answer, or to the time to stop if that was later.
+    pub elapsed: Duration,
+    /// Of every answer, in ns, from when its request started.
+    pub latency_ns: Histogram<u64>,
+    /// What went wrong, by kind.
+    pub errors: Errors,
+    /// The first thing that went wrong, as a clause.
+    pub first_error: Option<String>,
+    /// CPU time of the generator's thread.
+    pub cpu: Duration,
+    /// Bytes of requests written to sockets.
+    pub bytes_sent: u64,
+    /// Bytes of answers read from sockets.
+    pub bytes_received: u64,
+    /// Calls of `read` on sockets.
+    pub reads: u64,
+    /// Calls of `write` on sockets.
+    pub writes: u64,
+    /// Returns from `epoll_wait`.
+    pub wakeups: u64,
+    /// Connections opened, or tried, in this run.
+    pub connects: u64,
+}
+
+impl Outcome {
+    pub(super) fn new() -> Self {
+        Self {
+            requests: 0,
+            unanswered: 0,
+            unsent: 0,
+            elapsed: Duration::ZERO,
+            latency_ns: latencies(),
+            errors: Errors::default(),
+            first_error: None,
+            cpu: Duration::ZERO,
+            bytes_sent: 0,
+            bytes_received: 0,
+            reads: 0,
+            writes: 0,
+            wakeups: 0,
+            connects: 0,
+        }
+    }
+
+    /// Answers per second.
+    pub fn requests_per_second(&self) -> f64 {
+        self.requests as f64 / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
+    }
+
+    /// The part of the run's time in which the generator's thread ran, 0 to 1. Near 1 the
+    /// generator is what limits the figures, and not the server.
+    pub fn generator_load(&self) -> f64 {
+        self.cpu.as_secs_f64() / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
+    }
+}
+
+pub(super) fn latencies() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LATENCY_NS_MAX, LATENCY_DIGITS)
+        .expect("bounds and digits are within what the histogram allows")
+}

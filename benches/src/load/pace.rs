@@ -1,0 +1,192 @@
+//! When a request starts, and when a run stops. No clock here: time is an argument, in ns.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::errors::LoadError;
+
+/// What makes the next request start.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pace {
+    /// The answer to the one before it, on the same connection.
+    Closed,
+    /// The clock: so many requests per second over all connections, evenly spaced. A request that
+    /// finds no connection free waits, and its wait is part of its latency.
+    Rate(f64),
+}
+
+/// What ends a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Time: nothing is sent after that. Answers still due are waited for.
+    After(Duration),
+    /// So many requests, answered or failed.
+    Requests(u64),
+}
+
+/// The requests of one run, as times at which they start.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    started: u64,
+    /// Nanoseconds between two requests; `None` in a closed loop.
+    interval: Option<f64>,
+    /// No request starts at this instant or later.
+    end: u64,
+    requests_max: u64,
+    /// How many requests have been taken for the first time.
+    taken: u64,
+    /// Starts of requests that were taken and never had a chance to be answered.
+    again: VecDeque<u64>,
+}
+
+impl Schedule {
+    pub(super) fn new(pace: Pace, stop: Stop, now: u64) -> Result<Self, LoadError> {
+        let interval = match pace {
+            Pace::Closed => None,
+            Pace::Rate(rate) if rate.is_finite() && rate > 0.0 => Some(1e9 / rate),
+            Pace::Rate(rate) => return Err(LoadError::Rate(rate)),
+        };
+        let (end, requests_max) = match stop {
+            Stop::After(time) => (now.saturating_add(as_ns(time)), u64::MAX),
+            Stop::Requests(count) => (u64::MAX, count),
+        };
+        Ok(Self { started: now, interval, end, requests_max, taken: 0, again: VecDeque::new() })
+    }
+
+    /// Takes the next request that is due at `now`: when it starts, or started.
+    pub(super) fn take(&mut self, now: u64) -> Option<u64> {
+        if now >= self.end {
+            return None;
+        }
+        if let Some(start) = self.again.pop_front() {
+            return Some(start);
+        }
+        let start = self.next_start(now)?;
+        (start <= now).then(|| {
+            self.taken += 1;
+            start
+        })
+    }
+
+    /// Gives back requests that were taken, sent, and closed upon without being looked at.
+    pub(super) fn give_back(&mut self, starts: impl Iterator<Item = u64>) {
+        self.again.extend(starts);
+    }
+
+    /// When the next request that was not due at `now` will be; `None` where there is none, or
+    /// where it is for an answer to say.
+    pub(super) fn next_due(&self, now: u64) -> Option<u64> {
+        self.interval?;
+        self.next_start(now).filter(|&start| start > now)
+    }
+
+    /// Starts no request at `now` or later.
+    pub(super) fn stop(&mut self, now: u64) {
+        self.end = self.end.min(now);
+    }
+
+    /// How many requests have been taken and not given back.
+    pub(super) fn in_hand(&self) -> u64 {
+        self.taken - self.again.len() as u64
+    }
+
+    /// Whether no request will start any more.
+    pub(super) fn is_over(&self, now: u64) -> bool {
+        now >= self.end || (self.again.is_empty() && self.taken >= self.requests_max)
+    }
+
+    /// How many requests were due before `now` and were never taken.
+    pub(super) fn overdue(&self, now: u64) -> u64 {
+        let Some(interval) = self.interval else { return 0 };
+        let lasted = now.min(self.end).saturating_sub(self.started) as f64;
+        let due = ((lasted / interval).ceil() as u64).min(self.requests_max);
+        due.saturating_sub(self.taken) + self.again.len() as u64
+    }
+
+    /// When nothing will be sent any more, whatever happens; `u64::MAX` where time doesn't say.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
+    fn next_start(&self, now: u64) -> Option<u64> {
+        if self.taken >= self.requests_max {
+            return None;
+        }
+        let start = match self.interval {
+            None => now,
+            Some(interval) => self.started + (self.taken as f64 * interval) as u64,
+        };
+        (start < self.end).then_some(start)
+    }
+}
+
+pub(super) fn as_ns(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schedule(pace: Pace, stop: Stop) -> Schedule {
+        Schedule::new(pace, stop, 1_000).unwrap()
+    }
+
+    #[test]
+    fn in_a_closed_loop_a_request_starts_whenever_it_can() {
+        let mut closed = schedule(Pace::Closed, Stop::After(Duration::from_nanos(500)));
+        assert_eq!(closed.take(1_000), Some(1_000));
+        assert_eq!(closed.take(1_499), Some(1_499));
+        assert!(!closed.is_over(1_499));
+        assert_eq!(closed.take(1_500), None);
+        assert!(closed.is_over(1_500));
+        assert_eq!(closed.next_due(1_200), None);
+    }
+
+    #[test]
+    fn a_number_of_requests_is_kept_exactly() {
+        let mut three = schedule(Pace::Closed, Stop::Requests(3));
+        assert_eq!((0..10).filter_map(|_| three.take(2_000)).count(), 3);
+        assert!(three.is_over(2_000));
+    }
+
+    #[test]
+    fn at_a_rate_each_request_has_its_start_however_late_it_is_taken() {
+        let mut rate = schedule(Pace::Rate(1e7), Stop::After(Duration::from_nanos(350)));
+        assert_eq!(rate.take(1_000), Some(1_000));
+        assert_eq!(rate.take(1_000), None);
+        assert_eq!(rate.next_due(1_000), Some(1_100));
+        assert_eq!(rate.overdue(1_300), 2);
+        assert_eq!(rate.take(1_300), Some(1_100));
+        assert_eq!(rate.take(1_300), Some(1_200));
+        assert_eq!(rate.take(1_300), Some(1_300));
+        assert_eq!(rate.next_due(1_300), None); // the next one would start after the end
+        assert!(!rate.is_over(1_349));
+        assert!(rate.is_over(1_350));
+    }
+
+    #[test]
+    fn what_was_due_and_never_taken_is_counted() {
+        let mut rate = schedule(Pace::Rate(1e7), Stop::After(Duration::from_nanos(350)));
+        rate.take(1_000);
+        assert_eq!(rate.overdue(9_000), 3);
+    }
+
+    #[test]
+    fn a_request_given_back_keeps_its_start() {
+        let mut rate = schedule(Pace::Rate(1e7), Stop::Requests(2));
+        let first = rate.take(1_000).unwrap();
+        rate.give_back([first].into_iter());
+        assert_eq!(rate.take(1_400), Some(1_000));
+        assert_eq!(rate.take(1_400), Some(1_100));
+        assert!(rate.is_over(1_400));
+    }
+
+    #[test]
+    fn a_rate_that_is_none_is_refused() {
+        for rate in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            let refused = Schedule::new(Pace::Rate(rate), Stop::Requests(1), 0);
+            assert!(matches!(refused, Err(LoadError::Rate(_))));
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! One answer after another, from bytes that may arrive split anywhere.
+//!
+//! ```text
+//!            head, no body
+//!          ┌──────────────┐
+//!          ▼              │        Length, Chunked: all of it
+//!  ┌───▶ Head ────────────┴──▶ Body ──────────────────────────┐
+//!  │      ▲  │ 1xx              │ UntilClose: end of the      │
+//!  │      └──┘                  ▼ connection                  │
+//!  └─────────────────────── Answer ◀──────────────────────────┘
+//! ```
+//!
+//! Bodies are counted, not kept. This module never touches a socket or a clock.
+
+use super::errors::Malformed;
+use super::head::{Framing, HEAD_BYTES_MAX, Heads};
+
+/// A complete answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// The server will close the connection, or has done so.
+    pub(super) closes: bool,
+}
+
+/// What the end of the connection means for the answer that was being read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum AtEnd {
+    /// No answer had begun.
+    Nothing,
+    /// That was the end of its body.
+    Complete(Answer),
+    /// It had begun and will never end.
+    Truncated,
+}
+
+/// Reads the answers of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    state: State,
+    /// The beginning of a head that isn't whole yet. Empty in every other state.
+    partial_head: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Head,
+    Body(Answer, Body),
+}
+
+#[derive(Debug)]
+enum Body {
+    /// So many bytes are still to come.
+    Length(u64),
+    Chunked(Chunked),
+    UntilClose,
+}
+
+impl Reader {
+    /// Reads on to the end of an answer: how many bytes of `input` that took, and the answer,
+    /// or `None` where all of `input` is read and the answer goes on.
+    pub(super) fn read(
+        &mut self,
+        input: &[u8],
+        heads: &mut Heads,
+    ) -> Result<(usize, Option<Answer>), Malformed> {
+        let mut at = 0;
+        loop {
+            let answer = match &mut self.state {
+                State::Head => {
+                    let (used, next) = self.read_head(&input[at..], heads)?;
+                    at += used;
+                    match next {
+                        AfterHead::Incomplete => return Ok((at, None)),
+                        AfterHead::Interim => continue,
+                        AfterHead::Answer(answer) => return Ok((at, Some(answer))),
+                        AfterHead::Body(answer, body) => self.state = State::Body(answer, body),
+                    }
+                    continue;
+                }
+                State::Body(answer, body) => {
+                    let (used, complete) = body.read(&input[at..])?;
+                    at += used;
+                    complete.then_some(*answer)
+                }
+            };
+            if answer.is_some() {
+                self.state = State::Head;
+            }
+            return Ok((at, answer));
+        }
+    }
+
+    /// The connection has ended.
+    pub(super) fn end(&mut self) -> AtEnd {
+        match &self.state {
+            State::Head if self.partial_head.is_empty() => AtEnd::Nothing,
+            State::Body(answer, Body::UntilClose) => AtEnd::Complete(*answer),
+            _ => AtEnd::Truncated,
+        }
+    }
+
+    fn read_head(
+        &mut self,
+        input: &[u8],
+        heads: &mut Heads,
+    ) -> Result<(usize, AfterHead), Malformed> {
+        let carried = self.partial_head.len();
+        let parsed = if carried == 0 {
+            heads.parse(input)?
+        } else {
+            self.partial_head.extend_from_slice(input);
+            heads.parse(&self.partial_head)?
+        };
+        let Some((head, len)) = parsed else {
+            if carried == 0 {
+                self.partial_head.extend_from_slice(input);
+            }
+            return Ok((input.len(), AfterHead::Incomplete));
+        };
+        self.partial_head.clear();
+        let answer = Answer { status: head.status, closes: head.closes };
+        let next = match head.framing {
+            Framing::NoBody if head.status == 101 => return Err(Malformed::Upgrade),
+            Framing::NoBody if head.status < 200 => AfterHead::Interim,
+            Framing::NoBody | Framing::Length(0) => AfterHead::Answer(answer),
+            Framing::Length(length) => AfterHead::Body(answer, Body::Length(length)),
+            Framing::Chunked => AfterHead::Body(answer, Body::Chunked(Chunked::default())),
+            Framing::UntilClose => AfterHead::Body(answer, Body::UntilClose),
+        };
+        Ok((len - carried, next))
+    }
+}
+
+enum AfterHead {
+    Incomplete,
+    /// A 1xx, which another head follows.
+    Interim,
+    Answer(Answer),
+    Body(Answer, Body),
+}
+
+impl Body {
+    /// How many bytes of `input` belong to the body, and whether it ends with them.
+    fn read(&mut self, input: &[u8]) -> Result<(usize, bool), Malformed> {
+        match self {
+            Self::Length(left) => {
+                let used = left_in(input, *left);
+                *left -= used as u64;
+                Ok((used, *left == 0))
+            }
+            Self::Chunked(chunked) => chunked.read(input),
+            Self::UntilClose => Ok((input.len(), false)),
+        }
+    }
+}
+
+/// Where a chunked body stands (RFC 9112, section 7.1).
+#[derive(Debug, Default)]
+struct Chunked {
+    place: Place,
+    /// Bytes read in chunk extensions and trailers, which nothing else bounds.
+    extra_bytes: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// In the size, of which so many digits are read.
+    Size {
+        size: u64,
+        digits: u8,
+    },
+    Extension {
+        size: u64,
+    },
+    SizeEnd {
+        size: u64,
+    },
+    Data {
+        left: u64,
+    },
+    DataCr,
+    DataLf,
+    /// At the start of a line after the last chunk: a trailer field, or the end.
+    LineStart,
+    Trailer,
+    TrailerLf,
+    LastLf,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self::Size { size: 0, digits: 0 }
+    }
+}
+
+impl Chunked {
+    fn read(&mut self, input: &[u8]) -> Result<(usize, bool), Malformed> {
+        let mut at = 0;
+        while let Some(&byte) = input.get(at) {
+            if let Place::Data { left } = self.place {
+                let used = left_in(&input[at..], left);
+                at += used;
+                let left = left - used as u64;
+                self.place = if left == 0 { Place::DataCr } else { Place::Data { left } };
+                continue;
+            }
+            at += 1;
+            if matches!(self.place, Place::LastLf) && byte == b'\n' {
+                return Ok((at, true));
+            }
+            self.place = self.step(byte)?;
+        }
+        Ok((at, false))
+    }
+
+    /// Where `byte`, which is none of the data, leads.
+    fn step(&mut self, byte: u8) -> Result<Place, Malformed> {
+        Ok(match (self.place, byte) {
+            (Place::Size { size, digits: 1.. }, b'\r') => Place::SizeEnd { size },
+            (Place::Size { size, digits: 1.. }, b';' | b' ' | b'\t') => Place::Extension { size },
+            (Place::Size { size, digits: digits @ 0..16 }, _) => {
+                let digit = char::from(byte).to_digit(16).ok_or(Malformed::Chunk)?;
+                Place::Size { size: size << 4 | u64::from(digit), digits: digits + 1 }
+            }
+            (Place::Extension { size }, b'\r') => Place::SizeEnd { size },
+            (Place::Extension { size }, _) => self.extra(byte, Place::Extension { size })?,
+            (Place::SizeEnd { size: 0 }, b'\n') => Place::LineStart,
+            (Place::SizeEnd { size }, b'\n') => Place::Data { left: size },
+            (Place::DataCr, b'\r') => Place::DataLf,
+            (Place::DataLf, b'\n') => Place::default(),
+            (Place::LineStart, b'\r') => Place::LastLf,
+            (Place::Trailer, b'\r') => Place::TrailerLf,
+            (Place::LineStart | Place::Trailer, _) => self.extra(byte, Place::Trailer)?,
+            (Place::TrailerLf, b'\n') => Place::LineStart,
+            _ => return Err(Malformed::Chunk),
+        })
+    }
+
+    fn extra(&mut self, byte: u8, place: Place) -> Result<Place, Malformed> {
+        self.extra_bytes += 1;
+        if byte == b'\n' || self.extra_bytes > HEAD_BYTES_MAX {
+            return Err(Malformed::Chunk);
+        }
+        Ok(place)
+    }
+}
+
+/// How many bytes of `input` belong to the next `left`.
+fn left_in(input: &[u8], left: u64) -> usize {
+    usize::try_from(left).map_or(input.len(), |left| left.min(input.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The statuses of all answers in `text`, fed in pieces of `step` bytes, and what an end of
+    /// the connection would mean after it.
+    fn read_in_steps(text: &[u8], step: usize) -> Result<(Vec<u16>, AtEnd), Malformed> {
+        let mut reader = Reader::default();
+        let mut heads = Heads::new(false);
+        let mut statuses = Vec::new();
+        for piece in text.chunks(step) {
+            let mut at = 0;
+            while at < piece.len() {
+                let (used, answer) = reader.read(&piece[at..], &mut heads)?;
+                at += used;
+                statuses.extend(answer.map(|answer| answer.status));
+            }
+        }
+        Ok((statuses, reader.end()))
+    }
+
+    /// As whole, byte by byte and in every other step: always the same.
+    fn read(text: &str) -> Result<(Vec<u16>, AtEnd), Malformed> {
+        let whole = read_in_steps(text.as_bytes(), text.len());
+        for step in 1..text.len() {
+            let split = read_in_steps(text.as_bytes(), step);
+            assert_eq!(split, whole, "in steps of {step}: {text:?}");
+        }
+        whole
+    }
+
+    const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
+    const CHUNKED: &str = "HTTP/1.1 203 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+
+    #[test]
+    fn reads_one_answer_after_another() {
+        let text = format!("{OK}HTTP/1.1 404 x\r\ncontent-length: 0\r\n\r\n{OK}");
+        assert_eq!(read(&text), Ok((vec![200, 404, 200], AtEnd::Nothing)));
+    }
+
+    #[test]
+    fn reads_chunks_extensions_and_trailers() {
+        let text = format!("{CHUNKED}5\r\nhello\r\n00A;x=y\r\n0123456789\r\n0\r\n\r\n{OK}");
+        assert_eq!(read(&text), Ok((vec![203, 200], AtEnd::Nothing)));
+        let text = format!("{CHUNKED}5\r\nhello\r\n0 ; last\r\ndigest: x\r\ny: z\r\n\r\n{OK}");
+        assert_eq!(read(&text), Ok((vec![203, 200], AtEnd::Nothing)));
+    }
+
+    #[test]
+    fn bad_chunks_are_malformed() {
+        for chunks in [
+            "\r\n",
+            "g\r\n",
+            ";x\r\n",
+            "-1\r\n",
+            "1\nx",
+            "5\r\nhello!",
+            "5\r\nhello\r!",
+            "0\r\nx\n",
+            "11112222333344445\r\n",
+            "0\r\n\rx",
+        ] {
+            assert_eq!(read(&format!("{CHUNKED}{chunks}")), Err(Malformed::Chunk), "{chunks:?}");
+        }
+    }
+
+    #[test]
+    fn extensions_and_trailers_have_a_bound() {
+        let endless = format!("{CHUNKED}0\r\n{}", "a: b\r\n".repeat(HEAD_BYTES_MAX));
+        assert_eq!(read_in_steps(endless.as_bytes(), 4096), Err(Malformed::Chunk));
+    }
+
+    #[test]
+    fn passes_over_interim_answers() {
+        let text = format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 x\r\na: b\r\n\r\n{OK}");
+        assert_eq!(read(&text), Ok((vec![200], AtEnd::Nothing)));
+    }
+
+    #[test]
+    fn nobody_asked_for_another_protocol() {
+        assert_eq!(read("HTTP/1.1 101 x\r\nupgrade: y\r\n\r\n"), Err(Malformed::Upgrade));
+    }
+
+    #[test]
+    fn without_a_length_the_end_of_the_connection_completes_the_answer() {
+        let (statuses, end) = read("HTTP/1.1 200 OK\r\n\r\nhello, whatever comes").unwrap();
+        assert!(statuses.is_empty());
+        assert_eq!(end, AtEnd::Complete(Answer { status: 200, closes: true }));
+    }
+
+    #[test]
+    fn an_answer_cut_short_is_truncated() {
+        for text in ["HTTP/1.1", &OK[..OK.len() - 1], &format!("{CHUNKED}5\r\nhel")] {
+            assert_eq!(read(text), Ok((vec![], AtEnd::Truncated)), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_follows_an_answer_must_be_another_one() {
+        assert_eq!(read(&format!("{OK}o")), Err(Malformed::StatusLine));
+    }
+}

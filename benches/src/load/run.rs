@@ -1,0 +1,170 @@
+//! What one run has to remember: what is still to do, for which connections, and what came of it.
+
+use std::collections::VecDeque;
+use std::iter::Peekable;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use super::errors::Fault;
+use super::outcome::Outcome;
+use super::pace::{Schedule, as_ns};
+use super::watch::Watch;
+
+/// How often timeouts are looked for. All connections are scanned: at ten times a second that
+/// costs less than keeping them in order would.
+pub(super) const CHECK_EVERY: Duration = Duration::from_millis(100);
+
+/// How long to wait before trying again where no connection could be opened.
+pub(super) const RETRY_AFTER: Duration = Duration::from_millis(10);
+
+/// See the module. Connections are indices.
+pub(super) struct Run<'a> {
+    pub(super) schedule: Schedule,
+    /// When clients arrive.
+    pub(super) arrivals: Peekable<Box<dyn Iterator<Item = u64>>>,
+    pub(super) tally: Tally<'a>,
+    started: u64,
+    /// When the last answer came, in ns.
+    pub(super) answered_at: u64,
+    /// Connections with nothing in flight, the longest idle first.
+    pub(super) idle: VecDeque<usize>,
+    /// Connections with more to read than one turn allows.
+    pub(super) reread: Vec<usize>,
+    /// Connections that failed, to be opened again in the next turn.
+    pub(super) restart: Vec<usize>,
+    /// Connections that could not be opened, and when to try again.
+    pub(super) retry: VecDeque<(u64, usize)>,
+    next_check: u64,
+    /// When to stop waiting for answers; known once nothing more will be sent.
+    give_up_at: Option<u64>,
+    /// No answer will come any more: the server is gone.
+    pub(super) server_is_gone: bool,
+}
+
+/// What is counted, for the whole of a run and for an interval of it.
+pub(super) struct Tally<'a> {
+    pub(super) outcome: Outcome,
+    watch: Option<Watch<'a>>,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(
+        schedule: Schedule,
+        arrivals: Box<dyn Iterator<Item = u64>>,
+        mut watch: Option<Watch<'a>>,
+        now: u64,
+    ) -> Self {
+        if let Some(watch) = &mut watch {
+            watch.begin(now);
+        }
+        Self {
+            schedule,
+            arrivals: arrivals.peekable(),
+            tally: Tally::new(watch),
+            started: now,
+            answered_at: now,
+            idle: VecDeque::new(),
+            reread: Vec::new(),
+            restart: Vec::new(),
+            retry: VecDeque::new(),
+            next_check: now + as_ns(CHECK_EVERY),
+            give_up_at: None,
+            server_is_gone: false,
+        }
+    }
+
+    /// Nothing more will be sent, and nothing is in flight.
+    pub(super) fn is_done(&self, now: u64) -> bool {
+        let settled = self.tally.outcome.requests + self.tally.outcome.unanswered;
+        let in_flight = self.schedule.in_hand() - settled;
+        self.server_is_gone || (in_flight == 0 && self.schedule.is_over(now))
+    }
+
+    /// How long to wait for events.
+    pub(super) fn wait_for(&self, now: u64) -> Duration {
+        if !(self.reread.is_empty() && self.restart.is_empty()) {
+            return Duration::ZERO;
+        }
+        let mut until = self.next_check;
+        if let Some(watch) = &self.tally.watch {
+            until = until.min(watch.next_at());
+        }
+        if now < self.schedule.end() {
+            until = until.min(self.schedule.end());
+        }
+        Duration::from_nanos(until.saturating_sub(now))
+    }
+
+    /// When to wake up, if nothing happens before, to the nanosecond.
+    pub(super) fn next_wake(&mut self, now: u64) -> Option<u64> {
+        let arrival = self.arrivals.peek().copied();
+        // Without an idle connection it is for an answer to wake us.
+        let request = if self.idle.is_empty() { None } else { self.schedule.next_due(now) };
+        arrival.into_iter().chain(request).min()
+    }
+
+    /// Whether it is time to look after what needs no haste.
+    pub(super) fn is_time_to_check(&self, now: u64) -> bool {
+        now >= self.next_check
+    }
+
+    /// Takes note that it was looked after. A connection that is to be tried again has more haste.
+    pub(super) fn has_checked(&mut self, now: u64) {
+        let every = if self.retry.is_empty() { CHECK_EVERY } else { RETRY_AFTER };
+        self.next_check = now + as_ns(every);
+    }
+
+    /// Whether answers have been waited for long enough after the last request.
+    pub(super) fn gives_up(&mut self, now: u64, timeout: u64) -> bool {
+        if self.schedule.is_over(now) {
+            self.give_up_at.get_or_insert(now.saturating_add(timeout));
+        }
+        self.give_up_at.is_some_and(|at| now >= at)
+    }
+
+    /// Tells the one who watches where it is time to.
+    pub(super) fn tell(&mut self, now: u64, clients: usize) {
+        let Tally { outcome, watch: Some(watch) } = &mut self.tally else { return };
+        if now >= watch.next_at() && watch.tell(now, self.started, clients, outcome).is_break() {
+            self.schedule.stop(now);
+        }
+    }
+
+    pub(super) fn finish(mut self, now: u64, clients: usize) -> Outcome {
+        if let Tally { outcome, watch: Some(watch) } = &mut self.tally {
+            let (ControlFlow::Continue(()) | ControlFlow::Break(())) =
+                watch.tell(now, self.started, clients, outcome);
+        }
+        let mut outcome = self.tally.outcome;
+        outcome.unsent = self.schedule.overdue(now);
+        // The time to stop, where there was one, or the last answer, whichever came later. Not
+        // the wait after that for answers that never came: the server is not the slower for it.
+        let stopped = if self.schedule.end() < now { self.schedule.end() } else { self.started };
+        outcome.elapsed = Duration::from_nanos(self.answered_at.max(stopped) - self.started);
+        outcome
+    }
+}
+
+impl<'a> Tally<'a> {
+    pub(super) fn new(watch: Option<Watch<'a>>) -> Self {
+        Self { outcome: Outcome::new(), watch }
+    }
+
+    pub(super) fn count_answer(&mut self, status: u16, latency_ns: u64) {
+        self.outcome.requests += 1;
+        self.outcome.latency_ns.saturating_record(latency_ns);
+        if let Some(watch) = &mut self.watch {
+            watch.count_answer(latency_ns);
+        }
+        if !(200..300).contains(&status) {
+            self.count_fault(&Fault::Status(status));
+        }
+    }
+
+    pub(super) fn count_fault(&mut self, fault: &Fault) {
+        self.outcome.errors.count(fault);
+        if self.outcome.first_error.is_none() {
+            self.outcome.first_error = Some(fault.to_string());
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! One exchange with a server, for comparing answers: slow, and as exact as can
+//! be. It shares nothing with the load generator, so that a fault in one cannot
+//! hide in the other.
+
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use httparse::{EMPTY_HEADER, Status};
+
+/// An answer has at most as many fields as hyper reads in one by default.
+const FIELDS_MAX: usize = 100;
+
+/// A body up to this length is quoted, a longer one hashed.
+const QUOTED_BYTES_MAX: usize = 256;
+
+/// Asked afterwards, to see whether the connection is still open.
+const PROBE: &[u8] = b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n";
+
+/// Something to say to a server.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// For people.
+    pub name: String,
+    /// Written in one go.
+    pub request: Vec<u8>,
+    /// How many answers it is due.
+    pub answers: usize,
+    /// Whether the method is HEAD, so that answers have no body.
+    pub is_head: bool,
+}
+
+/// What came back: equal if every byte is, but for dates and for where chunks
+/// are cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    answers: Vec<Answer>,
+    ending: Ending,
+}
+
+/// Heads as they came, with the date masked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Answer {
+    head: String,
+    body: Vec<u8>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Ending {
+    /// Another request on the same connection is answered.
+    Open,
+    /// The server closes, whatever else is asked.
+    Closed,
+    /// The answers did not all come, or were none of HTTP.
+    Failed(String),
+    /// The server keeps the connection and says no more.
+    Hangs,
+}
+
+impl Exchange {
+    /// Speaks with the server at `address`; `patience` bounds each read.
+    pub fn with(&self, address: SocketAddr, patience: Duration) -> Reply {
+        let mut answers = Vec::new();
+        let ending = self.speak(address, patience, &mut answers);
+        let ending = ending.unwrap_or_else(|error| match error {
+            error if is_timeout(&error) => Ending::Hangs,
+            error => Ending::Failed(error.to_string()),
+        });
+        Reply { answers, ending }
+    }
+
+    fn speak(
+        &self,
+        address: SocketAddr,
+        patience: Duration,
+        answers: &mut Vec<Answer>,
+    ) -> io::Result<Ending> {
+        let stream = TcpStream::connect_timeout(&address, patience)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(patience))?;
+        thread::scope(|scope| {
+            // Written beside the reading: an echo answers before it has read all.
+            let writer = scope.spawn(|| (&stream).write_all(&self.request));
+            let mut reader = Reader { stream: &stream, buffered: Vec::new() };
+            let read = reader.answers(self.answers, self.is_head, answers);
+            if read.is_err() {
+                // So that the writer ends; if this fails, it has.
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+            let written = writer.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()));
+            read.and(written)?;
+            Ok(reader.ending())
+        })
+    }
+}
+
+impl Reply {
+    /// Whether the server kept this client waiting to the end of its patience.
+    pub fn hangs(&self) -> bool {
+        self.ending == Ending::Hangs
+    }
+}
+
+struct Reader<'a> {
+    stream: &'a TcpStream,
+    buffered: Vec<u8>,
+}
+
+impl Reader<'_> {
+    fn answers(&mut self, count: usize, is_head: bool, into: &mut Vec<Answer>) -> io::Result<()> {
+        for _ in 0..count {
+            into.push(self.answer(is_head)?);
+        }
+        Ok(())
+    }
+
+    fn ending(&mut self) -> Ending {
+        let probed = self.stream.write_all(PROBE).and_then(|()| self.answer(false));
+        match probed {
+            Ok(_) => Ending::Open,
+            Err(error) if is_timeout(&error) => Ending::Hangs,
+            Err(_) => Ending::Closed,
+        }
+    }
+
+    fn answer(&mut self, is_head: bool) -> io::Result<Answer> {
+        let (length, framing) = loop {
+            match framing(&self.buffered, is_head)? {
+                Some(found) => break found,
+                None => self.more()?,
+            }
+        };
+        let head: Vec<u8> = self.buffered.drain(..length).collect();
+        let body = match framing {
+            Framing::Length(length) => self.take(length)?,
+            Framing::Chunked => self.chunked()?,
+            Framing::UntilClose => self.until_close()?,
+        };
+        Ok(Answer { head: mask_date(&String::from_utf8_lossy(&head)), body })
+    }
+
+    fn chunked(&mut self) -> io::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            match httparse::parse_chunk_size(&self.buffered)
+                .map_err(|_| nonsense("a chunk size"))?
+            {
+                Status::Partial => self.more()?,
+                Status::Complete((head, size)) => {
+                    self.buffered.drain(..head);
+                    body.extend(self.take(size as usize)?);
+                    // Trailers are no part of this service.
+                    if self.take(2)? != b"\r\n" {
+                        return Err(nonsense("the end of a chunk"));
+                    }
+                    if size == 0 {
+                        return Ok(body);
+                    }
+                }
+            }
+        }
+    }
+
+    fn until_close(&mut self) -> io::Result<Vec<u8>> {
+        let mut body = std::mem::take(&mut self.buffered);
+        self.stream.read_to_end(&mut body)?;
+        Ok(body)
+    }
+
+    fn take(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        while self.buffered.len() < length {
+            self.more()?;
+        }
+        Ok(self.buffered.drain(..length).collect())
+    }
+
+    fn more(&mut self) -> io::Result<()> {
+        let mut chunk = [0; 16 * 1024];
+        match self.stream.read(&mut chunk)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            read => {
+                self.buffered.extend_from_slice(&chunk[..read]);
+                Ok(())
+            }
+        }
+    }
+}
+
+enum Framing {
+    Length(usize),
+    Chunked,
+    UntilClose,
+}
+
+/// Length of the head and framing of the body (RFC 9112, 6.3), or `None` if the
+/// head is not complete.
+fn framing(bytes: &[u8], is_head: bool) -> io::Result<Option<(usize, Framing)>> {
+    let mut fields = [EMPTY_HEADER; FIELDS_MAX];
+    let mut head = httparse::Response::new(&mut fields);
+    let Status::Complete(length) = head.parse(bytes).map_err(|_| nonsense("a head"))? else {
+        return Ok(None);
+    };
+    let field = |name: &str| {
+        let field = head.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name))?;
+        std::str::from_utf8(field.value).ok()
+    };
+    let framing = if is_head || matches!(head.code, Some(100..200 | 204 | 304)) {
+        Framing::Length(0)
+    } else if field("transfer-encoding").is_some() {
+        Framing::Chunked
+    } else if let Some(length) = field("content-length") {
+        Framing::Length(length.parse().map_err(|_| nonsense("a content-length"))?)
+    } else {
+        Framing::UntilClose
+    };
+    Ok(Some((length, framing)))
+}
+
+/// Masks dates of the one form that RFC 9110 allows to send; others stay, and
+/// so are seen as a difference.
+fn mask_date(head: &str) -> String {
+    let mut masked = String::new();
+    for line in head.split_inclusive("\r\n") {
+        match line.split_once(": ") {
+            Some((name, date)) if name.eq_ignore_ascii_case("date") && is_fixdate(date) => {
+                masked.extend([name, ": (date)\r\n"]);
+            }
+            _ => masked.push_str(line),
+        }
+    }
+    masked
+}
+
+fn is_fixdate(line: &str) -> bool {
+    let shape: String = line
+        .chars()
+        .map(|c| match c {
+            'A'..='Z' | 'a'..='z' => 'a',
+            '0'..='9' => '0',
+            other => other,
+        })
+        .collect();
+    shape == "aaa, 00 aaa 0000 00:00:00 aaa\r\n" && line.ends_with(" GMT\r\n")
+}
+
+fn nonsense(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("{what} is not HTTP"))
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Answer { head, body } in &self.answers {
+            f.write_str(&head.replace("\r\n", "\n"))?;
+            if body.len() > QUOTED_BYTES_MAX {
+                let mut hasher = DefaultHasher::new();
+                body.hash(&mut hasher);
+                writeln!(f, "({} bytes, hash {:016x})", body.len(), hasher.finish())?;
+            } else if !body.is_empty() {
+                writeln!(f, "{}", body.escape_ascii())?;
+            }
+        }
+        match &self.ending {
+            Ending::Open => f.write_str("(stays open)"),
+            Ending::Closed => f.write_str("(closes)"),
+            Ending::Failed(reason) => write!(f, "({reason})"),
+            Ending::Hangs => f.write_str("(hangs)"),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! All servers of a study, up at once.
+
+use std::process::Command;
+use std::time::Duration;
+
+use super::gate::Server;
+use super::process::Process;
+use crate::results::{Contender, Failure};
+
+/// A server starts in milliseconds; a machine that is busy with a build may
+/// take seconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A server that is to take part.
+#[derive(Debug)]
+pub struct Entrant {
+    /// Its key, variant and description.
+    pub contender: Contender,
+    /// Whether the gate holds its answers against the others'.
+    pub answers: bool,
+    /// Starts it.
+    pub command: Command,
+}
+
+/// The servers that are up.
+#[derive(Debug, Default)]
+pub struct Fleet {
+    /// In the order of the entrants.
+    pub members: Vec<Member>,
+    /// Those that did not get ready.
+    pub failures: Vec<Failure>,
+}
+
+/// A server that is up.
+#[derive(Debug)]
+pub struct Member {
+    /// Its contender's key.
+    pub key: String,
+    /// Whether the gate holds its answers against the others'.
+    pub answers: bool,
+    /// Ends with this value.
+    pub process: Process,
+}
+
+impl Fleet {
+    /// Starts `entrants` on `cores`, each to the end of its patience.
+    pub fn start(entrants: Vec<Entrant>, cores: &[usize]) -> Self {
+        let mut fleet = Self::default();
+        for Entrant { contender, answers, mut command } in entrants {
+            let key = contender.key;
+            match Process::start(&mut command, cores, PATIENCE) {
+                Ok(process) => fleet.members.push(Member { key, answers, process }),
+                Err(error) => {
+                    fleet.failures.push(Failure { contender: key, reason: error.to_string() });
+                }
+            }
+        }
+        fleet
+    }
+
+    /// The servers whose answers are compared, `reference` first.
+    pub fn servers(&self, reference: &str) -> Vec<Server> {
+        let mut answering: Vec<&Member> = self.members.iter().filter(|m| m.answers).collect();
+        answering.sort_by_key(|member| member.key != reference);
+        answering
+            .iter()
+            .map(|member| Server { key: member.key.clone(), address: member.process.address() })
+            .collect()
+    }
+}

@@ -1,0 +1,206 @@
+//! A server as a process: started, known to be ready, and surely ended.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+/// What a server prints to stdout before its address, once it accepts.
+pub const READY: &str = "listening on ";
+
+/// Of what a failed server wrote to stderr, the last bytes that are quoted.
+const QUOTED_BYTES_MAX: usize = 2048;
+
+/// A running server. Dropping it kills it and waits for its end.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    /// Kept open so that the server can go on printing.
+    stdout: ChildStdout,
+    stderr: File,
+    address: SocketAddr,
+}
+
+/// Why a server did not get ready, or is no more.
+#[derive(Debug)]
+pub enum ProcessError {
+    /// It could not be started, or the kernel refused something around it.
+    Io(io::Error),
+    /// It ended by itself; with what it wrote to stderr.
+    Ended(ExitStatus, String),
+    /// It did not say its address in this time; with what it wrote to stderr.
+    Silent(Duration, String),
+}
+
+impl Process {
+    /// Starts `command` on `cores` and waits until it has printed [`READY`] and
+    /// its address.
+    ///
+    /// It is in a process group of its own, so that an interrupt from the
+    /// terminal reaches only this process, which then ends it in order.
+    pub fn start(
+        command: &mut Command,
+        cores: &[usize],
+        patience: Duration,
+    ) -> Result<Self, ProcessError> {
+        // stderr goes to memory: a pipe that nobody reads would fill and block.
+        let stderr = File::from(memfd_create("stderr", MemfdFlags::CLOEXEC)?);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr.try_clone()?);
+        command.process_group(0);
+        let mut child = spawn_on(command, cores)?;
+        let Some(stdout) = child.stdout.take() else {
+            unreachable!("stdout was asked to be a pipe")
+        };
+        let address = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut process = Self { child, stdout, stderr, address };
+        process.address = process.ready_address(patience)?;
+        Ok(process)
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// An error if it has ended.
+    pub fn check(&mut self) -> Result<(), ProcessError> {
+        match self.child.try_wait()? {
+            Some(status) => Err(ProcessError::Ended(status, self.stderr_end())),
+            None => Ok(()),
+        }
+    }
+
+    fn ready_address(&mut self, patience: Duration) -> Result<SocketAddr, ProcessError> {
+        let deadline = Instant::now() + patience;
+        let mut printed = Vec::new();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || !readable_within(&self.stdout, left)? {
+                return Err(ProcessError::Silent(patience, self.stderr_end()));
+            }
+            let mut chunk = [0; 1024];
+            let read = self.stdout.read(&mut chunk)?;
+            if read == 0 {
+                let status = self.child.wait()?;
+                return Err(ProcessError::Ended(status, self.stderr_end()));
+            }
+            printed.extend_from_slice(&chunk[..read]);
+            if let Some(address) = address_in(&printed) {
+                return Ok(address);
+            }
+        }
+    }
+
+    fn stderr_end(&self) -> String {
+        let length = self.stderr.metadata().map_or(0, |metadata| metadata.len());
+        let start = length.saturating_sub(QUOTED_BYTES_MAX as u64);
+        let mut bytes = vec![0; (length - start) as usize];
+        // read_at, because the server writes at the offset of this file.
+        match self.stderr.read_exact_at(&mut bytes, start) {
+            Ok(()) => String::from_utf8_lossy(&bytes).trim_end().to_string(),
+            Err(error) => format!("(its stderr cannot be read: {error})"),
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only if the process is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Has the kernel kill this process when the thread that started it ends, in
+/// whichever way; for a server to call first. `parent` is the process id of who
+/// started it, which may have ended before this call.
+pub fn end_with_parent(parent: u32) -> io::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    if getppid().map(Pid::as_raw_pid) == i32::try_from(parent).ok() {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("process {parent}, which started this one, has ended")))
+}
+
+/// Starts a process that may run on `cores` only: it inherits this from the
+/// thread that starts it. That is the calling thread and not one made for it,
+/// because of [`end_with_parent`].
+fn spawn_on(command: &mut Command, cores: &[usize]) -> io::Result<Child> {
+    let mine = sched_getaffinity(None)?;
+    let mut theirs = CpuSet::new();
+    for &core in cores {
+        theirs.set(core);
+    }
+    sched_setaffinity(None, &theirs)?;
+    let child = command.spawn();
+    sched_setaffinity(None, &mine)?;
+    child
+}
+
+fn readable_within(stdout: &ChildStdout, time: Duration) -> io::Result<bool> {
+    let stdout = stdout.as_fd();
+    let time = Timespec::try_from(time).map_err(io::Error::other)?;
+    loop {
+        match poll(&mut [PollFd::from_borrowed_fd(stdout, PollFlags::IN)], Some(&time)) {
+            Err(rustix::io::Errno::INTR) => {}
+            ready => return Ok(ready? > 0),
+        }
+    }
+}
+
+/// The address in the first whole line that has one.
+fn address_in(printed: &[u8]) -> Option<SocketAddr> {
+    let printed = std::str::from_utf8(printed).ok()?;
+    let (_, address) = printed.split_once(READY)?;
+    let (address, _) = address.split_once('\n')?;
+    address.trim().parse().ok()
+}
+
+impl std::error::Error for ProcessError {}
+
+impl fmt::Display for ProcessError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stderr = match self {
+            Self::Io(error) => return write!(f, "cannot be started: {error}"),
+            Self::Ended(status, stderr) => {
+                write!(f, "ended by itself with {status}")?;
+                stderr
+            }
+            Self::Silent(patience, stderr) => {
+                write!(f, "did not print '{READY}ADDRESS' within {patience:?}")?;
+                stderr
+            }
+        };
+        match stderr.as_str() {
+            "" => Ok(()),
+            stderr => write!(f, "; its last words: {stderr}"),
+        }
+    }
+}
+
+impl From<io::Error> for ProcessError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<rustix::io::Errno> for ProcessError {
+    fn from(error: rustix::io::Errno) -> Self {
+        Self::Io(error.into())
+    }
+}

@@ -1,0 +1,302 @@
+//! results.json: what was measured, as it was measured.
+//!
+//! Here are the raw counts of every slice and no figure made of them, so that a
+//! report can be made again, with better statistics, from the file alone. It is
+//! the only thing that [`crate::measure`] hands to [`crate::report`].
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// Raised when a field changes its meaning or goes.
+pub const SCHEMA: u32 = 1;
+
+/// One run of a study.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Results {
+    /// [`SCHEMA`] at the time.
+    pub schema: u32,
+    /// Version of this package.
+    pub version: String,
+    /// Seconds since the Unix epoch at the start.
+    pub started_unix_s: u64,
+    /// Whether all that was planned has been measured.
+    pub complete: bool,
+    /// Whether the servers were built with optimization.
+    pub optimized: bool,
+    /// Where it ran.
+    pub machine: Machine,
+    /// What was asked for.
+    pub settings: Settings,
+    /// Who took part, from the bottom of the ladder up.
+    pub contenders: Vec<Contender>,
+    /// Key of the contender that ratios are taken to.
+    pub reference: String,
+    /// What the gate found; none if it did not get that far.
+    pub gate: Option<Gate>,
+    /// In the order measured.
+    pub regimes: Vec<Regime>,
+}
+
+/// The machine at the start of the run.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Machine {
+    /// As the CPU names itself.
+    pub cpu: String,
+    /// CPUs that this process may use, by number.
+    pub cores: Vec<usize>,
+    /// Groups of these CPUs that share a physical core; empty without SMT.
+    pub smt_siblings: Vec<Vec<usize>>,
+    /// Of the first CPU, in MHz, as the kernel gives it.
+    pub cpu_mhz: Option<f64>,
+    /// The governor of the first CPU's frequency.
+    pub governor: Option<String>,
+    /// The hypervisor's vendor, "unknown" if it hides it; none on bare metal.
+    pub hypervisor: Option<String>,
+    /// Name and release.
+    pub kernel: String,
+    /// What the kernel does about flaws of this CPU: name and measure, without
+    /// those that do not affect it.
+    pub mitigations: Vec<(String, String)>,
+    /// In bytes.
+    pub memory_bytes: u64,
+    /// Over one minute before the start.
+    pub load_average: f64,
+    /// Clock ticks a second, the unit of every `_ticks` in this file.
+    pub ticks_per_s: u64,
+}
+
+/// What the run was asked for.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Settings {
+    /// The study's name on the command line.
+    pub study: String,
+    /// CPUs of the servers, one thread each.
+    pub server_cores: Vec<usize>,
+    /// CPU of the load generator.
+    pub generator_core: usize,
+    /// Length of one slice, in milliseconds.
+    pub slice_ms: u64,
+    /// Rounds of the work function for one `GET /data`.
+    pub work_rounds: u32,
+    /// Of the random order of slices.
+    pub seed: u64,
+}
+
+/// A server process that takes part.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Contender {
+    /// Unique in this file.
+    pub key: String,
+    /// The variant that it runs: two contenders with the same one are the A/A
+    /// pair.
+    pub variant: String,
+    /// What the variant adds, in one line.
+    pub about: String,
+}
+
+/// Whether all variants give the same bytes.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Gate {
+    /// Key of the contender whose answers the others were held against.
+    pub reference: String,
+    /// Names of the exchanges that were compared.
+    pub exchanges: Vec<String>,
+    /// Every answer that differs.
+    pub differences: Vec<Difference>,
+}
+
+/// One answer that differs, dates masked.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Difference {
+    /// Whose answer it is.
+    pub contender: String,
+    /// Which exchange of the gate.
+    pub exchange: String,
+    /// What the exchange is about.
+    pub subject: Subject,
+    /// The reference's answer.
+    pub expected: String,
+    /// This contender's answer.
+    pub found: String,
+}
+
+/// What an exchange of the gate is about, and so what a difference means.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Subject {
+    /// What the regime with this key measures: a figure for another answer would
+    /// compare unlike things, and is not made.
+    Measured(String),
+    /// What the service is to answer: a difference is a fault.
+    Service,
+    /// What a library decides by itself, in ways that the RFCs leave open or that
+    /// one of the two has wrong: good to know.
+    Protocol,
+}
+
+/// One way to load the servers.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Regime {
+    /// Unique in this file.
+    pub key: String,
+    /// For people.
+    pub title: String,
+    /// Open connections.
+    pub connections: usize,
+    /// Requests under way on each connection.
+    pub pipeline: usize,
+    /// In the order measured; figures are compared within a block only.
+    pub blocks: Vec<Block>,
+    /// Contenders that got no figure, and why.
+    pub failures: Vec<Failure>,
+}
+
+/// One slice of each contender, in the random order in which they were taken.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Block {
+    /// Those that failed are missing.
+    pub samples: Vec<Sample>,
+}
+
+/// Why a contender has no figure in a regime.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Failure {
+    /// Key of the contender.
+    pub contender: String,
+    /// A sentence for people.
+    pub reason: String,
+}
+
+/// One slice: a server under load for a moment.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Sample {
+    /// Key of the contender.
+    pub contender: String,
+    /// Answered in this slice, each rightly.
+    pub requests: u64,
+    /// From the first request to the last answer.
+    pub elapsed_ns: u64,
+    /// CPU time of all threads of the server, from schedstat.
+    pub cpu_ns: u64,
+    /// Time that threads of the server could have run and waited for a CPU.
+    pub wait_ns: u64,
+    /// CPU time in user space, sampled by the kernel's tick: good for a share
+    /// over many slices, not for one.
+    pub user_ticks: u64,
+    /// CPU time in the kernel, likewise.
+    pub system_ticks: u64,
+    /// Times that a thread of the server gave up the CPU, as it does to wait.
+    pub voluntary_switches: u64,
+    /// Times that one was taken off it.
+    pub involuntary_switches: u64,
+    /// Time that the hypervisor took from the server's CPUs, sampled by tick.
+    pub steal_ticks: u64,
+    /// The other end.
+    pub generator: Generator,
+    /// From the write of a request to the end of its answer.
+    pub latency: Latency,
+}
+
+/// The load generator's side of a slice.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Generator {
+    /// CPU time of its thread.
+    pub cpu_ns: u64,
+    /// Of requests.
+    pub bytes_sent: u64,
+    /// Of answers.
+    pub bytes_received: u64,
+    /// System calls that read.
+    pub reads: u64,
+    /// System calls that write.
+    pub writes: u64,
+    /// Returns from waiting for events.
+    pub wakeups: u64,
+    /// Connections opened in the slice.
+    pub connects: u64,
+}
+
+/// A histogram: `counts[i]` latencies of at most `upper_ns[i]`, and above the
+/// value before. Neighbours are less than 0.8 % apart where both are in use.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Latency {
+    /// Ascending, in nanoseconds.
+    pub upper_ns: Vec<u64>,
+    /// As long as `upper_ns`.
+    pub counts: Vec<u64>,
+}
+
+/// Why results cannot be read.
+#[derive(Debug)]
+pub enum ReadError {
+    /// The file cannot be opened or read.
+    Io(io::Error),
+    /// It is not JSON of this shape.
+    Shape(serde_json::Error),
+    /// It has another schema than [`SCHEMA`].
+    Schema(u32),
+}
+
+impl Results {
+    /// Replaces the file at `path` in one step: who reads it sees the results
+    /// before or after, never half of them, even if this process is killed.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        let unfinished = path.with_extension("json.unfinished");
+        let mut file = BufWriter::new(File::create(&unfinished)?);
+        serde_json::to_writer(&mut file, self)?;
+        file.write_all(b"\n")?;
+        file.into_inner()?;
+        fs::rename(unfinished, path)
+    }
+
+    /// Reads what [`Results::write`] has written.
+    pub fn read(path: &Path) -> Result<Self, ReadError> {
+        #[derive(Deserialize)]
+        struct Head {
+            schema: u32,
+        }
+        let text = io::read_to_string(BufReader::new(File::open(path)?))?;
+        // The schema first: another one has another shape.
+        let Head { schema } = serde_json::from_str(&text)?;
+        if schema != SCHEMA {
+            return Err(ReadError::Schema(schema));
+        }
+        Ok(serde_json::from_str(&text)?)
+    }
+}
+
+impl Gate {
+    /// Whether every contender gives the service's answers.
+    pub fn is_passed(&self) -> bool {
+        self.differences.iter().all(|difference| difference.subject == Subject::Protocol)
+    }
+}
+
+impl std::error::Error for ReadError {}
+
+impl std::fmt::Display for ReadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Io(error) => error.fmt(f),
+            Self::Shape(error) => write!(f, "these are no results of pinloop-bench: {error}"),
+            Self::Schema(found) => {
+                write!(f, "these results have schema {found}; this program reads schema {SCHEMA}")
+            }
+        }
+    }
+}
+
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<serde_json::Error> for ReadError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Shape(error)
+    }
+}

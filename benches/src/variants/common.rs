@@ -1,0 +1,115 @@
+//! What every rung shares: the listening socket, and a pinned thread per core.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::mpsc;
+use std::thread;
+
+use rustix::thread::{CpuSet, sched_setaffinity};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::Ready;
+
+/// Connections that the kernel queues before they are accepted; the kernel cuts
+/// it to `net.core.somaxconn`, 4096 on a current Linux.
+const BACKLOG: i32 = 4096;
+
+/// What a rung is started with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The port on the loopback address; 0 picks a free one.
+    pub port: u16,
+    /// The CPUs to pin a thread to, one each; never empty.
+    pub cores: Vec<usize>,
+    /// Rounds of the work function for one `GET /data`.
+    pub rounds: u32,
+}
+
+/// Runs `run` on one pinned thread per core, each with a listener of its own on
+/// the same port. Returns with the first error of any.
+pub(super) fn per_core<F>(settings: &Settings, ready: Ready<'_>, run: F) -> io::Result<()>
+where
+    F: Fn(TcpListener) -> io::Result<()> + Clone + Send + 'static,
+{
+    // All listeners are bound before anyone is told, because the kernel spreads
+    // connections over those that exist when a connection arrives.
+    let mut port = settings.port;
+    let mut listeners = Vec::new();
+    for _ in &settings.cores {
+        let listener = listen(port, true)?;
+        port = listener.local_addr()?.port();
+        listeners.push(listener);
+    }
+    ready(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+
+    let (ended, first_end) = mpsc::channel();
+    for (&core, listener) in settings.cores.iter().zip(listeners) {
+        let (run, ended) = (run.clone(), ended.clone());
+        thread::Builder::new().name(format!("core-{core}")).spawn(move || {
+            let end = pin(core).and_then(|()| run(listener));
+            // The receiver is gone only when another thread has ended first.
+            let _ = ended.send(end);
+        })?;
+    }
+    first_end.recv().map_err(io::Error::other)?
+}
+
+/// Runs `run` on this thread, pinned to the first core.
+pub(super) fn single(
+    settings: &Settings,
+    ready: Ready<'_>,
+    run: impl FnOnce(TcpListener) -> io::Result<()>,
+) -> io::Result<()> {
+    let listener = listen(settings.port, false)?;
+    ready(listener.local_addr()?);
+    pin(settings.cores[0])?;
+    run(listener)
+}
+
+/// A non-blocking listener on the loopback address. Accepted sockets inherit
+/// `TCP_NODELAY` from it, so that no rung pays a system call for it.
+fn listen(port: u16, reuse_port: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(reuse_port)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Allows this thread to run on `core` only.
+fn pin(core: usize) -> io::Result<()> {
+    if core >= CpuSet::MAX_CPU {
+        return Err(io::Error::other(format!("core {core}: at most {}", CpuSet::MAX_CPU - 1)));
+    }
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    sched_setaffinity(None, &cores)
+        .map_err(|error| io::Error::other(format!("cannot pin to core {core}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[test]
+    fn accepted_sockets_inherit_no_delay() {
+        let listener = listen(0, true).unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        // The connection is complete once connect has returned.
+        let (accepted, _) = listener.accept().unwrap();
+        assert!(accepted.nodelay().unwrap());
+    }
+
+    #[test]
+    fn listeners_share_a_port() {
+        let first = listen(0, true).unwrap();
+        let port = first.local_addr().unwrap().port();
+        assert!(listen(port, true).is_ok());
+        assert!(listen(port, false).is_err());
+    }
+}

@@ -1,0 +1,187 @@
+//! The least that an epoll loop can do: one read, one write of constant bytes.
+//!
+//! It parses nothing: a request ends where an empty line does, and each is
+//! answered with bytes as long as the answer to `GET /`. What stands above it in
+//! the ladder is HTTP; what is in it is nearly all kernel.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpListener;
+
+use memchr::memchr;
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+
+use super::Ready;
+use super::common::{self, Settings};
+
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\n\
+    content-type: text/plain\r\n\
+    content-length: 14\r\n\
+    date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\
+    \r\n\
+    Try POST /echo";
+
+/// Answers that one write can carry; more pipelined ones take more writes.
+const ANSWERS_A_WRITE: usize = 256;
+
+/// As large as the other rungs' buffers need to be, so that one read is enough.
+const INPUT_BYTES: usize = 64 * 1024;
+
+/// Events taken from the kernel at once: more than the connections of any regime
+/// but the memory study, where idle connections have none.
+const EVENTS: usize = 1024;
+
+const LISTENER: Token = Token(usize::MAX);
+
+pub(super) fn serve(settings: &Settings, ready: Ready<'_>) -> io::Result<()> {
+    common::per_core(settings, ready, run)
+}
+
+fn run(listener: TcpListener) -> io::Result<()> {
+    let mut listener = mio::net::TcpListener::from_std(listener);
+    let mut poll = Poll::new()?;
+    let mut events = Events::with_capacity(EVENTS);
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+
+    let mut connections = Slab::new();
+    let mut input = vec![0; INPUT_BYTES];
+    let answers = ANSWER.repeat(ANSWERS_A_WRITE);
+    loop {
+        match poll.poll(&mut events, None) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            result => result?,
+        }
+        for event in &events {
+            match event.token() {
+                LISTENER => accept(&listener, poll.registry(), &mut connections)?,
+                Token(key) => {
+                    let connection: &mut Connection = &mut connections[key];
+                    let drained = event.is_read_closed();
+                    if connection.advance(&mut input, &answers, drained).is_err() {
+                        connections.remove(key);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn accept(
+    listener: &mio::net::TcpListener,
+    registry: &mio::Registry,
+    connections: &mut Slab<Connection>,
+) -> io::Result<()> {
+    loop {
+        let mut stream = match listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let entry = connections.vacant_entry();
+        let both = Interest::READABLE | Interest::WRITABLE;
+        registry.register(&mut stream, Token(entry.key()), both)?;
+        entry.insert(Connection { stream, requests: Requests::default(), owed: 0, sent: 0 });
+    }
+}
+
+struct Connection {
+    stream: TcpStream,
+    requests: Requests,
+    /// Bytes of answers not yet written.
+    owed: usize,
+    /// Bytes written of the answer that is being written; less than its length.
+    sent: usize,
+}
+
+impl Connection {
+    /// Reads once, writes once; `Err` closes.
+    fn advance(&mut self, input: &mut [u8], answers: &[u8], to_the_end: bool) -> io::Result<()> {
+        loop {
+            self.write(answers)?;
+            if self.owed > 0 {
+                return Ok(());
+            }
+            let read = match self.stream.read(input) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(read) => read,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            self.owed = self.requests.ended_by(&input[..read]) * ANSWER.len();
+            self.write(answers)?;
+            // Less than the buffer holds: the socket is drained.
+            if read < input.len() && !to_the_end {
+                return Ok(());
+            }
+        }
+    }
+
+    fn write(&mut self, answers: &[u8]) -> io::Result<()> {
+        while self.owed > 0 {
+            let end = answers.len().min(self.sent + self.owed);
+            match self.stream.write(&answers[self.sent..end]) {
+                Ok(written) => {
+                    self.owed -= written;
+                    self.sent = (self.sent + written) % ANSWER.len();
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Counts the empty lines that end requests, wherever reads cut them.
+#[derive(Default)]
+struct Requests {
+    /// Bytes of `\r\n\r\n` that the last read ended with.
+    matched: usize,
+}
+
+impl Requests {
+    fn ended_by(&mut self, mut bytes: &[u8]) -> usize {
+        const END: &[u8] = b"\r\n\r\n";
+        let mut ended = 0;
+        while let Some((&byte, rest)) = bytes.split_first() {
+            if byte == END[self.matched] {
+                self.matched += 1;
+                if self.matched == END.len() {
+                    self.matched = 0;
+                    ended += 1;
+                }
+                bytes = rest;
+            } else if self.matched > 0 {
+                self.matched = 0;
+            } else {
+                bytes = memchr(b'\r', bytes).map_or(&[], |line_end| &bytes[line_end..]);
+            }
+        }
+        ended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_requests_wherever_reads_cut_them() {
+        let bytes = b"GET / HTTP/1.1\r\nhost: a\r\n\r\nGET / HTTP/1.1\r\n\r\nGET";
+        for first in 0..bytes.len() {
+            for second in first..bytes.len() {
+                let mut requests = Requests::default();
+                let ended = [&bytes[..first], &bytes[first..second], &bytes[second..]]
+                    .map(|part| requests.ended_by(part));
+                assert_eq!(ended.iter().sum::<usize>(), 2, "cut at {first} and {second}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_carriage_return_too_many_ends_nothing() {
+        assert_eq!(Requests::default().ended_by(b"\r\n\r\r\n"), 0);
+        assert_eq!(Requests::default().ended_by(b"\r\r\n\r\n"), 1);
+    }
+}

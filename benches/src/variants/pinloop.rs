@@ -1,0 +1,24 @@
+//! Adds HTTP: this project's core, with every check, limit and timeout;
+//! otherwise as `floor`.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use pinloop::Config;
+use pinloop::app::App;
+
+use super::Ready;
+use super::common::Settings;
+
+/// The library starts the pinned threads, and binds their listeners, by itself.
+pub(super) fn serve(settings: &Settings, ready: Ready<'_>) -> io::Result<()> {
+    let rounds = settings.rounds;
+    let config = Config {
+        addr: SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port)),
+        cores: Some(settings.cores.clone()),
+        ..Config::default()
+    };
+    let server = pinloop::start(&config, move |_| App { rounds }).map_err(io::Error::other)?;
+    ready(server.addr());
+    server.join()
+}

@@ -1,0 +1,78 @@
+//! The gate over real sockets: each variant serves on a thread of this process.
+
+use std::net::SocketAddr;
+use std::sync::mpsc;
+use std::thread;
+
+use pinloop_bench::measure::gate::{self, Server};
+use pinloop_bench::measure::{machine, regimes};
+use pinloop_bench::results::Subject;
+use pinloop_bench::variants::{self, Settings};
+
+#[test]
+fn all_variants_but_the_floor_give_the_same_answers() {
+    let servers: Vec<Server> = variants::VARIANTS
+        .iter()
+        .filter(|variant| variant.answers)
+        .map(|variant| serve(variant.name, 100))
+        .collect();
+    assert!(servers.len() > 1);
+    let gate = gate::run(&servers, &regimes::quick(), &|| true).gate;
+    let differences: Vec<String> = gate
+        .differences
+        .iter()
+        .filter(|difference| difference.subject != Subject::Protocol)
+        .map(|d| format!("{}: {}\n{}\n{}\n", d.contender, d.exchange, d.expected, d.found))
+        .collect();
+    assert!(differences.is_empty(), "{}", differences.concat());
+    assert!(gate.exchanges.len() > 20);
+}
+
+#[test]
+fn a_wrong_answer_to_a_measured_request_names_its_regime() {
+    let servers = [serve("hyper_single", 100), serve("hyper_single", 7)];
+    let gate = gate::run(&servers, &regimes::quick(), &|| true).gate;
+    let of_data = Subject::Measured("data".to_string());
+    assert!(gate.differences.iter().any(|difference| difference.subject == of_data));
+    let data = gate.differences.iter().find(|d| d.exchange == "GET /data").unwrap();
+    assert_eq!(data.subject, Subject::Service);
+    assert!(data.expected.ends_with(
+        "{\\\"street\\\":\\\"10 Downing Street\\\",\\\"city\\\":\\\"Value: 99\\\"}\n(stays open)"
+    ));
+    assert!(data.found.contains("Value: 6"));
+}
+
+#[test]
+fn a_server_that_is_gone_differs_in_everything() {
+    let live = serve("hyper_single", 100);
+    // Bound and dropped: nobody listens there.
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gone = Server { key: "gone".to_string(), address: gone };
+    let gate = gate::run(&[live, gone], &[], &|| true).gate;
+    assert_eq!(gate.differences.len(), gate.exchanges.len());
+}
+
+#[test]
+fn a_server_that_hangs_is_asked_once_only() {
+    let live = serve("hyper_single", 100);
+    // Connections are queued by the kernel; nobody accepts them.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = Server { key: "silent".to_string(), address: listener.local_addr().unwrap() };
+    let verdict = gate::run(&[live, silent], &[], &|| true);
+    assert_eq!(verdict.failures.len(), 1);
+    assert_eq!(verdict.failures[0].contender, "silent");
+    assert!(verdict.gate.differences.is_empty());
+    assert!(verdict.gate.exchanges.len() > 20);
+}
+
+fn serve(variant: &str, rounds: u32) -> Server {
+    let variant = variants::find(variant).unwrap();
+    let cores = vec![machine::allowed_cores().unwrap()[0]];
+    let (ready, address) = mpsc::channel();
+    thread::spawn(move || {
+        let settings = Settings { port: 0, cores, rounds };
+        let announce = |address: SocketAddr| ready.send(address).unwrap();
+        (variant.serve)(&settings, &announce).unwrap();
+    });
+    Server { key: variant.name.to_string(), address: address.recv().unwrap() }
+}

@@ -1,0 +1,205 @@
+//! The report from made-up results whose figures are known beforehand.
+
+use pinloop_bench::report::figures::{self, RegimeFigures, Row};
+use pinloop_bench::report::stats::Verdict;
+use pinloop_bench::report::table;
+use pinloop_bench::results::{
+    Block, Contender, Difference, Failure, Gate, Latency, Regime, Results, SCHEMA, Sample,
+    Settings, Subject,
+};
+
+#[test]
+fn figures_are_those_that_the_samples_were_made_of() {
+    let regime = closed(&results());
+    assert_eq!(regime.blocks, 20);
+
+    let pinloop = row(&regime, "pinloop").figures.as_ref().unwrap();
+    assert!((pinloop.cpu_ns / 6000.0 - 1.0).abs() < 0.1, "{}", pinloop.cpu_ns);
+    assert_eq!(pinloop.user_share, Some(0.25));
+    assert_eq!(pinloop.ratio, None);
+    assert_eq!(pinloop.requests_per_s, 10_000.0);
+    assert_eq!(pinloop.p50_ns, Some(700_000));
+    assert_eq!(pinloop.p99_ns, Some(1_100_000));
+
+    let hyper = row(&regime, "hyper").figures.as_ref().unwrap();
+    let ratio = hyper.ratio.unwrap();
+    assert!((ratio.value - 1.25).abs() < 0.01, "{ratio:?}");
+    assert_eq!(hyper.verdict, Verdict::More);
+}
+
+/// Whatever slows a whole block, and be it a hundredfold, is in no ratio.
+#[test]
+fn ratios_are_taken_within_blocks() {
+    let calm = closed(&results());
+    let mut stormy = results();
+    for (at, block) in stormy.regimes[0].blocks.iter_mut().enumerate() {
+        for sample in &mut block.samples {
+            sample.cpu_ns *= 1 + (at as u64 % 7) * 15;
+        }
+    }
+    let stormy = closed(&stormy);
+    for (calm, stormy) in calm.rows.iter().zip(&stormy.rows) {
+        let ratio = |row: &Row| row.figures.as_ref().unwrap().ratio.map(|ratio| ratio.value);
+        let (calm, stormy) = (ratio(calm).unwrap_or(1.0), ratio(stormy).unwrap_or(1.0));
+        assert!((calm / stormy - 1.0).abs() < 1e-9, "{calm} {stormy}");
+    }
+}
+
+#[test]
+fn the_same_server_twice_is_no_difference() {
+    let regime = closed(&results());
+    let again = row(&regime, "pinloop_again");
+    assert!(again.again);
+    assert_eq!(again.figures.as_ref().unwrap().verdict, Verdict::NoDifference);
+    assert!(regime.a_to_a.is_some());
+}
+
+#[test]
+fn a_difference_that_the_a_a_pair_shows_as_well_is_none() {
+    let mut results = results();
+    // Now even pinloop differs from itself by as much as hyper from it.
+    scale(&mut results, "pinloop_again", 1.25);
+    let regime = closed(&results);
+    assert_eq!(row(&regime, "hyper").figures.as_ref().unwrap().verdict, Verdict::NoDifference);
+    assert!(table::render(&results).contains("no difference"));
+}
+
+#[test]
+fn without_an_a_a_pair_nothing_is_sure() {
+    let mut results = results();
+    results.contenders.retain(|contender| contender.key != "pinloop_again");
+    let regime = closed(&results);
+    assert_eq!(regime.same_band, None);
+    assert_eq!(row(&regime, "hyper").figures.as_ref().unwrap().verdict, Verdict::Unknown);
+    assert!(table::render(&results).contains("none of them is sure"));
+}
+
+#[test]
+fn who_failed_is_named_with_the_reason_and_has_no_figure() {
+    let mut results = results();
+    let failure = Failure { contender: "hyper".to_string(), reason: "ended by itself".to_string() };
+    results.regimes[0].failures.push(failure);
+    let report = table::render(&results);
+    assert!(report.contains("hyper has no figures: ended by itself"), "{report}");
+    assert!(!report.lines().any(|line| line.starts_with("hyper ") && line.contains("µs")));
+}
+
+#[test]
+fn a_failed_reference_leaves_no_ratios() {
+    let mut results = results();
+    for block in &mut results.regimes[0].blocks {
+        block.samples.retain(|sample| sample.contender != "pinloop");
+    }
+    let regime = closed(&results);
+    assert_eq!(row(&regime, "hyper").figures.as_ref().unwrap().ratio, None);
+    table::render(&results);
+}
+
+#[test]
+fn results_without_a_block_make_a_report_too() {
+    let mut results = results();
+    results.regimes[0].blocks.clear();
+    results.complete = false;
+    assert!(table::render(&results).contains("interrupted"));
+    results.regimes.clear();
+    table::render(&results);
+    table::render(&Results::default());
+}
+
+#[test]
+fn differing_answers_are_shown_both() {
+    let mut results = results();
+    results.gate = Some(Gate {
+        reference: "pinloop".to_string(),
+        exchanges: vec!["GET /".to_string()],
+        differences: vec![Difference {
+            contender: "hyper".to_string(),
+            exchange: "GET /".to_string(),
+            subject: Subject::Service,
+            expected: "HTTP/1.1 200 OK".to_string(),
+            found: "HTTP/1.1 500 Oh".to_string(),
+        }],
+    });
+    let report = table::render(&results);
+    assert!(report.contains("200 OK") && report.contains("500 Oh"), "{report}");
+}
+
+#[test]
+fn results_survive_a_file_and_other_schemas_are_refused() {
+    let directory = std::env::temp_dir().join(format!("pinloop-results-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let file = directory.join("results.json");
+    results().write(&file).unwrap();
+    let read = Results::read(&file).unwrap();
+    assert_eq!(table::render(&read), table::render(&results()));
+
+    std::fs::write(&file, r#"{"schema": 999, "unknown": []}"#).unwrap();
+    let error = Results::read(&file).unwrap_err().to_string();
+    assert!(error.contains("schema 999"), "{error}");
+    std::fs::write(&file, "{}").unwrap();
+    assert!(Results::read(&file).is_err());
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
+/// pinloop twice at about 6 µs and hyper at 1.25 times that, with some noise.
+fn results() -> Results {
+    let contender = |key: &str, variant: &str| Contender {
+        key: key.to_string(),
+        variant: variant.to_string(),
+        about: String::new(),
+    };
+    let mut rng = fastrand::Rng::with_seed(3);
+    let blocks = (0..20)
+        .map(|_| {
+            let mut sample = |key: &str, cpu_ns: f64| Sample {
+                contender: key.to_string(),
+                requests: 1000,
+                elapsed_ns: 100_000_000,
+                cpu_ns: (1000.0 * cpu_ns * (1.0 + 0.01 * (rng.f64() - 0.5))) as u64,
+                user_ticks: 1,
+                system_ticks: 3,
+                latency: Latency {
+                    upper_ns: vec![700_000, 1_100_000, 9_000_000],
+                    counts: vec![900, 95, 5],
+                },
+                ..Sample::default()
+            };
+            let samples = vec![
+                sample("hyper", 7500.0),
+                sample("pinloop", 6000.0),
+                sample("pinloop_again", 6000.0),
+            ];
+            Block { samples }
+        })
+        .collect();
+    Results {
+        schema: SCHEMA,
+        complete: true,
+        optimized: true,
+        settings: Settings { server_cores: vec![0], generator_core: 1, ..Settings::default() },
+        contenders: vec![
+            contender("pinloop", "pinloop"),
+            contender("pinloop_again", "pinloop"),
+            contender("hyper", "hyper"),
+        ],
+        reference: "pinloop".to_string(),
+        regimes: vec![Regime { key: "closed".to_string(), blocks, ..Regime::default() }],
+        ..Results::default()
+    }
+}
+
+fn scale(results: &mut Results, key: &str, factor: f64) {
+    for block in &mut results.regimes[0].blocks {
+        for sample in block.samples.iter_mut().filter(|sample| sample.contender == key) {
+            sample.cpu_ns = (sample.cpu_ns as f64 * factor) as u64;
+        }
+    }
+}
+
+fn closed(results: &Results) -> RegimeFigures {
+    figures::of(results).swap_remove(0)
+}
+
+fn row<'a>(regime: &'a RegimeFigures, key: &str) -> &'a Row {
+    regime.rows.iter().find(|row| row.contender == key).unwrap()
+}
