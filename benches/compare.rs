@@ -14,6 +14,8 @@ use clap::{Args, Parser, Subcommand};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use pinloop::app::DEFAULT_ROUNDS;
+use pinloop_bench::load;
+use pinloop_bench::load::command::LoadArgs;
 use pinloop_bench::measure::fleet::Entrant;
 use pinloop_bench::measure::ladder::{self, Plan};
 use pinloop_bench::measure::process::{READY, end_with_parent};
@@ -50,6 +52,8 @@ enum Study {
         /// A results.json
         file: PathBuf,
     },
+    /// Load any HTTP/1.1 server, as wrk does
+    Load(LoadArgs),
     /// Serve one variant until the process is ended
     #[command(hide = true)]
     Serve(Serve),
@@ -118,6 +122,7 @@ fn main() -> ExitCode {
         Some(Study::Ladder(ladder)) => measure(&ladder),
         Some(Study::Check(setup)) => check(&setup),
         Some(Study::Report { file }) => report(&file),
+        Some(Study::Load(arguments)) => return load::command::run(&arguments),
         Some(Study::Serve(arguments)) => serve(&arguments),
         None if bench => measure(&ladder),
         // `cargo test --all-targets` runs benches too, without `--bench`.

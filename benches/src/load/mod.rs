@@ -18,6 +18,7 @@
 //! | `connection.rs` | one connection: what is unsent, what is unanswered |
 //! | `head.rs`, `response.rs` | answers from bytes: no socket, no clock |
 //! | `outcome.rs`, `errors.rs`, `watch.rs` | what is counted, and told while it goes on |
+//! | `command.rs`, `url.rs`, `request.rs`, `summary.rs`, `hgrm.rs` | `cargo bench -- load URL` |
 //! | `clock.rs`, `source.rs` | time in nanoseconds and a timer; which address to call from |
 //!
 //! **What may not live here**: anything of crate `pinloop`. The generator parses answers by code
@@ -33,18 +34,23 @@
 
 mod arrivals;
 mod clock;
+pub mod command;
 mod connection;
 mod errors;
 mod generator;
 mod head;
+mod hgrm;
 mod outcome;
 mod pace;
+mod request;
 mod response;
 mod run;
 mod source;
+mod summary;
 mod target;
 #[cfg(test)]
 mod tests;
+mod url;
 mod watch;
 
 use std::io;
@@ -52,16 +58,27 @@ use std::io;
 pub use arrivals::{Arrivals, Phase};
 pub use errors::{Errors, LoadError};
 pub use generator::Generator;
+pub use hgrm::write as write_hgrm;
 pub use outcome::Outcome;
 pub use pace::{Pace, Stop};
+pub use request::RequestParts;
 pub use target::{Shape, Target};
+pub use url::{Url, UrlError};
 pub use watch::{Snapshot, Watch};
+
+/// As many cores as the kernel's `cpu_set_t` can name; core_affinity panics above it.
+const CORES_MAX: usize = 1024;
 
 /// Pins the calling thread to `core`, as numbered by the kernel.
 pub fn pin(core: usize) -> io::Result<()> {
-    if core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
-        Ok(())
-    } else {
-        Err(io::Error::other(format!("core {core} is not one that this process may run on")))
+    let id = core_affinity::CoreId { id: core };
+    if core < CORES_MAX && core_affinity::set_for_current(id) {
+        return Ok(());
     }
+    let allowed: Vec<String> =
+        core_affinity::get_core_ids().iter().flatten().map(|core| core.id.to_string()).collect();
+    Err(io::Error::other(format!(
+        "core {core} is not one that this thread may run on, which are {}",
+        allowed.join(", ")
+    )))
 }

@@ -1,9 +1,10 @@
 //! Which address a connection calls from.
 //!
 //! A closed connection keeps its port for a minute (TIME_WAIT), and an address has some 28,000
-//! ports towards one server. A run with a new connection per request uses them up in seconds. So
-//! on loopback, where all of 127.0.0.0/8 is this machine, each source address serves for
-//! [`CONNECTIONS_PER_ADDRESS`] connections and then the next one takes its turn.
+//! ports towards one server; a run with a new connection per request uses them up in seconds, and
+//! long before that the kernel's search for a free one takes a while. So on loopback, where all
+//! of 127.0.0.0/8 is this machine, all but the first connections of a generator call from a
+//! number of addresses in turn.
 //!
 //! Rejected: SO_LINGER 0, which avoids TIME_WAIT by a reset instead of a FIN. The server would be
 //! spared the teardown that it is measured for. Towards other addresses the ports are what they
@@ -13,63 +14,77 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use mio::net::TcpStream;
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Fewer than the ports that Linux gives out by default (32768 to 60999).
-const CONNECTIONS_PER_ADDRESS: u64 = 20_000;
+/// So many connections call from where the kernel says: who keeps connections open needs no more,
+/// and gets what any client gets.
+const PLAIN_CONNECTIONS: u64 = 1_000;
 
-/// Taken in turn: at 50,000 connections a second an address has rested for 100 s when its turn
-/// comes again, and TIME_WAIT is 60 s.
+/// A kernel keeps up to 262,144 connections in TIME_WAIT, on some 1,000 ports of each address
+/// then. More addresses would be more peers for the server's kernel to remember.
 const ADDRESSES: u64 = 250;
 
 /// Begins the `nth` connection to `server`, counted from 0. It may still be under way.
 pub(super) fn connect(server: SocketAddr, nth: u64) -> io::Result<TcpStream> {
-    let Some(source) = source_address(server, nth) else {
-        let stream = TcpStream::connect(server)?;
-        stream.set_nodelay(true)?;
-        return Ok(stream);
-    };
+    if nth >= PLAIN_CONNECTIONS && is_loopback_v4(server) {
+        return connect_from(source_address(nth), server);
+    }
+    match connect_plainly(server) {
+        // Others have used up the ports of the address that the kernel takes.
+        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable && is_loopback_v4(server) => {
+            connect_from(source_address(nth), server)
+        }
+        connected => connected,
+    }
+}
+
+fn connect_plainly(server: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(server)?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+fn connect_from(source: Ipv4Addr, server: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.set_tcp_nodelay(true)?;
     socket.bind(&SocketAddr::from((source, 0)).into())?;
     match socket.connect(&server.into()) {
-        Err(error)
-            if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {}
-        other => other?,
+        Err(error) if error.raw_os_error() != Some(Errno::INPROGRESS.raw_os_error()) => Err(error),
+        _ => Ok(TcpStream::from_std(socket.into())),
     }
-    Ok(TcpStream::from_std(socket.into()))
 }
 
-/// The address to bind to, or `None` where the kernel's own choice is right.
-fn source_address(server: SocketAddr, nth: u64) -> Option<Ipv4Addr> {
-    let IpAddr::V4(server) = server.ip() else { return None };
-    let turn = (nth / CONNECTIONS_PER_ADDRESS) % ADDRESSES;
-    (server.is_loopback() && turn > 0).then(|| Ipv4Addr::new(127, 0, 1, turn as u8))
+fn is_loopback_v4(server: SocketAddr) -> bool {
+    matches!(server.ip(), IpAddr::V4(ip) if ip.is_loopback())
+}
+
+/// The addresses in turn: 127.0.1.1 to 127.0.1.250.
+fn source_address(nth: u64) -> Ipv4Addr {
+    Ipv4Addr::new(127, 0, 1, (1 + nth % ADDRESSES) as u8)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]
-    fn the_first_connections_leave_the_choice_to_the_kernel() {
-        let server = SocketAddr::from(([127, 0, 0, 1], 80));
-        assert_eq!(source_address(server, 0), None);
-        assert_eq!(source_address(server, CONNECTIONS_PER_ADDRESS - 1), None);
+    fn addresses_take_turns() {
+        assert_eq!(source_address(0), Ipv4Addr::new(127, 0, 1, 1));
+        assert_eq!(source_address(249), Ipv4Addr::new(127, 0, 1, 250));
+        assert_eq!(source_address(250), Ipv4Addr::new(127, 0, 1, 1));
     }
 
     #[test]
-    fn then_each_address_of_loopback_takes_its_turn() {
-        let server = SocketAddr::from(([127, 0, 0, 1], 80));
-        let nth = |turn| source_address(server, turn * CONNECTIONS_PER_ADDRESS);
-        assert_eq!(nth(1), Some(Ipv4Addr::new(127, 0, 1, 1)));
-        assert_eq!(nth(249), Some(Ipv4Addr::new(127, 0, 1, 249)));
-        assert_eq!(nth(250), None);
-    }
-
-    #[test]
-    fn other_servers_are_called_from_where_the_kernel_says() {
-        assert_eq!(source_address(SocketAddr::from(([10, 0, 0, 1], 80)), 1 << 40), None);
-        assert_eq!(source_address("[::1]:80".parse().unwrap(), 1 << 40), None);
+    fn calls_from_there_once_many_connections_were_made() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = listener.local_addr().unwrap();
+        for (nth, from) in [(0, [127, 0, 0, 1]), (2_000, [127, 0, 1, 1])] {
+            let _connection = connect(server, nth).unwrap();
+            let (_, peer) = listener.accept().unwrap();
+            assert_eq!(peer.ip(), IpAddr::from(from));
+        }
     }
 }

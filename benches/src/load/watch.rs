@@ -12,12 +12,12 @@ use super::outcome::{Outcome, latencies};
 use super::pace::as_ns;
 
 /// An interval of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// Its end, since the start of the run.
-    pub at: Duration,
-    /// Its length.
-    pub interval: Duration,
+    /// Its end, in seconds since the start of the run.
+    pub at_seconds: f64,
+    /// Its length, in seconds.
+    pub seconds: f64,
     /// Clients there at its end: connections, open or to be opened.
     pub clients: usize,
     /// Answers received in it.
@@ -33,7 +33,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// Answers per second.
     pub fn requests_per_second(&self) -> f64 {
-        self.requests as f64 / self.interval.as_secs_f64().max(f64::MIN_POSITIVE)
+        self.requests as f64 / self.seconds.max(f64::MIN_POSITIVE)
     }
 }
 
@@ -83,8 +83,8 @@ impl<'a> Watch<'a> {
     ) -> ControlFlow<()> {
         let since = &mut self.since;
         let snapshot = Snapshot {
-            at: Duration::from_nanos(now - started),
-            interval: Duration::from_nanos(now - since.at),
+            at_seconds: Duration::from_nanos(now - started).as_secs_f64(),
+            seconds: Duration::from_nanos(now - since.at).as_secs_f64(),
             clients,
             requests: outcome.requests - since.requests,
             p50_ns: since.latency_ns.value_at_quantile(0.5),

@@ -1,0 +1,304 @@
+//! A run in words and as JSON. Pure functions of its outcome.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use super::errors::Errors;
+use super::outcome::Outcome;
+use super::watch::Snapshot;
+
+/// Above it the generator has next to no time left in which it waits for the server, and it is
+/// the generator that was measured.
+const BOTTLENECK_LOAD: f64 = 0.95;
+
+/// Below it a rate counts as not reached: latencies are then those of a queue that grows, and
+/// hang on how long the run lasted.
+const RATE_REACHED: f64 = 0.98;
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+pub(super) struct Figures<'a> {
+    url: &'a str,
+    /// Answers received whole.
+    requests: u64,
+    requests_per_second: f64,
+    elapsed_seconds: f64,
+    latency_us: LatencyUs,
+    errors: Errors,
+    first_error: Option<&'a str>,
+    /// Requests lost with their connections.
+    unanswered: u64,
+    /// Requests that were due and never sent.
+    unsent: u64,
+    /// Connections opened while the run went on.
+    connects: u64,
+    bytes_sent: u64,
+    bytes_received: u64,
+    generator_cpu_seconds: f64,
+    /// The generator used its core to such a degree that the figures are its own.
+    generator_is_bottleneck: bool,
+    /// Second by second.
+    series: &'a [Snapshot],
+}
+
+#[derive(Debug, Serialize)]
+struct LatencyUs {
+    mean: f64,
+    p50: f64,
+    p90: f64,
+    p99: f64,
+    p99_9: f64,
+    max: f64,
+}
+
+impl<'a> Figures<'a> {
+    pub(super) fn new(url: &'a str, outcome: &'a Outcome, series: &'a [Snapshot]) -> Self {
+        let us = |ns: u64| ns as f64 / 1e3;
+        let quantile = |quantile| us(outcome.latency_ns.value_at_quantile(quantile));
+        Self {
+            url,
+            requests: outcome.requests,
+            requests_per_second: outcome.requests_per_second(),
+            elapsed_seconds: outcome.elapsed.as_secs_f64(),
+            latency_us: LatencyUs {
+                mean: outcome.latency_ns.mean() / 1e3,
+                p50: quantile(0.5),
+                p90: quantile(0.9),
+                p99: quantile(0.99),
+                p99_9: quantile(0.999),
+                max: us(outcome.latency_ns.max()),
+            },
+            errors: outcome.errors,
+            first_error: outcome.first_error.as_deref(),
+            unanswered: outcome.unanswered,
+            unsent: outcome.unsent,
+            connects: outcome.connects,
+            bytes_sent: outcome.bytes_sent,
+            bytes_received: outcome.bytes_received,
+            generator_cpu_seconds: outcome.cpu.as_secs_f64(),
+            generator_is_bottleneck: is_bottleneck(outcome),
+            series,
+        }
+    }
+}
+
+/// The run on a few lines, each figure with its unit.
+pub(super) fn text(outcome: &Outcome) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {name:<12}{value}");
+    };
+    line(
+        "requests",
+        format!(
+            "{} in {:.2} s, {} per second",
+            outcome.requests,
+            outcome.elapsed.as_secs_f64(),
+            significant(outcome.requests_per_second())
+        ),
+    );
+    let latency = &outcome.latency_ns;
+    let mut values = format!("mean {}", time(latency.mean()));
+    for (name, quantile) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)] {
+        let _ = write!(values, "  {name} {}", time(latency.value_at_quantile(quantile) as f64));
+    }
+    let _ = write!(values, "  max {}", time(latency.max() as f64));
+    line("latency", values);
+    line(
+        "transferred",
+        format!("{} received, {} sent", bytes(outcome.bytes_received), bytes(outcome.bytes_sent)),
+    );
+    if outcome.connects > 0 {
+        line("connections", format!("{} opened during the run", outcome.connects));
+    }
+    line("errors", errors(outcome));
+    line(
+        "generator",
+        format!(
+            "{:.2} s of CPU time, {:.0} % of a core",
+            outcome.cpu.as_secs_f64(),
+            outcome.generator_load() * 100.0
+        ),
+    );
+    text
+}
+
+/// What one must know to make sense of the figures, a sentence each.
+pub(super) fn warnings(outcome: &Outcome, rate: Option<f64>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if is_bottleneck(outcome) {
+        warnings.push(format!(
+            "The generator used {:.0} % of its core: it is what limits these figures, not the \
+             server.",
+            outcome.generator_load() * 100.0
+        ));
+    }
+    if let Some(rate) = rate {
+        let reached = outcome.requests_per_second();
+        if reached < RATE_REACHED * rate {
+            warnings.push(format!(
+                "The rate was not reached: {} of {} requests per second. {} requests were due and \
+                 never sent; the latencies are those of a queue that grew to the end.",
+                significant(reached),
+                significant(rate),
+                outcome.unsent
+            ));
+        }
+    }
+    if cfg!(debug_assertions) {
+        warnings.push("This is a debug build: its figures mean nothing.".into());
+    }
+    warnings
+}
+
+/// What is going on, on one line.
+pub(super) fn progress(snapshot: &Snapshot) -> String {
+    format!(
+        "{} clients  {} req/s  p50 {}  p99 {}  {} errors",
+        snapshot.clients,
+        significant(snapshot.requests_per_second()),
+        time(snapshot.p50_ns as f64),
+        time(snapshot.p99_ns as f64),
+        snapshot.errors.total()
+    )
+}
+
+fn is_bottleneck(outcome: &Outcome) -> bool {
+    outcome.generator_load() > BOTTLENECK_LOAD
+}
+
+fn errors(outcome: &Outcome) -> String {
+    let counts: Vec<String> = outcome
+        .errors
+        .iter()
+        .filter(|&(_, count)| count > 0)
+        .map(|(name, count)| format!("{} {count}", name.replace('_', " ")))
+        .collect();
+    if counts.is_empty() {
+        return "none".into();
+    }
+    let first = outcome.first_error.as_deref().unwrap_or_default();
+    format!("{} ({} requests lost). The first: {first}", counts.join(", "), outcome.unanswered)
+}
+
+/// Three digits and a unit, of a time in ns.
+fn time(ns: f64) -> String {
+    let (value, unit) = match ns {
+        0.0..1e3 => (ns, "ns"),
+        1e3..1e6 => (ns / 1e3, "us"),
+        1e6..1e9 => (ns / 1e6, "ms"),
+        _ => (ns / 1e9, "s"),
+    };
+    format!("{} {unit}", significant(value))
+}
+
+/// Three digits and a unit, of a number of bytes.
+fn bytes(bytes: u64) -> String {
+    let bytes = bytes as f64;
+    let (value, unit) = match bytes {
+        0.0..1e3 => return format!("{bytes} B"),
+        1e3..1e6 => (bytes / 1e3, "kB"),
+        1e6..1e9 => (bytes / 1e6, "MB"),
+        _ => (bytes / 1e9, "GB"),
+    };
+    format!("{} {unit}", significant(value))
+}
+
+/// At least three digits of a number.
+fn significant(value: f64) -> String {
+    let decimals = match value.abs() {
+        0.0..10.0 => 2,
+        10.0..100.0 => 1,
+        _ => 0,
+    };
+    format!("{value:.decimals$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn outcome() -> Outcome {
+        let mut outcome = Outcome::new();
+        outcome.requests = 1000;
+        outcome.elapsed = Duration::from_secs(2);
+        outcome.cpu = Duration::from_millis(500);
+        outcome.bytes_sent = 28_000;
+        outcome.bytes_received = 1_234_567;
+        for us in 1..=1000 {
+            outcome.latency_ns.record(us * 1000).unwrap();
+        }
+        outcome
+    }
+
+    #[test]
+    fn says_a_run_in_words() {
+        let lines = [
+            "  requests    1000 in 2.00 s, 500 per second",
+            "  latency     mean 501 us  p50 500 us  p90 900 us  p99 990 us  p99.9 999 us  max 1.00 ms",
+            "  transferred 1.23 MB received, 28.0 kB sent",
+            "  errors      none",
+            "  generator   0.50 s of CPU time, 25 % of a core",
+        ];
+        assert_eq!(text(&outcome()).lines().collect::<Vec<_>>(), lines);
+    }
+
+    #[test]
+    fn names_errors_by_kind_and_the_first_in_words() {
+        let mut outcome = outcome();
+        outcome.errors = Errors { closed_early: 2, status: 1, ..Errors::default() };
+        outcome.unanswered = 3;
+        outcome.first_error = Some("the answer's status was 404".into());
+        let said = text(&outcome);
+        let line =
+            "closed early 2, status 1 (3 requests lost). The first: the answer's status was 404";
+        assert!(said.contains(line), "{said}");
+    }
+
+    #[test]
+    fn figures_have_the_names_that_scripts_know() {
+        let outcome = outcome();
+        let json = serde_json::to_value(Figures::new("http://host/", &outcome, &[])).unwrap();
+        assert_eq!(json["requests"], 1000);
+        assert_eq!(json["requests_per_second"], 500.0);
+        assert_eq!(json["generator_cpu_seconds"], 0.5);
+        assert_eq!(json["generator_is_bottleneck"], false);
+        assert_eq!(json["errors"]["timeout"], 0);
+        for name in ["p50", "p90", "p99", "p99_9", "max"] {
+            assert!(json["latency_us"][name].as_f64().unwrap() >= 500.0, "{name}");
+        }
+    }
+
+    fn warned(outcome: &Outcome, rate: Option<f64>, word: &str) -> bool {
+        warnings(outcome, rate).iter().any(|warning| warning.contains(word))
+    }
+
+    #[test]
+    fn says_when_the_generator_measured_itself() {
+        let mut outcome = outcome();
+        assert!(!warned(&outcome, None, "limits"));
+        outcome.cpu = Duration::from_millis(1910);
+        assert!(warned(&outcome, None, "used 96 % of its core"));
+    }
+
+    #[test]
+    fn says_when_a_rate_was_not_reached() {
+        assert!(!warned(&outcome(), Some(505.0), "not reached"));
+        assert!(warned(&outcome(), Some(520.0), "500 of 520 requests per second"));
+    }
+
+    #[test]
+    fn times_and_sizes_have_three_digits_and_a_unit() {
+        assert_eq!(time(0.0), "0.00 ns");
+        assert_eq!(time(12_345.0), "12.3 us");
+        assert_eq!(time(1_500_000.0), "1.50 ms");
+        assert_eq!(time(61e9), "61.0 s");
+        assert_eq!(bytes(999), "999 B");
+        assert_eq!(bytes(64_000), "64.0 kB");
+        assert_eq!(bytes(12_300_000_000), "12.3 GB");
+    }
+}
