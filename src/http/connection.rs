@@ -221,21 +221,50 @@ fn begin<S: Service>(
     let mut slots = [const { std::mem::MaybeUninit::uninit() }; FIELDS_MAX_CAP];
     let slots = &mut slots[..context.limits.fields_max.min(FIELDS_MAX_CAP)];
     match request::parse(input, slots, context.limits.head_bytes_max) {
-        Ok(Parsed::Head(head)) => match head.request.framing() {
-            Framing::None => {
-                let state = answer(&head, b"", output, service, context);
-                Step::to(state, head.bytes)
-            }
-            _ => begin_content(&head, input, output, service, context),
-        },
-        Ok(Parsed::Partial) => Step::partial(State::Head, 0),
-        Ok(Parsed::MinorVersion { at }) => {
-            let mut as_1_1 = input.to_vec();
-            as_1_1[at] = b'1';
-            begin(&as_1_1, output, service, context)
-        }
-        Err(refusal) => Step::to(refuse(refusal, input.starts_with(b"HEAD "), output, context), 0),
+        Ok(Parsed::MinorVersion { at }) => begin_as_1_1(at, input, output, service, context),
+        parsed => begin_parsed(parsed, input, output, service, context),
     }
+}
+
+/// Reads a head with its minor version, which is `at`, made 1. Copies that head
+/// alone: there may be many in an input, and each comes by here.
+#[cold]
+fn begin_as_1_1<S: Service>(
+    at: usize,
+    input: &[u8],
+    output: &mut Vec<u8>,
+    service: &mut S,
+    context: &Context<'_>,
+) -> Step {
+    let Limits { head_bytes_max, fields_max, .. } = *context.limits;
+    let window = &input[..input.len().min(head_bytes_max)];
+    let end = window[at..].windows(4).position(|end| end == b"\r\n\r\n");
+    let mut head = window[..end.map_or(window.len(), |end| at + end + 4)].to_vec();
+    head[at] = b'1';
+    let mut slots = [const { std::mem::MaybeUninit::uninit() }; FIELDS_MAX_CAP];
+    let slots = &mut slots[..fields_max.min(FIELDS_MAX_CAP)];
+    begin_parsed(request::parse(&head, slots, head_bytes_max), input, output, service, context)
+}
+
+fn begin_parsed<S: Service>(
+    parsed: Result<Parsed<'_>, Refusal>,
+    input: &[u8],
+    output: &mut Vec<u8>,
+    service: &mut S,
+    context: &Context<'_>,
+) -> Step {
+    let refusal = match parsed {
+        Ok(Parsed::Head(head)) if head.request.framing() == Framing::None => {
+            let state = answer(&head, b"", output, service, context);
+            return Step::to(state, head.bytes.len());
+        }
+        Ok(Parsed::Head(head)) => return begin_content(&head, input, output, service, context),
+        Ok(Parsed::Partial) => return Step::partial(State::Head, 0),
+        // A head is made 1.1 once, and is then of a version that is known.
+        Ok(Parsed::MinorVersion { .. }) => Refusal::RequestLine,
+        Err(refusal) => refusal,
+    };
+    Step::to(refuse(refusal, input.starts_with(b"HEAD "), output, context), 0)
 }
 
 /// Asks the service what is to happen to the content, and begins it.
@@ -247,8 +276,9 @@ fn begin_content<S: Service>(
     context: &Context<'_>,
 ) -> Step {
     let is_head = head.request.method() == "HEAD";
+    let head_bytes = head.bytes.len();
     let refused = |refusal, output: &mut Vec<u8>| {
-        Step::to(refuse(refusal, is_head, output, context), head.bytes)
+        Step::to(refuse(refusal, is_head, output, context), head_bytes)
     };
 
     let before = output.len();
@@ -278,7 +308,7 @@ fn begin_content<S: Service>(
             output.truncate(before);
             let as_last = Context { draining: true, ..*context };
             answer(head, b"", output, service, &as_last);
-            Step::to(State::Closed { linger: true }, head.bytes)
+            Step::to(State::Closed { linger: true }, head_bytes)
         }
         (Chosen::Collect, Framing::Length(length)) if length > context.limits.content_bytes_max => {
             output.truncate(before);
@@ -286,17 +316,19 @@ fn begin_content<S: Service>(
         }
         (Chosen::Collect, framing) => {
             output.truncate(start);
-            if let (Framing::Length(length), rest) = (framing, &input[head.bytes..])
+            if let (Framing::Length(length), rest) = (framing, &input[head_bytes..])
                 && length <= rest.len() as u64
             {
                 let content = &rest[..length as usize];
                 let state = answer(head, content, output, service, context);
-                return Step::to(state, head.bytes + content.len());
+                return Step::to(state, head_bytes + content.len());
             }
-            let head_bytes = input[..head.bytes].to_vec();
-            let collecting =
-                Collecting { head: head_bytes, content: Vec::new(), decoder: decoder(framing) };
-            Step::to(State::Collect(Box::new(collecting)), head.bytes)
+            let collecting = Collecting {
+                head: head.bytes.to_vec(),
+                content: Vec::new(),
+                decoder: decoder(framing),
+            };
+            Step::to(State::Collect(Box::new(collecting)), head_bytes)
         }
         (Chosen::Stream(receiver, answer), framing) => {
             let mut streaming = Streaming {
@@ -307,8 +339,8 @@ fn begin_content<S: Service>(
                 begun: false,
             };
             let (used, streamed) =
-                stream(&mut streaming, start, &input[head.bytes..], output, context);
-            streamed.step(head.bytes + used, || Box::new(streaming))
+                stream(&mut streaming, start, &input[head_bytes..], output, context);
+            streamed.step(head_bytes + used, || Box::new(streaming))
         }
     }
 }

@@ -107,8 +107,8 @@ pub(super) enum Persistence {
 /// A complete and valid head.
 pub(super) struct Head<'a> {
     pub(super) request: Request<'a>,
-    /// Bytes of the head, with its empty line and any empty lines before it.
-    pub(super) bytes: usize,
+    /// The head itself, with its empty line and any empty lines before it.
+    pub(super) bytes: &'a [u8],
     pub(super) persistence: Persistence,
     pub(super) expects_continue: bool,
 }
@@ -167,7 +167,7 @@ pub(super) fn parse<'a>(
             framing: rules.framing,
             content: &[],
         },
-        bytes,
+        bytes: &window[..bytes],
         persistence: rules.persistence,
         expects_continue: rules.expects_continue,
     }))
@@ -209,9 +209,15 @@ fn other_version<'a>(window: &[u8], head_bytes_max: usize) -> Result<Parsed<'a>,
         };
     };
     let line = window[start..end].strip_suffix(b"\r").ok_or(Refusal::BareLf)?;
-    let version = line.rsplit(|&b| b == b' ').next().unwrap_or_default();
+    let mut parts = line.split(|&b| b == b' ');
+    let (Some(_), Some(_), Some(version), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(Refusal::RequestLine);
+    };
     match version {
-        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor] if minor.is_ascii_digit() => {
+        // What httparse does know would be read again in vain.
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => {
             Ok(Parsed::MinorVersion { at: start + line.len() - 1 })
         }
         [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
