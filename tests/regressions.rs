@@ -1,6 +1,11 @@
 //! Bugs that were found, each with the bytes that showed it.
 
-use crate::support::{exchange, statuses};
+use std::time::UNIX_EPOCH;
+
+use pinloop::Limits;
+use pinloop::http::{Connection, Context, Date, Next, Refusal};
+
+use crate::support::{APP, exchange, statuses};
 
 /// The version of such a line was read as one above 1.1, and the head read again,
 /// and again, until the stack was used up: one request ended the process.
@@ -20,4 +25,35 @@ fn later_minor_versions_have_content_and_followers_too() {
         "PUT /data HTTP/1.9\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
     let answered = exchange(&format!("{post}{put}{put}{post}"));
     assert_eq!((statuses(&answered), answered.closed), (vec![200, 405, 405, 200], false));
+}
+
+/// Only a `HEAD` at the very start of the input was seen, so a refusal after an
+/// empty line, or for want of time, had content that none may have.
+#[test]
+fn a_refusal_of_head_has_no_content_wherever_it_begins() {
+    for request in [
+        "HEAD / HTTP/1.1\r\n\r\n",
+        "\r\nHEAD / HTTP/1.1\r\n\r\n",
+        "\r\n\r\nHEAD / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ] {
+        let refused = exchange(request);
+        assert_eq!(statuses(&refused), [400], "{request:?}");
+        assert!(refused.output.ends_with("\r\n\r\n"), "{request:?}: {}", refused.output);
+    }
+    assert!(timed_out("HEAD / HTTP/1.1\r\nHo").ends_with("\r\n\r\n"));
+    let content = "HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe";
+    assert!(timed_out(content).ends_with("\r\n\r\n"));
+    assert!(timed_out("GET / HTTP/1.1\r\nHo").ends_with("too long to arrive.\n"));
+}
+
+/// What a request that begins so is answered with when its time is up.
+fn timed_out(input: &str) -> String {
+    let date = Date::at(UNIX_EPOCH);
+    let context = Context { limits: &Limits::default(), date: &date, draining: false };
+    let (mut connection, mut output) = (Connection::default(), Vec::new());
+    let progress = connection.advance(input.as_bytes(), &mut output, &mut APP.clone(), &context);
+    assert_eq!(progress.next, Next::Read);
+    let rest = &input.as_bytes()[progress.consumed..];
+    connection.refuse(Refusal::Timeout, rest, &mut output, &context);
+    String::from_utf8(output).expect("an answer of text")
 }

@@ -100,6 +100,7 @@ struct Streaming {
     /// The answer so far, until it begins: see [`Limits::answer_held_bytes`].
     held: Vec<u8>,
     begun: bool,
+    is_head: bool,
 }
 
 struct Producing {
@@ -176,16 +177,23 @@ impl Connection {
     /// Refuses what has begun to arrive, where no answer to it has begun, and
     /// ends the connection: for reasons that the protocol does not know of, such
     /// as time.
-    pub fn refuse(&mut self, refusal: Refusal, output: &mut Vec<u8>, context: &Context<'_>) {
+    /// `input` is what was not consumed of it.
+    pub fn refuse(
+        &mut self,
+        refusal: Refusal,
+        input: &[u8],
+        output: &mut Vec<u8>,
+        context: &Context<'_>,
+    ) {
         let answerable = match &self.state {
-            State::Head | State::Collect(_) => true,
-            State::Stream(streaming) => !streaming.begun,
-            State::Produce(_) | State::Closed { .. } => false,
+            State::Head => Some(request::is_head(input)),
+            State::Collect(collecting) => Some(request::is_head(&collecting.head)),
+            State::Stream(streaming) => (!streaming.begun).then_some(streaming.is_head),
+            State::Produce(_) | State::Closed { .. } => None,
         };
-        self.state = if answerable {
-            refuse(refusal, false, output, context)
-        } else {
-            State::Closed { linger: true }
+        self.state = match answerable {
+            Some(is_head) => refuse(refusal, is_head, output, context),
+            None => State::Closed { linger: true },
         };
     }
 
@@ -264,7 +272,7 @@ fn begin_parsed<S: Service>(
         Ok(Parsed::MinorVersion { .. }) => Refusal::RequestLine,
         Err(refusal) => refusal,
     };
-    Step::to(refuse(refusal, input.starts_with(b"HEAD "), output, context), 0)
+    Step::to(refuse(refusal, request::is_head(input), output, context), 0)
 }
 
 /// Asks the service what is to happen to the content, and begins it.
@@ -337,6 +345,7 @@ fn begin_content<S: Service>(
                 answer,
                 held: Vec::new(),
                 begun: false,
+                is_head,
             };
             let (used, streamed) =
                 stream(&mut streaming, start, &input[head_bytes..], output, context);
@@ -382,7 +391,7 @@ fn collect<S: Service>(
             }
             Err(refusal) => refusal,
         };
-        let is_head = collecting.head.starts_with(b"HEAD ");
+        let is_head = request::is_head(&collecting.head);
         return Step::to(refuse(refusal, is_head, output, context), used);
     }
 }
@@ -465,7 +474,7 @@ fn stream(
             streaming.begun = true;
             return (used, Streamed::Full);
         }
-        let Streaming { decoder, receiver, answer, held, begun } = streaming;
+        let Streaming { decoder, receiver, answer, held, begun, .. } = streaming;
         let refusal = match decoder.decode(&input[used..]) {
             Ok((step, decoded)) => {
                 used += step;
@@ -498,7 +507,7 @@ fn stream(
             State::Closed { linger: true }
         } else {
             output.truncate(start);
-            refuse(refusal, false, output, context)
+            refuse(refusal, streaming.is_head, output, context)
         };
         return (used, Streamed::Over(state));
     }

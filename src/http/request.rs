@@ -173,6 +173,15 @@ pub(super) fn parse<'a>(
     }))
 }
 
+/// Whether `input` begins with a HEAD request: no answer to it has content, and
+/// so neither does a refusal (RFC 9110, 9.3.2).
+pub(super) fn is_head(mut input: &[u8]) -> bool {
+    while let Some(rest) = input.strip_prefix(b"\r\n") {
+        input = rest;
+    }
+    input.starts_with(b"HEAD ")
+}
+
 /// The refusal of a head that fills its limit and is not complete.
 fn too_large(window: &[u8]) -> Refusal {
     let start = window.iter().position(|b| !matches!(b, b'\r' | b'\n')).unwrap_or(window.len());
