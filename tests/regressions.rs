@@ -46,6 +46,23 @@ fn a_refusal_of_head_has_no_content_wherever_it_begins() {
     assert!(timed_out("GET / HTTP/1.1\r\nHo").ends_with("too long to arrive.\n"));
 }
 
+/// Whatever filled the limit without a line's end was answered with 414.
+#[test]
+fn what_is_too_large_is_told_by_what_never_ended() {
+    let long = "a".repeat(17_000);
+    for (status, request) in [
+        (431, "\r\n".repeat(9_000)),
+        (501, long.clone()),
+        (414, format!("GET /{long}")),
+        (400, format!("GET / {long}")),
+        (431, format!("GET / HTTP/1.1\r\n{long}")),
+        (431, format!("\r\nGET / HTTP/1.1\r\nHost: {long}")),
+    ] {
+        let refused = exchange(&request);
+        assert_eq!((statuses(&refused), refused.closed), (vec![status], true), "{request:.30?}");
+    }
+}
+
 /// What a request that begins so is answered with when its time is up.
 fn timed_out(input: &str) -> String {
     let date = Date::at(UNIX_EPOCH);

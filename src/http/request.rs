@@ -175,19 +175,28 @@ pub(super) fn parse<'a>(
 
 /// Whether `input` begins with a HEAD request: no answer to it has content, and
 /// so neither does a refusal (RFC 9110, 9.3.2).
-pub(super) fn is_head(mut input: &[u8]) -> bool {
+pub(super) fn is_head(input: &[u8]) -> bool {
+    after_empty_lines(input).starts_with(b"HEAD ")
+}
+
+/// What follows the empty lines that may come before a request line (RFC 9112, 2.2).
+fn after_empty_lines(mut input: &[u8]) -> &[u8] {
     while let Some(rest) = input.strip_prefix(b"\r\n") {
         input = rest;
     }
-    input.starts_with(b"HEAD ")
+    input
 }
 
-/// The refusal of a head that fills its limit and is not complete.
+/// The refusal of a head that fills its limit and is not complete: by what of it
+/// never ended (RFC 9112, 3).
 fn too_large(window: &[u8]) -> Refusal {
-    let start = window.iter().position(|b| !matches!(b, b'\r' | b'\n')).unwrap_or(window.len());
-    match window[start..].contains(&b'\n') {
-        true => Refusal::HeadTooLarge,
-        false => Refusal::TargetTooLong,
+    let head = after_empty_lines(window);
+    if head.is_empty() || head.contains(&b'\n') {
+        Refusal::HeadTooLarge
+    } else if head.contains(&b' ') {
+        Refusal::TargetTooLong
+    } else {
+        Refusal::MethodTooLong
     }
 }
 
@@ -214,7 +223,7 @@ fn other_version<'a>(window: &[u8], head_bytes_max: usize) -> Result<Parsed<'a>,
     let Some(end) = window[start..].iter().position(|&b| b == b'\n').map(|at| start + at) else {
         return match window.len() < head_bytes_max {
             true => Ok(Parsed::Partial),
-            false => Err(Refusal::TargetTooLong),
+            false => Err(Refusal::RequestLine),
         };
     };
     let line = window[start..end].strip_suffix(b"\r").ok_or(Refusal::BareLf)?;
