@@ -5,7 +5,7 @@ use std::time::UNIX_EPOCH;
 use pinloop::Limits;
 use pinloop::http::{Connection, Context, Date, Next, Refusal};
 
-use crate::support::{APP, exchange, statuses};
+use crate::support::{APP, exchange, exchange_in, statuses};
 
 /// The version of such a line was read as one above 1.1, and the head read again,
 /// and again, until the stack was used up: one request ended the process.
@@ -60,6 +60,40 @@ fn what_is_too_large_is_told_by_what_never_ended() {
     ] {
         let refused = exchange(&request);
         assert_eq!((statuses(&refused), refused.closed), (vec![status], true), "{request:.30?}");
+    }
+}
+
+/// Answers that filled the output before a streamed one began made it begin too,
+/// but only where all of it arrived at once.
+#[test]
+fn malformed_content_is_refused_behind_any_number_of_answers() {
+    let get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(560);
+    let echo = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1000\r\n";
+    let input = format!("{get}{echo}{}XX", "x".repeat(0x1000));
+    let whole = exchange(&input);
+    assert_eq!(statuses(&whole).last(), Some(&400));
+    for pieces in [vec![get.len()], vec![get.len() + 500, 1_000], vec![20_000; 9]] {
+        let split = exchange_in(&mut APP.clone(), &Limits::default(), input.as_bytes(), &pieces);
+        assert!(split == whole, "{pieces:?}");
+    }
+}
+
+/// Bytes of content that is refused counted as consumed or not by how they came.
+#[test]
+fn what_a_refusal_consumes_does_not_depend_on_how_it_arrives() {
+    let limits = Limits { content_bytes_max: 8, ..Limits::default() };
+    let chunked = "HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n";
+    for (input, rest) in [
+        (format!("PUT /data {chunked}5;a=b\r\nhello"), 5),
+        (format!("PUT /data {chunked}5\r\nhello\r\n"), 7),
+        (format!("PUT /data {chunked}5;a=b \r\n"), 2),
+        (format!("POST /echo {chunked}5;a=b \r\n"), 2),
+        (format!("POST /echo {chunked}0\r\nb c: d\r\n"), 7),
+    ] {
+        for pieces in [vec![], vec![1; input.len()], vec![input.len() - 3]] {
+            let refused = exchange_in(&mut APP.clone(), &limits, input.as_bytes(), &pieces);
+            assert_eq!((refused.closed, refused.rest), (true, rest), "{input:?} {pieces:?}");
+        }
     }
 }
 

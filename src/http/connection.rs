@@ -112,17 +112,18 @@ struct Producing {
 struct Step {
     used: usize,
     state: State,
-    /// The rest of the input is the beginning of something that has to be whole.
-    partial: bool,
+    /// What is needed before another step can be taken.
+    needs: Option<Next>,
 }
 
 impl Step {
     fn to(state: State, used: usize) -> Step {
-        Step { used, state, partial: false }
+        Step { used, state, needs: None }
     }
 
+    /// The rest of the input is the beginning of something that has to be whole.
     fn partial(state: State, used: usize) -> Step {
-        Step { used, state, partial: true }
+        Step { used, state, needs: Some(Next::Read) }
     }
 }
 
@@ -168,8 +169,8 @@ impl Connection {
             };
             consumed += step.used;
             self.state = step.state;
-            if step.partial {
-                return Progress { consumed, next: Next::Read };
+            if let Some(next) = step.needs {
+                return Progress { consumed, next };
             }
         }
     }
@@ -371,23 +372,24 @@ fn collect<S: Service>(
 ) -> Step {
     let mut used = 0;
     loop {
-        let decoded = collecting.decoder.decode(&input[used..]);
+        let (step, decoded) = collecting.decoder.decode(&input[used..]);
+        used += step;
         let refusal = match decoded {
-            Ok((step, Decoded::Piece(piece))) => {
-                used += step;
-                let bytes = collecting.content.len() as u64 + piece.data.len() as u64;
+            Ok(Decoded::Piece(piece)) => {
+                // Chunks say their size first; a content-length has been checked.
+                let collected = collecting.content.len() as u64;
+                let bytes = collected.saturating_add(piece.chunk_bytes.unwrap_or(0));
                 if bytes <= context.limits.content_bytes_max {
                     collecting.content.extend_from_slice(piece.data);
                     continue;
                 }
+                used -= piece.data.len();
                 Refusal::ContentTooLarge
             }
-            Ok((step, Decoded::Partial)) => {
-                return Step::partial(State::Collect(collecting), used + step);
-            }
-            Ok((step, Decoded::End)) => {
+            Ok(Decoded::Partial) => return Step::partial(State::Collect(collecting), used),
+            Ok(Decoded::End) => {
                 let state = answer_collected(&collecting, output, service, context);
-                return Step::to(state, used + step);
+                return Step::to(state, used);
             }
             Err(refusal) => refusal,
         };
@@ -452,7 +454,9 @@ impl Streamed {
     fn step(self, used: usize, streaming: impl FnOnce() -> Box<Streaming>) -> Step {
         match self {
             Streamed::Partial => Step::partial(State::Stream(streaming()), used),
-            Streamed::Full => Step::to(State::Stream(streaming()), used),
+            Streamed::Full => {
+                Step { used, state: State::Stream(streaming()), needs: Some(Next::Write) }
+            }
             Streamed::Over(state) => Step::to(state, used),
         }
     }
@@ -470,14 +474,21 @@ fn stream(
 ) -> (usize, Streamed) {
     let mut used = 0;
     loop {
+        let Streaming { decoder, receiver, answer, held, begun, .. } = streaming;
         if output.len() >= context.limits.output_bytes_high {
-            streaming.begun = true;
+            // What fills the output may be the answers before this one.
+            if start == 0 {
+                *begun = true;
+            } else if !*begun {
+                held.extend_from_slice(&output[start..]);
+                output.truncate(start);
+            }
             return (used, Streamed::Full);
         }
-        let Streaming { decoder, receiver, answer, held, begun, .. } = streaming;
-        let refusal = match decoder.decode(&input[used..]) {
-            Ok((step, decoded)) => {
-                used += step;
+        let (step, decoded) = decoder.decode(&input[used..]);
+        used += step;
+        let refusal = match decoded {
+            Ok(decoded) => {
                 let piece = match &decoded {
                     Decoded::Piece(piece) => Some(piece),
                     Decoded::End => None,
