@@ -97,6 +97,23 @@ fn what_a_refusal_consumes_does_not_depend_on_how_it_arrives() {
     }
 }
 
+/// `expect` was read as one expectation, and is a list.
+#[test]
+fn expectations_are_a_list() {
+    for (expect, expected) in [
+        ("100-continue, 100-Continue", vec![100, 200]),
+        (" ,100-continue,", vec![100, 200]),
+        ("", vec![200]),
+        ("100-continue, tea", vec![417]),
+        ("100-continue;q=1", vec![417]),
+    ] {
+        let answered = exchange(&format!(
+            "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: {expect}\r\nContent-Length: 2\r\n\r\nhi"
+        ));
+        assert_eq!(statuses(&answered), expected, "{expect:?}");
+    }
+}
+
 /// What a request that begins so is answered with when its time is up.
 fn timed_out(input: &str) -> String {
     let date = Date::at(UNIX_EPOCH);

@@ -295,11 +295,13 @@ fn read_fields(fields: &[httparse::Header<'_>], minor_version: u8) -> Result<Rul
                 }
             }
             6 if name.eq_ignore_ascii_case("expect") => {
-                if !value.eq_ignore_ascii_case(b"100-continue") {
-                    return Err(Refusal::Expectation);
+                for expectation in members(value) {
+                    if !expectation.eq_ignore_ascii_case(b"100-continue") {
+                        return Err(Refusal::Expectation);
+                    }
+                    // That of an HTTP/1.0 client is ignored (RFC 9110, 10.1.1).
+                    expects_continue = minor_version > 0;
                 }
-                // An expectation of an HTTP/1.0 client is ignored (RFC 9110, 10.1.1).
-                expects_continue = minor_version > 0;
             }
             10 if name.eq_ignore_ascii_case("connection") => connection.read(value),
             14 if name.eq_ignore_ascii_case("content-length") => {
@@ -371,7 +373,7 @@ struct Options {
 
 impl Options {
     fn read(&mut self, value: &[u8]) {
-        for option in value.split(|&b| b == b',').map(trim) {
+        for option in members(value) {
             self.close |= option.eq_ignore_ascii_case(b"close");
             self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
         }
@@ -395,8 +397,7 @@ struct Codings {
 impl Codings {
     fn read(&mut self, value: &[u8]) {
         self.present = true;
-        // Empty members of a list are ignored (RFC 9110, 5.6.1.2).
-        for coding in value.split(|&b| b == b',').map(trim).filter(|coding| !coding.is_empty()) {
+        for coding in members(value) {
             let chunked = coding.eq_ignore_ascii_case(b"chunked");
             self.chunked += u32::from(chunked);
             self.chunked_last = chunked;
@@ -426,6 +427,11 @@ impl Codings {
             () => Ok(true),
         }
     }
+}
+
+/// The members of a list; empty ones are ignored (RFC 9110, 5.6.1.2).
+fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&b| b == b',').map(trim).filter(|member| !member.is_empty())
 }
 
 /// Without the optional white space around it (RFC 9110, 5.6.3).
