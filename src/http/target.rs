@@ -40,9 +40,18 @@ pub(super) fn is_authority(value: &[u8]) -> bool {
     host_ok
         && match rest {
             [] => true,
-            [b':', port @ ..] => port.iter().all(u8::is_ascii_digit) && port.len() <= 5,
+            [b':', port @ ..] => is_port(port),
             _ => false,
         }
+}
+
+/// `*DIGIT` of which TCP has a port: leading zeros are none of its value.
+fn is_port(digits: &[u8]) -> bool {
+    let number = digits.iter().try_fold(0u16, |number, digit| match digit {
+        b'0'..=b'9' => number.checked_mul(10)?.checked_add(u16::from(digit - b'0')),
+        _ => None,
+    });
+    number.is_some()
 }
 
 /// The path with the escapes of unreserved characters resolved: those, and only
@@ -148,6 +157,8 @@ mod tests {
             "example.com",
             "a:80",
             "a:",
+            "a:65535",
+            "a:000080",
             "127.0.0.1:8080",
             "[::1]",
             "[::1]:80",
@@ -158,7 +169,7 @@ mod tests {
         }
         for host in [
             "", ":80", "a b", "a:b", "a:80:80", "u@a", "a/", "[::1", "::1", "[::1]a", "[]", "a%2",
-            "a%zz", "ä",
+            "a%zz", "ä", "a:65536", "a:99999", "a:+80", "a: 80",
         ] {
             assert!(!is_authority(host.as_bytes()), "{host}");
         }
