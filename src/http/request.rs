@@ -49,6 +49,14 @@ impl<'a> Request<'a> {
         self.query
     }
 
+    /// The host, and port if one is named, that the request is for: those of a
+    /// target that has them, as `host` must be ignored beside it, and the `host`
+    /// field's otherwise (RFC 9112, 3.2.2 and 3.3). HTTP/1.0 may have neither.
+    pub fn host(&self) -> Option<&'a str> {
+        target::authority(self.method, self.target)
+            .or_else(|| std::str::from_utf8(self.field("host")?).ok())
+    }
+
     /// 0 for HTTP/1.0, 1 for HTTP/1.1 and all later minor versions, which are
     /// served as 1.1 (RFC 9110, 2.5).
     pub fn minor_version(&self) -> u8 {

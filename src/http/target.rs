@@ -24,6 +24,18 @@ pub(super) fn split<'a>(
     }
 }
 
+/// The authority that a valid target names, if its form has one.
+pub(super) fn authority<'a>(method: &str, target: &'a str) -> Option<&'a str> {
+    if method == "CONNECT" {
+        return Some(target);
+    }
+    if target.starts_with('/') {
+        return None;
+    }
+    let (_, rest) = target.split_once("://")?;
+    Some(&rest[..authority_end(rest)])
+}
+
 /// Whether `value` is `uri-host [":" port]` with a host that is not empty, as a
 /// `host` field must be (RFC 9110, 7.2) and as http targets need (4.2.1).
 pub(super) fn is_authority(value: &[u8]) -> bool {
@@ -83,7 +95,7 @@ fn absolute<'a>(method: &str, target: &'a str) -> Result<(&'a str, Option<&'a st
         "https" => return Err(Refusal::Scheme),
         _ => return Err(Refusal::Target),
     }
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let end = authority_end(rest);
     // Userinfo is refused with whatever else is no authority (RFC 9110, 4.2.4).
     if !is_authority(&rest.as_bytes()[..end]) {
         return Err(Refusal::Target);
@@ -95,6 +107,11 @@ fn absolute<'a>(method: &str, target: &'a str) -> Result<(&'a str, Option<&'a st
         query if query.starts_with('?') => path_and_query(query).map(|(_, query)| ("/", query)),
         path => path_and_query(path),
     }
+}
+
+/// Where what follows the scheme turns from authority to path or query.
+fn authority_end(rest: &str) -> usize {
+    rest.find(['/', '?']).unwrap_or(rest.len())
 }
 
 fn path_and_query(target: &str) -> Result<(&str, Option<&str>), Refusal> {
