@@ -38,8 +38,9 @@ impl<'a> Request<'a> {
     }
 
     /// The target's path, with escapes of unreserved characters resolved, which
-    /// are equal to their characters (RFC 9110, 4.2.3); `*` and the authority of a
-    /// `CONNECT` stand for themselves. Borrowed unless there is such an escape.
+    /// are equal to their characters, and the others in upper case (RFC 9110,
+    /// 4.2.3); `*` and the authority of a `CONNECT` stand for themselves. Borrowed
+    /// unless there is an escape.
     pub fn path(&self) -> Cow<'a, str> {
         target::normalize(self.path)
     }

@@ -67,7 +67,8 @@ fn is_port(digits: &[u8]) -> bool {
 }
 
 /// The path with the escapes of unreserved characters resolved: those, and only
-/// those, are equal to their characters (RFC 3986, 6.2.2.2).
+/// those, are equal to their characters. The digits of the others are put in upper
+/// case, as they mean the same in either (RFC 3986, 6.2.2).
 pub(super) fn normalize(path: &str) -> Cow<'_, str> {
     if !path.as_bytes().contains(&b'%') {
         return Cow::Borrowed(path);
@@ -79,7 +80,7 @@ pub(super) fn normalize(path: &str) -> Cow<'_, str> {
         let escape = &rest[at..at + 3];
         match u8::from_str_radix(&escape[1..], 16) {
             Ok(byte) if chars::is_unreserved(byte) => normal.push(char::from(byte)),
-            _ => normal.push_str(escape),
+            _ => normal.push_str(&escape.to_ascii_uppercase()),
         }
         rest = &rest[at + 3..];
     }
@@ -224,7 +225,8 @@ mod tests {
     #[test]
     fn unreserved_escapes_are_equal_to_their_characters_and_others_are_not() {
         assert_eq!(normalize("/d%61t%61"), "/data");
-        assert_eq!(normalize("/%7e%2Fx%20"), "/~%2Fx%20");
+        assert_eq!(normalize("/%7e%2Fx%20%c3%a4%25"), "/~%2Fx%20%C3%A4%25");
+        assert_eq!(normalize("/%2561"), "/%2561");
         assert!(matches!(normalize("/data"), Cow::Borrowed("/data")));
     }
 }
