@@ -2,8 +2,8 @@
 
 use std::time::UNIX_EPOCH;
 
-use pinloop::Limits;
-use pinloop::http::{Connection, Context, Date, Next, Refusal};
+use pinloop::http::{Connection, ContentWriter, Context, Date, Flow, Next, Refusal};
+use pinloop::{Limits, Request, Response};
 
 use crate::support::{APP, exchange, exchange_in, statuses};
 
@@ -111,6 +111,26 @@ fn expectations_are_a_list() {
             "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: {expect}\r\nContent-Length: 2\r\n\r\nhi"
         ));
         assert_eq!(statuses(&answered), expected, "{expect:?}");
+    }
+}
+
+/// 205 was answered with whatever content the service gave.
+#[test]
+fn reset_content_has_none() {
+    let mut service = |request: &Request<'_>, response: &mut Response<'_>| {
+        response.status(205);
+        match request.query() {
+            Some(_) => response.stream(None, |_: &mut ContentWriter<'_>| Flow::Done),
+            None => response.content(b"content"),
+        }
+    };
+    for target in ["/", "/?stream"] {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let answered = exchange_in(&mut service, &Limits::default(), request.as_bytes(), &[]);
+        assert_eq!(
+            answered.output, "HTTP/1.1 205 Reset Content\r\ncontent-length: 0\r\n\r\n",
+            "{target}"
+        );
     }
 }
 
