@@ -134,6 +134,26 @@ fn reset_content_has_none() {
     }
 }
 
+/// `chunked, foo` was 501 for its `foo`; RFC 9112, 6.3 has 400 for a `chunked`
+/// that is not last.
+#[test]
+fn chunked_that_is_not_last_is_400_whatever_follows_it() {
+    for (status, codings) in [
+        (400, "chunked, gzip"),
+        (400, "chunked, foo"),
+        (400, "chunked, identity"),
+        (501, "foo, chunked"),
+        (501, "gzip, chunked"),
+        (501, "foo"),
+        (400, "gzip"),
+    ] {
+        let refused = exchange(&format!(
+            "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: {codings}\r\n\r\n0\r\n\r\n"
+        ));
+        assert_eq!((statuses(&refused), refused.closed), (vec![status], true), "{codings}");
+    }
+}
+
 /// What a request that begins so is answered with when its time is up.
 fn timed_out(input: &str) -> String {
     let date = Date::at(UNIX_EPOCH);

@@ -430,6 +430,8 @@ impl Codings {
         match () {
             () if !present => Ok(false),
             () if malformed || chunked > 1 => Err(Refusal::TransferEncoding),
+            // A MUST, so before the SHOULD of a coding that is not understood.
+            () if chunked == 1 && !chunked_last => Err(Refusal::TransferEncoding),
             () if unknown => Err(Refusal::TransferCoding),
             () if !chunked_last => Err(Refusal::TransferEncoding),
             () if compression => Err(Refusal::TransferCoding),
