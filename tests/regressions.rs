@@ -3,7 +3,7 @@
 use std::time::UNIX_EPOCH;
 
 use pinloop::http::{Connection, ContentWriter, Context, Date, Flow, Next, Refusal};
-use pinloop::{Limits, Request, Response};
+use pinloop::{Content, Limits, Request, Response, Service};
 
 use crate::support::{APP, exchange, exchange_in, statuses};
 
@@ -152,6 +152,39 @@ fn chunked_that_is_not_last_is_400_whatever_follows_it() {
         ));
         assert_eq!((statuses(&refused), refused.closed), (vec![status], true), "{codings}");
     }
+}
+
+/// Content was waited for that a `CONNECT` does not have.
+#[test]
+fn connect_is_answered_at_once_whatever_its_fields_say() {
+    for field in ["Content-Length: 5", "Transfer-Encoding: chunked", "Expect: 100-continue"] {
+        let refused = exchange(&format!("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n{field}\r\n\r\n"));
+        assert_eq!((statuses(&refused), refused.closed), (vec![501], true), "{field}");
+    }
+}
+
+struct StreamsUnread;
+
+impl Service for StreamsUnread {
+    fn call(&mut self, _: &Request<'_>, response: &mut Response<'_>) {
+        response.stream(None, |writer: &mut ContentWriter<'_>| {
+            writer.write(b"streamed");
+            Flow::Done
+        });
+    }
+
+    fn content(&mut self, _: &Request<'_>, _: &mut Response<'_>) -> Content {
+        Content::Ignore
+    }
+}
+
+/// The answer ended with its head where the request's content was not wanted.
+#[test]
+fn an_answer_to_content_that_is_ignored_can_be_streamed() {
+    let request = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n";
+    let answered = exchange_in(&mut StreamsUnread, &Limits::default(), request, &[]);
+    assert!(answered.output.ends_with("8\r\nstreamed\r\n0\r\n\r\n"), "{}", answered.output);
+    assert!(answered.closed && answered.output.contains("connection: close\r\n"));
 }
 
 /// What a request that begins so is answered with when its time is up.

@@ -106,6 +106,8 @@ struct Streaming {
 struct Producing {
     producer: Producer,
     answer: Answering,
+    /// Content of the request is left unread.
+    unread: bool,
 }
 
 /// What a step did with its input.
@@ -286,6 +288,10 @@ fn begin_content<S: Service>(
 ) -> Step {
     let is_head = head.request.method() == "HEAD";
     let head_bytes = head.bytes.len();
+    if head.request.method() == "CONNECT" {
+        // Has no content, whatever its fields say (RFC 9110, 9.3.6).
+        return Step::to(answer_unread(head, output, service, context), head_bytes);
+    }
     let refused = |refusal, output: &mut Vec<u8>| {
         Step::to(refuse(refusal, is_head, output, context), head_bytes)
     };
@@ -315,9 +321,7 @@ fn begin_content<S: Service>(
     match (chosen, head.request.framing()) {
         (Chosen::Ignore, _) => {
             output.truncate(before);
-            let as_last = Context { draining: true, ..*context };
-            answer(head, b"", output, service, &as_last);
-            Step::to(State::Closed { linger: true }, head_bytes)
+            Step::to(answer_unread(head, output, service, context), head_bytes)
         }
         (Chosen::Collect, Framing::Length(length)) if length > context.limits.content_bytes_max => {
             output.truncate(before);
@@ -431,12 +435,30 @@ fn answer<S: Service>(
     match finished {
         Ok(Finished::Whole(persistence)) => after(persistence),
         Ok(Finished::Streaming(answer, producer)) => {
-            State::Produce(Box::new(Producing { producer, answer }))
+            State::Produce(Box::new(Producing { producer, answer, unread: false }))
         }
         Err(_) => {
             output.truncate(start);
             refuse(Refusal::Service, to.is_head, output, context)
         }
+    }
+}
+
+/// Has the service answer a request whose content is not read, so it is the
+/// last one on its connection (RFC 9112, 9.3).
+fn answer_unread<S: Service>(
+    head: &Head<'_>,
+    output: &mut Vec<u8>,
+    service: &mut S,
+    context: &Context<'_>,
+) -> State {
+    let as_last = Context { draining: true, ..*context };
+    match answer(head, b"", output, service, &as_last) {
+        State::Produce(mut producing) => {
+            producing.unread = true;
+            State::Produce(producing)
+        }
+        _ => State::Closed { linger: true },
     }
 }
 
@@ -530,7 +552,7 @@ fn produce(
     output: &mut Vec<u8>,
     context: &Context<'_>,
 ) -> Option<State> {
-    let Producing { producer, answer } = producing;
+    let Producing { producer, answer, unread } = producing;
     while output.len() < context.limits.output_bytes_high {
         let before = output.len();
         let mut writer = ContentWriter { output, outgoing: &mut answer.outgoing };
@@ -538,9 +560,12 @@ fn produce(
             // One that writes nothing and is not done would be called for ever.
             Ok(Flow::More) if output.len() > before => {}
             Ok(Flow::Done) if answer.outgoing.end(output) => {
-                return Some(after(answer.persistence));
+                return Some(match after(answer.persistence) {
+                    State::Closed { .. } => State::Closed { linger: *unread },
+                    state => state,
+                });
             }
-            Ok(_) | Err(_) => return Some(State::Closed { linger: false }),
+            Ok(_) | Err(_) => return Some(State::Closed { linger: *unread }),
         }
     }
     None
