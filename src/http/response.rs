@@ -124,7 +124,7 @@ impl<'o> Response<'o> {
         self
     }
 
-    /// Ends the answer with its content. Where none may be (HEAD, 204, 304), only
+    /// Ends the answer with its content. Where none may be (HEAD, 204, 205, 304), only
     /// the head is written, with the content's length where that may be.
     ///
     /// # Panics
@@ -189,6 +189,8 @@ impl<'o> Response<'o> {
 
     fn end_head(&mut self, length: Option<u64>) -> Outgoing {
         self.begin();
+        // 205 has no content and says so (RFC 9110, 15.3.6).
+        let length = if self.status == 205 { Some(0) } else { length };
         let outgoing = match length {
             _ if !self.has_content() => Outgoing::Nothing,
             Some(length) => Outgoing::Length(length),
@@ -225,7 +227,7 @@ impl<'o> Response<'o> {
     }
 
     fn has_content(&self) -> bool {
-        !self.to.is_head && self.may_have_length()
+        !self.to.is_head && !matches!(self.status, 204 | 205 | 304)
     }
 }
 
@@ -366,6 +368,7 @@ fn reason_phrase(status: u16) -> &'static str {
         201 => "Created",
         202 => "Accepted",
         204 => "No Content",
+        205 => "Reset Content",
         206 => "Partial Content",
         301 => "Moved Permanently",
         302 => "Found",
