@@ -35,7 +35,7 @@ const MISUSED: u8 = 2;
 /// Exit status: 0; 1 where there were errors or nothing could be measured; 2 for bad arguments.
 #[derive(Args, Clone, Debug)]
 pub struct LoadArgs {
-    /// What to ask for: http://HOST[:PORT][/PATH][?QUERY]; IPv6 addresses in brackets
+    /// What to ask for: `http://HOST[:PORT][/PATH][?QUERY]`; IPv6 addresses in brackets
     pub url: String,
 
     /// Connections kept open [default: 64]; with --arrivals the most clients there may be
