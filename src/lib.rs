@@ -30,6 +30,7 @@
 //! - [`http`]: the protocol, bytes in, bytes out, without I/O. Begin with its docs.
 //! - `server`: all I/O; `event_loop.rs` is its one readable page.
 //! - [`Config`]: every limit and timeout, and why it is what it is.
+//! - [`Workers`]: threads for answers that take long, which a service can defer.
 //! - [`app`]: the service that the `pinloop` binary serves.
 #![forbid(unsafe_code)]
 
@@ -37,7 +38,9 @@ pub mod app;
 mod config;
 pub mod http;
 mod server;
+mod workers;
 
 pub use config::{Config, ConfigError, Timeouts, WhenFull};
 pub use http::{Content, Limits, Request, Response, Service};
 pub use server::{Core, Server, StartError, Stopper, start};
+pub use workers::{Place, Workers};

@@ -72,7 +72,7 @@ fn the_counter_counts() {
 
 fn the_core_allocates_nothing_for_a_whole_request() {
     let (limits, date) = (Limits::default(), Date::at(SystemTime::now()));
-    let context = Context { limits: &limits, date: &date, draining: false };
+    let context = Context::new(&limits, &date);
     let mut connection = Connection::default();
     let mut output = Vec::with_capacity(64 * 1024);
     let mut service = App { rounds: ROUNDS };

@@ -17,6 +17,7 @@
 //!                  |  |  |  +--> Collect --- content whole ------+
 //!                  |  |  +-----> Stream ---- content whole ------+
 //!                  |  +--------> Produce --- answer whole -------+
+//!                  |  +--------> Deferred -- answer delivered ---+
 //!                  |                                             |
 //!                  +------------- the connection persists -------+
 //! ```
@@ -26,6 +27,7 @@
 //! - **Collect**: the content is gathered until the service can be called.
 //! - **Stream**: the content goes to the service as it comes.
 //! - **Produce**: the service writes its answer as there is room.
+//! - **Deferred**: the answer is being made elsewhere.
 //! - **Closed**: whatever else arrives, it is not a request.
 //!
 //! # Errors
@@ -37,6 +39,7 @@ mod body;
 mod chars;
 mod connection;
 mod date;
+mod deferred;
 mod error;
 mod request;
 mod response;
@@ -47,6 +50,7 @@ pub use crate::field_line;
 pub use body::Piece;
 pub use connection::{Connection, Context, Next, Progress, Waiting};
 pub use date::Date;
+pub use deferred::{Answer, Mailbox, Ticket};
 pub use error::Refusal;
 pub use request::{Framing, Request};
 pub use response::{ContentWriter, FieldLine, Flow, Producer, Response};

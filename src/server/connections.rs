@@ -6,6 +6,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::sync::Arc;
 use std::time::Instant;
 
 use mio::net::TcpStream;
@@ -14,7 +15,7 @@ use slab::Slab;
 
 use super::deadlines::{Deadline, Deadlined, Deadlines, Ticks};
 use crate::config::{Config, Timeouts};
-use crate::http::{self, Context, Date, Next, Refusal, Service, Waiting};
+use crate::http::{self, Answer, Context, Date, Mailbox, Next, Refusal, Service, Waiting};
 
 /// Bytes that count as progress: a peer that moves fewer in a timeout is too slow.
 const PROGRESS_BYTES: usize = 4096;
@@ -37,6 +38,7 @@ pub(super) struct Core<S> {
     pub(super) date: Date,
     pub(super) now: Instant,
     pub(super) draining: bool,
+    pub(super) mailbox: Arc<dyn Mailbox>,
     /// Bytes that all connections of the core keep.
     pub(super) buffered_bytes: usize,
 }
@@ -44,6 +46,9 @@ pub(super) struct Core<S> {
 /// One client.
 pub(super) struct Connection {
     stream: TcpStream,
+    /// What a deferred answer finds the connection by: its key, and in the upper half
+    /// how many the event loop had opened before, as keys are used again.
+    address: u64,
     http: http::Connection,
     stage: Stage,
     /// Input that is not consumed: the beginning of a head or, behind unsent
@@ -83,13 +88,35 @@ pub(super) enum Class {
     Content,
     Idle,
     Write,
+    /// An answer that is made elsewhere: the service's own time.
+    Service,
     Linger,
 }
 
+/// How many classes there are.
+pub(super) const CLASSES: usize = 6;
+
+fn context<'a>(
+    address: u64,
+    date: &'a Date,
+    draining: bool,
+    mailbox: &'a Arc<dyn Mailbox>,
+    config: &'a Config,
+) -> Context<'a> {
+    Context { limits: &config.limits, date, draining, mailbox: Some(mailbox), address }
+}
+
+/// The key of the connection that has this address.
+pub(super) fn key(address: u64) -> usize {
+    address as u32 as usize
+}
+
 /// How long each class has, in its order.
-pub(super) fn ticks(timeouts: &Timeouts) -> [Ticks; 5] {
+pub(super) fn ticks(timeouts: &Timeouts) -> [Ticks; CLASSES] {
     let Timeouts { head, content, idle, write, linger, drain: _ } = *timeouts;
-    [head, content, idle, write, linger].map(Ticks::at_least)
+    let [head, content, idle, write, linger] =
+        [head, content, idle, write, linger].map(Ticks::at_least);
+    [head, content, idle, write, Ticks::NEVER, linger]
 }
 
 /// What a turn came to.
@@ -104,9 +131,11 @@ pub(super) enum Turn {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream) -> Connection {
+    /// The connection in place `key` of its event loop, which has opened so many.
+    pub(super) fn new(stream: TcpStream, key: usize, opened: u32) -> Connection {
         Connection {
             stream,
+            address: u64::from(opened) << 32 | key as u64,
             http: http::Connection::default(),
             stage: Stage::Open,
             carry: Vec::new(),
@@ -120,6 +149,10 @@ impl Connection {
             class: Class::Idle,
             deadline: Deadline::NONE,
         }
+    }
+
+    pub(super) fn address(&self) -> u64 {
+        self.address
     }
 
     pub(super) fn source(&mut self) -> &mut TcpStream {
@@ -145,6 +178,7 @@ impl Connection {
             return Ok(Turn::Wait);
         }
         match self.stage {
+            Stage::Open if self.http.waiting() == Waiting::Answer => Ok(Turn::Wait),
             Stage::Open if self.stalled => match self.resume(core, config)? {
                 Turn::Wait if self.is_reading() => self.receive(core, config),
                 turn => Ok(turn),
@@ -153,6 +187,23 @@ impl Connection {
             Stage::Ending { linger } => self.end(linger),
             Stage::Lingering => self.discard(core),
         }
+    }
+
+    /// Takes the answer that was deferred, and goes on.
+    pub(super) fn deliver<S: Service>(
+        &mut self,
+        answer: &Answer,
+        core: &mut Core<S>,
+        config: &Config,
+    ) -> io::Result<Turn> {
+        let context = context(self.address, &core.date, core.draining, &core.mailbox, config);
+        self.http.deliver(answer, &self.carry, &mut core.output, &context);
+        // What came behind the request can be read now.
+        self.stalled = true;
+        if !self.unsent.is_empty() {
+            self.unsent.append(&mut core.output);
+        }
+        self.turn(core, config)
     }
 
     /// Gives up what has begun to arrive, with an answer if it can have one.
@@ -165,7 +216,7 @@ impl Connection {
         if !self.unsent.is_empty() || self.stage != Stage::Open {
             return Ok(Turn::Close);
         }
-        let context = Context { limits: &config.limits, date: &core.date, draining: true };
+        let context = context(self.address, &core.date, true, &core.mailbox, config);
         self.http.refuse(refusal, &self.carry, &mut core.output, &context);
         self.carry = Vec::new();
         self.send(&mut core.output)?;
@@ -177,7 +228,7 @@ impl Connection {
         match self.class {
             Class::Head if self.carry.is_empty() => Ok(Turn::Close),
             Class::Head | Class::Content => self.refuse(Refusal::Timeout, core, config),
-            Class::Idle | Class::Write | Class::Linger => Ok(Turn::Close),
+            Class::Idle | Class::Write | Class::Service | Class::Linger => Ok(Turn::Close),
         }
     }
 
@@ -195,7 +246,7 @@ impl Connection {
     pub(super) fn keep_time(
         &mut self,
         key: usize,
-        timeouts: &[Ticks; 5],
+        timeouts: &[Ticks; CLASSES],
         deadlines: &mut Deadlines,
     ) {
         let class = self.class();
@@ -203,7 +254,7 @@ impl Connection {
             || match class {
                 Class::Idle | Class::Head => self.moved_bytes > 0,
                 Class::Content | Class::Write => self.moved_bytes as usize >= PROGRESS_BYTES,
-                Class::Linger => false,
+                Class::Service | Class::Linger => false,
             };
         if due {
             self.class = class;
@@ -229,6 +280,7 @@ impl Connection {
         match (self.stage, self.http.waiting()) {
             (Stage::Lingering, _) => Class::Linger,
             _ if !self.unsent.is_empty() || self.stalled => Class::Write,
+            (Stage::Open, Waiting::Answer) => Class::Service,
             (Stage::Open, Waiting::Content) => Class::Content,
             (Stage::Open, Waiting::Head) if self.carry.is_empty() && self.used => Class::Idle,
             (Stage::Open, Waiting::Head) => Class::Head,
@@ -237,7 +289,9 @@ impl Connection {
     }
 
     fn is_reading(&self) -> bool {
-        self.stage == Stage::Open && self.unsent.is_empty()
+        self.stage == Stage::Open
+            && self.unsent.is_empty()
+            && self.http.waiting() != Waiting::Answer
     }
 
     /// Reads once, or until the end where one is announced, and answers.
@@ -281,8 +335,7 @@ impl Connection {
         let mut done = 0;
         let mut written = 0;
         loop {
-            let context =
-                Context { limits: &config.limits, date: &core.date, draining: core.draining };
+            let context = context(self.address, &core.date, core.draining, &core.mailbox, config);
             let progress = self.http.advance(
                 &core.input[done..filled],
                 &mut core.output,

@@ -16,9 +16,10 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
-use super::connections::{self, Connection, Core, Turn};
+use super::connections::{self, CLASSES, Connection, Core, Turn};
 use super::deadlines::{Deadlines, Ticks};
 use super::listener::{Accepted, Listener};
+use super::post::Post;
 use crate::config::{Config, WhenFull};
 use crate::http::{Date, Refusal, Service};
 
@@ -56,11 +57,14 @@ pub(super) struct Shared {
 pub(super) struct EventLoop<S> {
     poll: Poll,
     listener: Option<Listener>,
+    post: Arc<Post>,
     connections: Slab<Connection>,
+    /// Connections opened so far; wraps.
+    opened: u32,
     /// Connections with more to do.
     again: VecDeque<usize>,
     deadlines: Deadlines,
-    timeouts: [Ticks; 5],
+    timeouts: [Ticks; CLASSES],
     due: Vec<usize>,
     core: Core<S>,
     date_until: Instant,
@@ -73,6 +77,7 @@ impl<S: Service> EventLoop<S> {
     pub(super) fn new(
         poll: Poll,
         listener: std::net::TcpListener,
+        post: Arc<Post>,
         service: S,
         config: Config,
         shared: Arc<Shared>,
@@ -83,7 +88,9 @@ impl<S: Service> EventLoop<S> {
         Ok(EventLoop {
             poll,
             listener: Some(listener),
+            post: post.clone(),
             connections: Slab::new(),
+            opened: 0,
             again: VecDeque::new(),
             deadlines: Deadlines::new(now),
             timeouts: connections::ticks(&config.timeouts),
@@ -100,6 +107,7 @@ impl<S: Service> EventLoop<S> {
                 now,
                 draining: false,
                 buffered_bytes: 0,
+                mailbox: post,
             },
             date_until: now,
             drain_until: None,
@@ -120,8 +128,12 @@ impl<S: Service> EventLoop<S> {
             for event in &events {
                 match event.token() {
                     LISTENER => self.listener.iter_mut().for_each(Listener::set_ready),
-                    WAKER => self.drain(),
-                    Token(key) => self.turn(key, is_read_closed(event)),
+                    WAKER => {
+                        self.deliver();
+                        self.drain();
+                    }
+                    Token(key) if is_gone(event) => self.close(key),
+                    Token(key) => self.turn(key, event.is_read_closed()),
                 }
             }
             for _ in 0..self.again.len() {
@@ -218,7 +230,7 @@ impl<S: Service> EventLoop<S> {
 
     fn close(&mut self, key: usize) {
         // Closing the socket takes it out of epoll.
-        let connection = self.connections.remove(key);
+        let Some(connection) = self.connections.try_remove(key) else { return };
         self.core.buffered_bytes -= connection.buffered_bytes();
         self.shared.connections.fetch_sub(1, Ordering::Relaxed);
     }
@@ -249,9 +261,10 @@ impl<S: Service> EventLoop<S> {
         if open >= self.config.connections_max.saturating_add(SHEDDING_MAX) {
             return;
         }
-        let mut connection = Connection::new(stream);
         let entry = self.connections.vacant_entry();
         let key = entry.key();
+        self.opened = self.opened.wrapping_add(1);
+        let mut connection = Connection::new(stream, key, self.opened);
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.poll.registry().register(connection.source(), Token(key), interest)
         {
@@ -264,6 +277,20 @@ impl<S: Service> EventLoop<S> {
             false => Ok(Turn::Wait),
         };
         self.settle(key, turn);
+    }
+
+    /// Takes the answers that were made elsewhere to their connections.
+    fn deliver(&mut self) {
+        for (address, answer) in self.post.take() {
+            let key = connections::key(address);
+            // The client may be gone, and another one be in its place.
+            if let Some(connection) = self.connections.get_mut(key)
+                && connection.address() == address
+            {
+                let turn = connection.deliver(&answer, &mut self.core, &self.config);
+                self.settle(key, turn);
+            }
+        }
     }
 
     /// Ends the connections whose time is up.
@@ -314,7 +341,7 @@ impl<S: Service> EventLoop<S> {
     }
 }
 
-/// Whether the event says that there is an end to read.
-fn is_read_closed(event: &Event) -> bool {
-    event.is_read_closed() || event.is_error()
+/// Whether nothing can be said to the peer any more.
+fn is_gone(event: &Event) -> bool {
+    event.is_write_closed() || event.is_error()
 }

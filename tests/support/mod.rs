@@ -35,7 +35,7 @@ pub(crate) fn exchange_in<S: Service>(
     pieces: &[usize],
 ) -> Exchange {
     let date = Date::at(UNIX_EPOCH + Duration::from_secs(784_111_777));
-    let context = Context { limits, date: &date, draining: false };
+    let context = Context::new(limits, &date);
     let mut connection = Connection::default();
     let (mut answers, mut output, mut carry) = (Vec::new(), Vec::new(), Vec::new());
     let mut rest = input;
@@ -49,7 +49,7 @@ pub(crate) fn exchange_in<S: Service>(
             carry.drain(..progress.consumed);
             answers.append(&mut output);
             match progress.next {
-                Next::Read => break,
+                Next::Read | Next::Answer => break,
                 Next::Write => {}
                 Next::Close { .. } => {
                     closed = true;
