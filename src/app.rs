@@ -8,8 +8,10 @@
 
 use serde::Serialize;
 
+use crate::Workers;
 use crate::http::{
-    Content, ContentWriter, FieldLine, Framing, Piece, Request, Response, Service, field_line,
+    Answer, Content, ContentWriter, FieldLine, Framing, Piece, Request, Response, Service,
+    field_line,
 };
 
 /// The body of `GET /` and `GET /echo`.
@@ -83,6 +85,19 @@ fn is_known(method: &str) -> bool {
 pub struct App {
     /// Rounds of the work function for one `GET /data`.
     pub rounds: u32,
+    /// Who does the work of `GET /data?offload`; without, it is done at once.
+    pub workers: Option<Workers>,
+}
+
+impl App {
+    /// Does the work on another thread, while the connection waits.
+    fn offload(&self, workers: &Workers, response: &mut Response<'_>) {
+        let Some(place) = workers.reserve() else {
+            return response.status(503).field("retry-after", "1").content(b"");
+        };
+        let (ticket, rounds) = (response.defer(), self.rounds);
+        place.run(move || ticket.answer(Answer::new(200).line(JSON_LINE).content(work(rounds))));
+    }
 }
 
 impl Service for App {
@@ -92,7 +107,12 @@ impl Service for App {
             Route::Echo => {
                 response.field("content-type", content_type(request)).content(request.content())
             }
-            Route::Data => response.line(JSON_LINE).content(work(self.rounds).as_bytes()),
+            Route::Data => match &self.workers {
+                Some(workers) if request.query() == Some("offload") => {
+                    self.offload(workers, response);
+                }
+                _ => response.line(JSON_LINE).content(work(self.rounds).as_bytes()),
+            },
             Route::Options(allow) => response.status(204).field("allow", allow).content(b""),
             Route::NotAllowed(allow) => response.status(405).field("allow", allow).content(b""),
             Route::NotFound => response.status(404).content(b""),

@@ -42,5 +42,5 @@ mod workers;
 
 pub use config::{Config, ConfigError, Timeouts, WhenFull};
 pub use http::{Content, Limits, Request, Response, Service};
-pub use server::{Core, Server, StartError, Stopper, start};
+pub use server::{Core, Server, StartError, Stopper, cores, start};
 pub use workers::{Place, Workers};

@@ -60,7 +60,7 @@ where
     S: Service + 'static,
 {
     config.check()?;
-    let cores = choose_cores(config)?;
+    let cores = cores(config)?;
     let listen_error = |error| StartError::Listen(config.addr, error);
 
     let mut addr = config.addr;
@@ -188,8 +188,8 @@ impl From<io::Error> for StartError {
     }
 }
 
-/// The cores of the server's threads.
-fn choose_cores(config: &Config) -> Result<Vec<Core>, ConfigError> {
+/// The cores that a server with this configuration has its threads on.
+pub fn cores(config: &Config) -> Result<Vec<Core>, ConfigError> {
     let usable: Vec<usize> =
         core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect();
     let list = |cpus: &[usize]| cpus.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
