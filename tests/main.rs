@@ -1,6 +1,7 @@
 //! The server's tests, by what a user relies on.
 
 mod binary;
+mod conformance;
 mod imports;
 mod protocol;
 mod regressions;

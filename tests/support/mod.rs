@@ -34,6 +34,19 @@ pub(crate) fn exchange_in<S: Service>(
     input: &[u8],
     pieces: &[usize],
 ) -> Exchange {
+    let (answers, closed, rest) = feed(service, limits, input, pieces);
+    let output = String::from_utf8_lossy(&answers).replace(DATE, "");
+    Exchange { output, closed, rest }
+}
+
+/// As [`exchange_in`]: the very bytes of the answers, whether the connection is to
+/// be closed, and how many bytes were not consumed.
+pub(crate) fn feed<S: Service>(
+    service: &mut S,
+    limits: &Limits,
+    input: &[u8],
+    pieces: &[usize],
+) -> (Vec<u8>, bool, usize) {
     let date = Date::at(UNIX_EPOCH + Duration::from_secs(784_111_777));
     let context = Context::new(limits, &date);
     let mut connection = Connection::default();
@@ -61,8 +74,7 @@ pub(crate) fn exchange_in<S: Service>(
             break;
         }
     }
-    let output = String::from_utf8_lossy(&answers).replace(DATE, "");
-    Exchange { output, closed, rest: carry.len() + rest.len() }
+    (answers, closed, carry.len() + rest.len())
 }
 
 /// Feeds `input` whole to the service under test.
