@@ -2,7 +2,7 @@
 
 use std::time::UNIX_EPOCH;
 
-use pinloop::http::{Connection, ContentWriter, Context, Date, Flow, Next, Refusal};
+use pinloop::http::{Connection, ContentWriter, Context, Date, Flow, Next, Progress, Refusal};
 use pinloop::{Content, Limits, Request, Response, Service};
 
 use crate::support::{APP, exchange, exchange_in, statuses};
@@ -187,14 +187,43 @@ fn an_answer_to_content_that_is_ignored_can_be_streamed() {
     assert!(answered.closed && answered.output.contains("connection: close\r\n"));
 }
 
+/// The first of several pipelined requests was told that it is the last one when
+/// the server stopped, and the others, though read, had no answer.
+#[test]
+fn a_server_that_stops_answers_all_that_has_arrived_and_closes_with_the_last() {
+    let get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let post = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
+    let put = "PUT /data HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    for last in [get, post, put] {
+        let (progress, output) = advance(&format!("{get}{post}{put}{get}{last}"), true);
+        assert!(matches!(progress.next, Next::Close { .. }), "{progress:?}");
+        assert_eq!(output.matches("HTTP/1.1 ").count(), 5, "{output}");
+        assert_eq!(output.matches("connection: close\r\n").count(), 1, "{output}");
+        assert!(output.rfind("connection: close") > output.rfind("HTTP/1.1 "), "{output}");
+    }
+}
+
 /// What a request that begins so is answered with when its time is up.
 fn timed_out(input: &str) -> String {
+    let mut connection = Connection::default();
+    let (progress, mut output) = advance_in(&mut connection, input, false);
+    assert_eq!((progress.next, output.len()), (Next::Read, 0));
+    let rest = &input.as_bytes()[progress.consumed..];
     let date = Date::at(UNIX_EPOCH);
     let context = Context { limits: &Limits::default(), date: &date, draining: false };
-    let (mut connection, mut output) = (Connection::default(), Vec::new());
-    let progress = connection.advance(input.as_bytes(), &mut output, &mut APP.clone(), &context);
-    assert_eq!(progress.next, Next::Read);
-    let rest = &input.as_bytes()[progress.consumed..];
     connection.refuse(Refusal::Timeout, rest, &mut output, &context);
     String::from_utf8(output).expect("an answer of text")
+}
+
+fn advance(input: &str, draining: bool) -> (Progress, String) {
+    let (progress, output) = advance_in(&mut Connection::default(), input, draining);
+    (progress, String::from_utf8(output).expect("answers of text"))
+}
+
+fn advance_in(connection: &mut Connection, input: &str, draining: bool) -> (Progress, Vec<u8>) {
+    let date = Date::at(UNIX_EPOCH);
+    let context = Context { limits: &Limits::default(), date: &date, draining };
+    let mut output = Vec::new();
+    let progress = connection.advance(input.as_bytes(), &mut output, &mut APP.clone(), &context);
+    (progress, output)
 }

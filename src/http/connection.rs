@@ -27,8 +27,17 @@ pub struct Context<'a> {
     pub limits: &'a Limits,
     /// The date of the wake-up.
     pub date: &'a Date,
-    /// The server stops: each answer is the last on its connection.
+    /// The server stops: the answer to the last request that has arrived is the
+    /// last on its connection.
     pub draining: bool,
+}
+
+impl Context<'_> {
+    /// The context of a request with `rest` behind it in the input. More requests
+    /// may be in there, and none may be answered after a `connection: close`.
+    fn before(&self, rest: &[u8]) -> Context<'_> {
+        Context { draining: self.draining && rest.is_empty(), ..*self }
+    }
 }
 
 /// What [`Connection::advance`] did and wants.
@@ -266,7 +275,8 @@ fn begin_parsed<S: Service>(
 ) -> Step {
     let refusal = match parsed {
         Ok(Parsed::Head(head)) if head.request.framing() == Framing::None => {
-            let state = answer(&head, b"", output, service, context);
+            let context = context.before(&input[head.bytes.len()..]);
+            let state = answer(&head, b"", output, service, &context);
             return Step::to(state, head.bytes.len());
         }
         Ok(Parsed::Head(head)) => return begin_content(&head, input, output, service, context),
@@ -292,6 +302,12 @@ fn begin_content<S: Service>(
         // Has no content, whatever its fields say (RFC 9110, 9.3.6).
         return Step::to(answer_unread(head, output, service, context), head_bytes);
     }
+    let rest = &input[head_bytes..];
+    let content = match head.request.framing() {
+        Framing::Length(length) if length <= rest.len() as u64 => Some(&rest[..length as usize]),
+        _ => None,
+    };
+    let context = &context.before(&rest[content.map_or(rest.len(), <[u8]>::len)..]);
     let refused = |refusal, output: &mut Vec<u8>| {
         Step::to(refuse(refusal, is_head, output, context), head_bytes)
     };
@@ -329,10 +345,7 @@ fn begin_content<S: Service>(
         }
         (Chosen::Collect, framing) => {
             output.truncate(start);
-            if let (Framing::Length(length), rest) = (framing, &input[head_bytes..])
-                && length <= rest.len() as u64
-            {
-                let content = &rest[..length as usize];
+            if let Some(content) = content {
                 let state = answer(head, content, output, service, context);
                 return Step::to(state, head_bytes + content.len());
             }
@@ -352,8 +365,7 @@ fn begin_content<S: Service>(
                 begun: false,
                 is_head,
             };
-            let (used, streamed) =
-                stream(&mut streaming, start, &input[head_bytes..], output, context);
+            let (used, streamed) = stream(&mut streaming, start, rest, output, context);
             streamed.step(head_bytes + used, || Box::new(streaming))
         }
     }
@@ -392,7 +404,8 @@ fn collect<S: Service>(
             }
             Ok(Decoded::Partial) => return Step::partial(State::Collect(collecting), used),
             Ok(Decoded::End) => {
-                let state = answer_collected(&collecting, output, service, context);
+                let context = context.before(&input[used..]);
+                let state = answer_collected(&collecting, output, service, &context);
                 return Step::to(state, used);
             }
             Err(refusal) => refusal,

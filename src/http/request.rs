@@ -404,6 +404,9 @@ struct Codings {
     malformed: bool,
 }
 
+/// RFC 9112, 7.2.
+const COMPRESSIONS: [&str; 5] = ["gzip", "x-gzip", "compress", "x-compress", "deflate"];
+
 impl Codings {
     fn read(&mut self, value: &[u8]) {
         self.present = true;
@@ -412,15 +415,15 @@ impl Codings {
             self.chunked += u32::from(chunked);
             self.chunked_last = chunked;
             let name = coding.split(|&b| b == b';').next().map(trim).unwrap_or_default();
-            match name.to_ascii_lowercase().as_slice() {
-                b"chunked" => self.malformed |= !chunked,
-                b"gzip" | b"x-gzip" | b"compress" | b"x-compress" | b"deflate" => {
-                    self.compression = true
-                }
-                name => match !name.is_empty() && name.iter().all(|&b| chars::is_token(b)) {
-                    true => self.unknown = true,
-                    false => self.malformed = true,
-                },
+            let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+            if is("chunked") {
+                self.malformed |= !chunked;
+            } else if COMPRESSIONS.iter().any(|known| is(known)) {
+                self.compression = true;
+            } else if !name.is_empty() && name.iter().all(|&b| chars::is_token(b)) {
+                self.unknown = true;
+            } else {
+                self.malformed = true;
             }
         }
     }

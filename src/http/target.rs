@@ -74,11 +74,13 @@ fn reg_name_bytes(value: &[u8]) -> usize {
 
 /// `*DIGIT` of which TCP has a port: leading zeros are none of its value.
 fn is_port(digits: &[u8]) -> bool {
-    let number = digits.iter().try_fold(0u16, |number, digit| match digit {
-        b'0'..=b'9' => number.checked_mul(10)?.checked_add(u16::from(digit - b'0')),
-        _ => None,
-    });
-    number.is_some()
+    let number = |digits: &[u8]| {
+        digits.iter().try_fold(0u16, |number, digit| {
+            number.checked_mul(10)?.checked_add(u16::from(digit - b'0'))
+        })
+    };
+    // Four digits are a port whatever they are.
+    digits.iter().all(u8::is_ascii_digit) && (digits.len() <= 4 || number(digits).is_some())
 }
 
 /// The path with the escapes of unreserved characters resolved: those, and only
