@@ -416,9 +416,9 @@ fn wait(poll: &mut Poll, events: &mut Events, at_most: Duration) -> io::Result<(
     }
 }
 
-/// Makes sure that this process may have so many connections, raising its own limit as far as it
-/// may itself.
-fn allow_descriptors(connections: u64) -> Result<(), LoadError> {
+/// Makes sure that this process, and those that it starts from then on, may have so many
+/// connections, raising its own limit as far as it may itself.
+pub fn allow_descriptors(connections: u64) -> Result<(), LoadError> {
     let wanted = connections + DESCRIPTORS_SPARE;
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|current| wanted <= current) {

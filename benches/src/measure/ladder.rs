@@ -102,7 +102,7 @@ fn begin(plan: &Plan, contenders: Vec<Contender>) -> io::Result<Results> {
         contenders,
         reference: plan.reference.clone(),
         gate: None,
-        regimes: Vec::new(),
+        ..Results::default()
     })
 }
 

@@ -9,14 +9,17 @@
 //! What may not live here: figures. Medians, ratios and intervals are made by
 //! [`crate::report`] from the recorded counts.
 
+pub mod arrivals;
 pub mod exchange;
 pub mod fleet;
 pub mod gate;
 pub mod ladder;
 pub mod machine;
+pub mod meter;
 pub mod process;
 pub mod progress;
 pub mod regimes;
 pub mod rounds;
 pub mod slice;
+pub mod study;
 pub mod usage;
