@@ -135,6 +135,16 @@ pub enum Subject {
     /// What a library decides by itself, in ways that the RFCs leave open or that
     /// one of the two has wrong: good to know.
     Protocol,
+    /// What no client should send: only the status is compared, and whether the
+    /// connection closes.
+    Invalid,
+}
+
+impl Subject {
+    /// Whether another answer is a fault, and not only good to know.
+    pub fn is_binding(&self) -> bool {
+        matches!(self, Self::Measured(_) | Self::Service)
+    }
 }
 
 /// One way to load the servers.
@@ -271,7 +281,7 @@ impl Results {
 impl Gate {
     /// Whether every contender gives the service's answers.
     pub fn is_passed(&self) -> bool {
-        self.differences.iter().all(|difference| difference.subject == Subject::Protocol)
+        self.differences.iter().all(|difference| !difference.subject.is_binding())
     }
 }
 
