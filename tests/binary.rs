@@ -24,6 +24,10 @@ fn says_where_it_listens_and_ends_well_on_either_signal() {
 #[test]
 fn pins_each_thread_to_its_core() {
     let running = Running::start(&["--threads", "1"]);
+    // The line says that it listens; an answer says that the thread has begun.
+    let mut stream = TcpStream::connect(running.addr()).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    stream.read_to_end(&mut Vec::new()).unwrap();
     let (_, core) = running.line.trim_end().rsplit_once(" on core ").expect("a pinned thread");
     let tasks = std::fs::read_dir(format!("/proc/{}/task", running.child.id())).unwrap();
     let allowed: Vec<String> = tasks

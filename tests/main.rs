@@ -3,5 +3,6 @@
 mod binary;
 mod imports;
 mod protocol;
+mod regressions;
 mod server;
 mod support;

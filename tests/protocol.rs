@@ -95,6 +95,24 @@ fn http_1_0_closes_unless_it_says_keep_alive() {
 }
 
 #[test]
+fn the_host_is_the_targets_where_it_has_one() {
+    let mut service = |request: &Request<'_>, response: &mut Response<'_>| {
+        response.content(format!("for {:?}", request.host()).as_bytes());
+    };
+    for (head, host) in [
+        ("GET /http://b/ HTTP/1.1\r\nHost: a:1\r\n\r\n", "for Some(\"a:1\")"),
+        ("GET http://b:2/c?d HTTP/1.1\r\nHost: a:1\r\n\r\n", "for Some(\"b:2\")"),
+        ("GET http://b?/c HTTP/1.1\r\nHost: a:1\r\n\r\n", "for Some(\"b\")"),
+        ("CONNECT b:2 HTTP/1.1\r\nHost: a:1\r\n\r\n", "for Some(\"b:2\")"),
+        ("OPTIONS * HTTP/1.1\r\nHost: a:1\r\n\r\n", "for Some(\"a:1\")"),
+        ("GET / HTTP/1.0\r\n\r\n", "for None"),
+    ] {
+        let answered = exchange_in(&mut service, &Limits::default(), head.as_bytes(), &[]);
+        assert!(answered.output.ends_with(host), "{head:?}: {}", answered.output);
+    }
+}
+
+#[test]
 fn an_incomplete_request_is_no_error() {
     for partial in [
         "",

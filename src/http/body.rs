@@ -48,20 +48,16 @@ pub(super) enum Decoder {
 
 impl Decoder {
     /// Decodes from the start of `input`: how many bytes of it are done with, and
-    /// what they were.
-    pub(super) fn decode<'a>(&mut self, input: &'a [u8]) -> Result<(usize, Decoded<'a>), Refusal> {
+    /// what they were. What is malformed begins behind them.
+    pub(super) fn decode<'a>(&mut self, input: &'a [u8]) -> (usize, Result<Decoded<'a>, Refusal>) {
         match self {
-            Decoder::Length(0) => Ok((0, Decoded::End)),
+            Decoder::Length(0) => (0, Ok(Decoded::End)),
+            Decoder::Length(_) if input.is_empty() => (0, Ok(Decoded::Partial)),
             Decoder::Length(rest) => {
                 let data = prefix(input, *rest);
-                if data.is_empty() {
-                    return Ok((0, Decoded::Partial));
-                }
                 *rest -= data.len() as u64;
-                Ok((
-                    data.len(),
-                    Decoded::Piece(Piece { data, chunk_bytes: None, ends_chunk: false }),
-                ))
+                let piece = Piece { data, chunk_bytes: None, ends_chunk: false };
+                (data.len(), Ok(Decoded::Piece(piece)))
             }
             Decoder::Chunked(chunked) => chunked.decode(input),
         }
@@ -111,11 +107,11 @@ impl Chunked {
         Chunked { at: At::Size, size: 0, size_digits: 0, unbegun: true, overhead_bytes: 0 }
     }
 
-    fn decode<'a>(&mut self, input: &'a [u8]) -> Result<(usize, Decoded<'a>), Refusal> {
+    fn decode<'a>(&mut self, input: &'a [u8]) -> (usize, Result<Decoded<'a>, Refusal>) {
         let mut used = 0;
         loop {
             match self.at {
-                At::End => return Ok((used, Decoded::End)),
+                At::End => return (used, Ok(Decoded::End)),
                 At::Data if used < input.len() => {
                     let data = prefix(&input[used..], self.size);
                     let chunk_bytes = self.unbegun.then_some(self.size);
@@ -125,14 +121,17 @@ impl Chunked {
                         self.at = At::DataCr;
                     }
                     let piece = Piece { data, chunk_bytes, ends_chunk: self.size == 0 };
-                    return Ok((used + data.len(), Decoded::Piece(piece)));
+                    return (used + data.len(), Ok(Decoded::Piece(piece)));
                 }
                 _ => {}
             }
             let Some(&byte) = input.get(used) else {
-                return Ok((used, Decoded::Partial));
+                return (used, Ok(Decoded::Partial));
             };
-            self.at = self.step(byte)?;
+            match self.step(byte) {
+                Ok(at) => self.at = at,
+                Err(refusal) => return (used, Err(refusal)),
+            }
             used += 1;
         }
     }
@@ -228,9 +227,9 @@ mod tests {
         let mut decoder = Decoder::Chunked(Chunked::new());
         let (mut content, mut used) = (Vec::new(), 0);
         loop {
-            let (step, decoded) = decoder.decode(&input[used..])?;
+            let (step, decoded) = decoder.decode(&input[used..]);
             used += step;
-            match decoded {
+            match decoded? {
                 Decoded::Piece(piece) => content.extend_from_slice(piece.data),
                 Decoded::Partial => return Ok((content, used, false)),
                 Decoded::End => return Ok((content, used, true)),
@@ -302,16 +301,9 @@ mod tests {
     #[test]
     fn says_where_chunks_begin_and_end_however_they_arrive() {
         let mut decoder = Decoder::Chunked(Chunked::new());
-        let (used, decoded) = decoder.decode(b"5\r\nhe").unwrap();
-        assert_eq!(used, 5);
-        assert_eq!(
-            decoded,
-            Decoded::Piece(Piece { data: b"he", chunk_bytes: Some(5), ends_chunk: false })
-        );
-        let (_, decoded) = decoder.decode(b"llo\r\n").unwrap();
-        assert_eq!(
-            decoded,
-            Decoded::Piece(Piece { data: b"llo", chunk_bytes: None, ends_chunk: true })
-        );
+        let begun = Piece { data: b"he", chunk_bytes: Some(5), ends_chunk: false };
+        assert_eq!(decoder.decode(b"5\r\nhe"), (5, Ok(Decoded::Piece(begun))));
+        let ended = Piece { data: b"llo", chunk_bytes: None, ends_chunk: true };
+        assert_eq!(decoder.decode(b"llo\r\n"), (3, Ok(Decoded::Piece(ended))));
     }
 }

@@ -27,8 +27,17 @@ pub struct Context<'a> {
     pub limits: &'a Limits,
     /// The date of the wake-up.
     pub date: &'a Date,
-    /// The server stops: each answer is the last on its connection.
+    /// The server stops: the answer to the last request that has arrived is the
+    /// last on its connection.
     pub draining: bool,
+}
+
+impl Context<'_> {
+    /// The context of a request with `rest` behind it in the input. More requests
+    /// may be in there, and none may be answered after a `connection: close`.
+    fn before(&self, rest: &[u8]) -> Context<'_> {
+        Context { draining: self.draining && rest.is_empty(), ..*self }
+    }
 }
 
 /// What [`Connection::advance`] did and wants.
@@ -100,28 +109,32 @@ struct Streaming {
     /// The answer so far, until it begins: see [`Limits::answer_held_bytes`].
     held: Vec<u8>,
     begun: bool,
+    is_head: bool,
 }
 
 struct Producing {
     producer: Producer,
     answer: Answering,
+    /// Content of the request is left unread.
+    unread: bool,
 }
 
 /// What a step did with its input.
 struct Step {
     used: usize,
     state: State,
-    /// The rest of the input is the beginning of something that has to be whole.
-    partial: bool,
+    /// What is needed before another step can be taken.
+    needs: Option<Next>,
 }
 
 impl Step {
     fn to(state: State, used: usize) -> Step {
-        Step { used, state, partial: false }
+        Step { used, state, needs: None }
     }
 
+    /// The rest of the input is the beginning of something that has to be whole.
     fn partial(state: State, used: usize) -> Step {
-        Step { used, state, partial: true }
+        Step { used, state, needs: Some(Next::Read) }
     }
 }
 
@@ -167,8 +180,8 @@ impl Connection {
             };
             consumed += step.used;
             self.state = step.state;
-            if step.partial {
-                return Progress { consumed, next: Next::Read };
+            if let Some(next) = step.needs {
+                return Progress { consumed, next };
             }
         }
     }
@@ -176,16 +189,23 @@ impl Connection {
     /// Refuses what has begun to arrive, where no answer to it has begun, and
     /// ends the connection: for reasons that the protocol does not know of, such
     /// as time.
-    pub fn refuse(&mut self, refusal: Refusal, output: &mut Vec<u8>, context: &Context<'_>) {
+    /// `input` is what was not consumed of it.
+    pub fn refuse(
+        &mut self,
+        refusal: Refusal,
+        input: &[u8],
+        output: &mut Vec<u8>,
+        context: &Context<'_>,
+    ) {
         let answerable = match &self.state {
-            State::Head | State::Collect(_) => true,
-            State::Stream(streaming) => !streaming.begun,
-            State::Produce(_) | State::Closed { .. } => false,
+            State::Head => Some(request::is_head(input)),
+            State::Collect(collecting) => Some(request::is_head(&collecting.head)),
+            State::Stream(streaming) => (!streaming.begun).then_some(streaming.is_head),
+            State::Produce(_) | State::Closed { .. } => None,
         };
-        self.state = if answerable {
-            refuse(refusal, false, output, context)
-        } else {
-            State::Closed { linger: true }
+        self.state = match answerable {
+            Some(is_head) => refuse(refusal, is_head, output, context),
+            None => State::Closed { linger: true },
         };
     }
 
@@ -221,21 +241,51 @@ fn begin<S: Service>(
     let mut slots = [const { std::mem::MaybeUninit::uninit() }; FIELDS_MAX_CAP];
     let slots = &mut slots[..context.limits.fields_max.min(FIELDS_MAX_CAP)];
     match request::parse(input, slots, context.limits.head_bytes_max) {
-        Ok(Parsed::Head(head)) => match head.request.framing() {
-            Framing::None => {
-                let state = answer(&head, b"", output, service, context);
-                Step::to(state, head.bytes)
-            }
-            _ => begin_content(&head, input, output, service, context),
-        },
-        Ok(Parsed::Partial) => Step::partial(State::Head, 0),
-        Ok(Parsed::MinorVersion { at }) => {
-            let mut as_1_1 = input.to_vec();
-            as_1_1[at] = b'1';
-            begin(&as_1_1, output, service, context)
-        }
-        Err(refusal) => Step::to(refuse(refusal, input.starts_with(b"HEAD "), output, context), 0),
+        Ok(Parsed::MinorVersion { at }) => begin_as_1_1(at, input, output, service, context),
+        parsed => begin_parsed(parsed, input, output, service, context),
     }
+}
+
+/// Reads a head with its minor version, which is `at`, made 1. Copies that head
+/// alone: there may be many in an input, and each comes by here.
+#[cold]
+fn begin_as_1_1<S: Service>(
+    at: usize,
+    input: &[u8],
+    output: &mut Vec<u8>,
+    service: &mut S,
+    context: &Context<'_>,
+) -> Step {
+    let Limits { head_bytes_max, fields_max, .. } = *context.limits;
+    let window = &input[..input.len().min(head_bytes_max)];
+    let end = window[at..].windows(4).position(|end| end == b"\r\n\r\n");
+    let mut head = window[..end.map_or(window.len(), |end| at + end + 4)].to_vec();
+    head[at] = b'1';
+    let mut slots = [const { std::mem::MaybeUninit::uninit() }; FIELDS_MAX_CAP];
+    let slots = &mut slots[..fields_max.min(FIELDS_MAX_CAP)];
+    begin_parsed(request::parse(&head, slots, head_bytes_max), input, output, service, context)
+}
+
+fn begin_parsed<S: Service>(
+    parsed: Result<Parsed<'_>, Refusal>,
+    input: &[u8],
+    output: &mut Vec<u8>,
+    service: &mut S,
+    context: &Context<'_>,
+) -> Step {
+    let refusal = match parsed {
+        Ok(Parsed::Head(head)) if head.request.framing() == Framing::None => {
+            let context = context.before(&input[head.bytes.len()..]);
+            let state = answer(&head, b"", output, service, &context);
+            return Step::to(state, head.bytes.len());
+        }
+        Ok(Parsed::Head(head)) => return begin_content(&head, input, output, service, context),
+        Ok(Parsed::Partial) => return Step::partial(State::Head, 0),
+        // A head is made 1.1 once, and is then of a version that is known.
+        Ok(Parsed::MinorVersion { .. }) => Refusal::RequestLine,
+        Err(refusal) => refusal,
+    };
+    Step::to(refuse(refusal, request::is_head(input), output, context), 0)
 }
 
 /// Asks the service what is to happen to the content, and begins it.
@@ -247,8 +297,19 @@ fn begin_content<S: Service>(
     context: &Context<'_>,
 ) -> Step {
     let is_head = head.request.method() == "HEAD";
+    let head_bytes = head.bytes.len();
+    if head.request.method() == "CONNECT" {
+        // Has no content, whatever its fields say (RFC 9110, 9.3.6).
+        return Step::to(answer_unread(head, output, service, context), head_bytes);
+    }
+    let rest = &input[head_bytes..];
+    let content = match head.request.framing() {
+        Framing::Length(length) if length <= rest.len() as u64 => Some(&rest[..length as usize]),
+        _ => None,
+    };
+    let context = &context.before(&rest[content.map_or(rest.len(), <[u8]>::len)..]);
     let refused = |refusal, output: &mut Vec<u8>| {
-        Step::to(refuse(refusal, is_head, output, context), head.bytes)
+        Step::to(refuse(refusal, is_head, output, context), head_bytes)
     };
 
     let before = output.len();
@@ -276,9 +337,7 @@ fn begin_content<S: Service>(
     match (chosen, head.request.framing()) {
         (Chosen::Ignore, _) => {
             output.truncate(before);
-            let as_last = Context { draining: true, ..*context };
-            answer(head, b"", output, service, &as_last);
-            Step::to(State::Closed { linger: true }, head.bytes)
+            Step::to(answer_unread(head, output, service, context), head_bytes)
         }
         (Chosen::Collect, Framing::Length(length)) if length > context.limits.content_bytes_max => {
             output.truncate(before);
@@ -286,17 +345,16 @@ fn begin_content<S: Service>(
         }
         (Chosen::Collect, framing) => {
             output.truncate(start);
-            if let (Framing::Length(length), rest) = (framing, &input[head.bytes..])
-                && length <= rest.len() as u64
-            {
-                let content = &rest[..length as usize];
+            if let Some(content) = content {
                 let state = answer(head, content, output, service, context);
-                return Step::to(state, head.bytes + content.len());
+                return Step::to(state, head_bytes + content.len());
             }
-            let head_bytes = input[..head.bytes].to_vec();
-            let collecting =
-                Collecting { head: head_bytes, content: Vec::new(), decoder: decoder(framing) };
-            Step::to(State::Collect(Box::new(collecting)), head.bytes)
+            let collecting = Collecting {
+                head: head.bytes.to_vec(),
+                content: Vec::new(),
+                decoder: decoder(framing),
+            };
+            Step::to(State::Collect(Box::new(collecting)), head_bytes)
         }
         (Chosen::Stream(receiver, answer), framing) => {
             let mut streaming = Streaming {
@@ -305,10 +363,10 @@ fn begin_content<S: Service>(
                 answer,
                 held: Vec::new(),
                 begun: false,
+                is_head,
             };
-            let (used, streamed) =
-                stream(&mut streaming, start, &input[head.bytes..], output, context);
-            streamed.step(head.bytes + used, || Box::new(streaming))
+            let (used, streamed) = stream(&mut streaming, start, rest, output, context);
+            streamed.step(head_bytes + used, || Box::new(streaming))
         }
     }
 }
@@ -330,27 +388,29 @@ fn collect<S: Service>(
 ) -> Step {
     let mut used = 0;
     loop {
-        let decoded = collecting.decoder.decode(&input[used..]);
+        let (step, decoded) = collecting.decoder.decode(&input[used..]);
+        used += step;
         let refusal = match decoded {
-            Ok((step, Decoded::Piece(piece))) => {
-                used += step;
-                let bytes = collecting.content.len() as u64 + piece.data.len() as u64;
+            Ok(Decoded::Piece(piece)) => {
+                // Chunks say their size first; a content-length has been checked.
+                let collected = collecting.content.len() as u64;
+                let bytes = collected.saturating_add(piece.chunk_bytes.unwrap_or(0));
                 if bytes <= context.limits.content_bytes_max {
                     collecting.content.extend_from_slice(piece.data);
                     continue;
                 }
+                used -= piece.data.len();
                 Refusal::ContentTooLarge
             }
-            Ok((step, Decoded::Partial)) => {
-                return Step::partial(State::Collect(collecting), used + step);
-            }
-            Ok((step, Decoded::End)) => {
-                let state = answer_collected(&collecting, output, service, context);
-                return Step::to(state, used + step);
+            Ok(Decoded::Partial) => return Step::partial(State::Collect(collecting), used),
+            Ok(Decoded::End) => {
+                let context = context.before(&input[used..]);
+                let state = answer_collected(&collecting, output, service, &context);
+                return Step::to(state, used);
             }
             Err(refusal) => refusal,
         };
-        let is_head = collecting.head.starts_with(b"HEAD ");
+        let is_head = request::is_head(&collecting.head);
         return Step::to(refuse(refusal, is_head, output, context), used);
     }
 }
@@ -388,12 +448,30 @@ fn answer<S: Service>(
     match finished {
         Ok(Finished::Whole(persistence)) => after(persistence),
         Ok(Finished::Streaming(answer, producer)) => {
-            State::Produce(Box::new(Producing { producer, answer }))
+            State::Produce(Box::new(Producing { producer, answer, unread: false }))
         }
         Err(_) => {
             output.truncate(start);
             refuse(Refusal::Service, to.is_head, output, context)
         }
+    }
+}
+
+/// Has the service answer a request whose content is not read, so it is the
+/// last one on its connection (RFC 9112, 9.3).
+fn answer_unread<S: Service>(
+    head: &Head<'_>,
+    output: &mut Vec<u8>,
+    service: &mut S,
+    context: &Context<'_>,
+) -> State {
+    let as_last = Context { draining: true, ..*context };
+    match answer(head, b"", output, service, &as_last) {
+        State::Produce(mut producing) => {
+            producing.unread = true;
+            State::Produce(producing)
+        }
+        _ => State::Closed { linger: true },
     }
 }
 
@@ -411,7 +489,9 @@ impl Streamed {
     fn step(self, used: usize, streaming: impl FnOnce() -> Box<Streaming>) -> Step {
         match self {
             Streamed::Partial => Step::partial(State::Stream(streaming()), used),
-            Streamed::Full => Step::to(State::Stream(streaming()), used),
+            Streamed::Full => {
+                Step { used, state: State::Stream(streaming()), needs: Some(Next::Write) }
+            }
             Streamed::Over(state) => Step::to(state, used),
         }
     }
@@ -429,14 +509,21 @@ fn stream(
 ) -> (usize, Streamed) {
     let mut used = 0;
     loop {
+        let Streaming { decoder, receiver, answer, held, begun, .. } = streaming;
         if output.len() >= context.limits.output_bytes_high {
-            streaming.begun = true;
+            // What fills the output may be the answers before this one.
+            if start == 0 {
+                *begun = true;
+            } else if !*begun {
+                held.extend_from_slice(&output[start..]);
+                output.truncate(start);
+            }
             return (used, Streamed::Full);
         }
-        let Streaming { decoder, receiver, answer, held, begun } = streaming;
-        let refusal = match decoder.decode(&input[used..]) {
-            Ok((step, decoded)) => {
-                used += step;
+        let (step, decoded) = decoder.decode(&input[used..]);
+        used += step;
+        let refusal = match decoded {
+            Ok(decoded) => {
                 let piece = match &decoded {
                     Decoded::Piece(piece) => Some(piece),
                     Decoded::End => None,
@@ -466,7 +553,7 @@ fn stream(
             State::Closed { linger: true }
         } else {
             output.truncate(start);
-            refuse(refusal, false, output, context)
+            refuse(refusal, streaming.is_head, output, context)
         };
         return (used, Streamed::Over(state));
     }
@@ -478,7 +565,7 @@ fn produce(
     output: &mut Vec<u8>,
     context: &Context<'_>,
 ) -> Option<State> {
-    let Producing { producer, answer } = producing;
+    let Producing { producer, answer, unread } = producing;
     while output.len() < context.limits.output_bytes_high {
         let before = output.len();
         let mut writer = ContentWriter { output, outgoing: &mut answer.outgoing };
@@ -486,9 +573,12 @@ fn produce(
             // One that writes nothing and is not done would be called for ever.
             Ok(Flow::More) if output.len() > before => {}
             Ok(Flow::Done) if answer.outgoing.end(output) => {
-                return Some(after(answer.persistence));
+                return Some(match after(answer.persistence) {
+                    State::Closed { .. } => State::Closed { linger: *unread },
+                    state => state,
+                });
             }
-            Ok(_) | Err(_) => return Some(State::Closed { linger: false }),
+            Ok(_) | Err(_) => return Some(State::Closed { linger: *unread }),
         }
     }
     None

@@ -2,20 +2,20 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The bytes of one `date` field line with its CRLF.
-const LINE_BYTES: usize = "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n".len();
+/// RFC 9110's example, as the last line of a head.
+const EXAMPLE: &[u8; 39] = b"date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n";
 
 /// The `date` field line of the second that it was last told of.
 #[derive(Debug)]
 pub struct Date {
     second: u64,
-    line: [u8; LINE_BYTES],
+    line: [u8; EXAMPLE.len()],
 }
 
 impl Date {
     /// The date at `now`.
     pub fn at(now: SystemTime) -> Date {
-        let mut date = Date { second: u64::MAX, line: *b"date: Sun, 06 Nov 1994 08:49:37 GMT\r\n" };
+        let mut date = Date { second: u64::MAX, line: *EXAMPLE };
         date.update(now);
         date
     }
@@ -36,8 +36,9 @@ impl Date {
         }
     }
 
-    /// The field line with its CRLF.
-    pub(super) fn line(&self) -> &[u8; LINE_BYTES] {
+    /// The field line with its CRLF and the empty line after it: `date` ends each
+    /// head, so both are written in one copy.
+    pub(super) fn last_line(&self) -> &[u8; EXAMPLE.len()] {
         &self.line
     }
 }
@@ -49,17 +50,17 @@ mod tests {
     #[test]
     fn renders_the_date_of_the_rfc() {
         let date = Date::at(UNIX_EPOCH + Duration::from_millis(784_111_777_999));
-        assert_eq!(date.line(), b"date: Sun, 06 Nov 1994 08:49:37 GMT\r\n");
+        assert_eq!(date.last_line(), b"date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n");
     }
 
     #[test]
     fn follows_the_clock_and_keeps_its_date_where_the_clock_is_absurd() {
         let mut date = Date::at(UNIX_EPOCH);
-        assert_eq!(date.line(), b"date: Thu, 01 Jan 1970 00:00:00 GMT\r\n");
+        assert_eq!(date.last_line(), b"date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n");
         date.update(UNIX_EPOCH + Duration::from_secs(1));
-        assert_eq!(date.line(), b"date: Thu, 01 Jan 1970 00:00:01 GMT\r\n");
+        assert_eq!(date.last_line(), b"date: Thu, 01 Jan 1970 00:00:01 GMT\r\n\r\n");
         date.update(UNIX_EPOCH - Duration::from_secs(5));
         date.update(UNIX_EPOCH + Duration::from_secs(300_000_000_000));
-        assert_eq!(date.line(), b"date: Thu, 01 Jan 1970 00:00:01 GMT\r\n");
+        assert_eq!(date.last_line(), b"date: Thu, 01 Jan 1970 00:00:01 GMT\r\n\r\n");
     }
 }

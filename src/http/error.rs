@@ -33,6 +33,9 @@ pub enum Refusal {
     Chunk,
     /// An expectation other than `100-continue` (RFC 9110, 10.1.1).
     Expectation,
+    /// The method is longer than a whole head may be, and so than any that is
+    /// implemented (RFC 9112, 3).
+    MethodTooLong,
     /// The target is longer than a whole head may be.
     TargetTooLong,
     /// The head has more bytes or more fields than allowed.
@@ -66,7 +69,7 @@ impl Refusal {
             Refusal::Scheme => 421,
             Refusal::HeadTooLarge => 431,
             Refusal::Service => 500,
-            Refusal::TransferCoding => 501,
+            Refusal::TransferCoding | Refusal::MethodTooLong => 501,
             Refusal::Overload => 503,
             Refusal::Version => 505,
         }
@@ -97,6 +100,7 @@ impl Refusal {
             Refusal::TransferCoding => "The only transfer coding that is implemented is chunked.\n",
             Refusal::Chunk => "The chunked coding of the content is malformed.\n",
             Refusal::Expectation => "The only expectation that is met is 100-continue.\n",
+            Refusal::MethodTooLong => "The method is longer than any that is implemented.\n",
             Refusal::TargetTooLong => "The request target is too long.\n",
             Refusal::HeadTooLarge => "The head of the request has too many bytes or fields.\n",
             Refusal::ContentTooLarge => "The content of the request is too large.\n",

@@ -38,8 +38,9 @@ impl<'a> Request<'a> {
     }
 
     /// The target's path, with escapes of unreserved characters resolved, which
-    /// are equal to their characters (RFC 9110, 4.2.3); `*` and the authority of a
-    /// `CONNECT` stand for themselves. Borrowed unless there is such an escape.
+    /// are equal to their characters, and the others in upper case (RFC 9110,
+    /// 4.2.3); `*` and the authority of a `CONNECT` stand for themselves. Borrowed
+    /// unless there is an escape.
     pub fn path(&self) -> Cow<'a, str> {
         target::normalize(self.path)
     }
@@ -47,6 +48,14 @@ impl<'a> Request<'a> {
     /// What follows the target's `?`, as it was sent.
     pub fn query(&self) -> Option<&'a str> {
         self.query
+    }
+
+    /// The host, and port if one is named, that the request is for: those of a
+    /// target that has them, as `host` must be ignored beside it, and the `host`
+    /// field's otherwise (RFC 9112, 3.2.2 and 3.3). HTTP/1.0 may have neither.
+    pub fn host(&self) -> Option<&'a str> {
+        target::authority(self.method, self.target)
+            .or_else(|| std::str::from_utf8(self.field("host")?).ok())
     }
 
     /// 0 for HTTP/1.0, 1 for HTTP/1.1 and all later minor versions, which are
@@ -107,8 +116,8 @@ pub(super) enum Persistence {
 /// A complete and valid head.
 pub(super) struct Head<'a> {
     pub(super) request: Request<'a>,
-    /// Bytes of the head, with its empty line and any empty lines before it.
-    pub(super) bytes: usize,
+    /// The head itself, with its empty line and any empty lines before it.
+    pub(super) bytes: &'a [u8],
     pub(super) persistence: Persistence,
     pub(super) expects_continue: bool,
 }
@@ -168,18 +177,36 @@ pub(super) fn parse<'a>(
             framing: rules.framing,
             content: &[],
         },
-        bytes,
+        bytes: &window[..bytes],
         persistence: rules.persistence,
         expects_continue: rules.expects_continue,
     }))
 }
 
-/// The refusal of a head that fills its limit and is not complete.
+/// Whether `input` begins with a HEAD request: no answer to it has content, and
+/// so neither does a refusal (RFC 9110, 9.3.2).
+pub(super) fn is_head(input: &[u8]) -> bool {
+    after_empty_lines(input).starts_with(b"HEAD ")
+}
+
+/// What follows the empty lines that may come before a request line (RFC 9112, 2.2).
+fn after_empty_lines(mut input: &[u8]) -> &[u8] {
+    while let Some(rest) = input.strip_prefix(b"\r\n") {
+        input = rest;
+    }
+    input
+}
+
+/// The refusal of a head that fills its limit and is not complete: by what of it
+/// never ended (RFC 9112, 3).
 fn too_large(window: &[u8]) -> Refusal {
-    let start = window.iter().position(|b| !matches!(b, b'\r' | b'\n')).unwrap_or(window.len());
-    match window[start..].contains(&b'\n') {
-        true => Refusal::HeadTooLarge,
-        false => Refusal::TargetTooLong,
+    let head = after_empty_lines(window);
+    if head.is_empty() || head.contains(&b'\n') {
+        Refusal::HeadTooLarge
+    } else if head.contains(&b' ') {
+        Refusal::TargetTooLong
+    } else {
+        Refusal::MethodTooLong
     }
 }
 
@@ -206,13 +233,19 @@ fn other_version<'a>(window: &[u8], head_bytes_max: usize) -> Result<Parsed<'a>,
     let Some(end) = window[start..].iter().position(|&b| b == b'\n').map(|at| start + at) else {
         return match window.len() < head_bytes_max {
             true => Ok(Parsed::Partial),
-            false => Err(Refusal::TargetTooLong),
+            false => Err(Refusal::RequestLine),
         };
     };
     let line = window[start..end].strip_suffix(b"\r").ok_or(Refusal::BareLf)?;
-    let version = line.rsplit(|&b| b == b' ').next().unwrap_or_default();
+    let mut parts = line.split(|&b| b == b' ');
+    let (Some(_), Some(_), Some(version), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(Refusal::RequestLine);
+    };
     match version {
-        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor] if minor.is_ascii_digit() => {
+        // What httparse does know would be read again in vain.
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => {
             Ok(Parsed::MinorVersion { at: start + line.len() - 1 })
         }
         [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
@@ -272,11 +305,13 @@ fn read_fields(fields: &[httparse::Header<'_>], minor_version: u8) -> Result<Rul
                 }
             }
             6 if name.eq_ignore_ascii_case("expect") => {
-                if !value.eq_ignore_ascii_case(b"100-continue") {
-                    return Err(Refusal::Expectation);
+                for expectation in members(value) {
+                    if !expectation.eq_ignore_ascii_case(b"100-continue") {
+                        return Err(Refusal::Expectation);
+                    }
+                    // That of an HTTP/1.0 client is ignored (RFC 9110, 10.1.1).
+                    expects_continue = minor_version > 0;
                 }
-                // An expectation of an HTTP/1.0 client is ignored (RFC 9110, 10.1.1).
-                expects_continue = minor_version > 0;
             }
             10 if name.eq_ignore_ascii_case("connection") => connection.read(value),
             14 if name.eq_ignore_ascii_case("content-length") => {
@@ -348,7 +383,7 @@ struct Options {
 
 impl Options {
     fn read(&mut self, value: &[u8]) {
-        for option in value.split(|&b| b == b',').map(trim) {
+        for option in members(value) {
             self.close |= option.eq_ignore_ascii_case(b"close");
             self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
         }
@@ -369,24 +404,26 @@ struct Codings {
     malformed: bool,
 }
 
+/// RFC 9112, 7.2.
+const COMPRESSIONS: [&str; 5] = ["gzip", "x-gzip", "compress", "x-compress", "deflate"];
+
 impl Codings {
     fn read(&mut self, value: &[u8]) {
         self.present = true;
-        // Empty members of a list are ignored (RFC 9110, 5.6.1.2).
-        for coding in value.split(|&b| b == b',').map(trim).filter(|coding| !coding.is_empty()) {
+        for coding in members(value) {
             let chunked = coding.eq_ignore_ascii_case(b"chunked");
             self.chunked += u32::from(chunked);
             self.chunked_last = chunked;
             let name = coding.split(|&b| b == b';').next().map(trim).unwrap_or_default();
-            match name.to_ascii_lowercase().as_slice() {
-                b"chunked" => self.malformed |= !chunked,
-                b"gzip" | b"x-gzip" | b"compress" | b"x-compress" | b"deflate" => {
-                    self.compression = true
-                }
-                name => match !name.is_empty() && name.iter().all(|&b| chars::is_token(b)) {
-                    true => self.unknown = true,
-                    false => self.malformed = true,
-                },
+            let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+            if is("chunked") {
+                self.malformed |= !chunked;
+            } else if COMPRESSIONS.iter().any(|known| is(known)) {
+                self.compression = true;
+            } else if !name.is_empty() && name.iter().all(|&b| chars::is_token(b)) {
+                self.unknown = true;
+            } else {
+                self.malformed = true;
             }
         }
     }
@@ -397,12 +434,19 @@ impl Codings {
         match () {
             () if !present => Ok(false),
             () if malformed || chunked > 1 => Err(Refusal::TransferEncoding),
+            // A MUST, so before the SHOULD of a coding that is not understood.
+            () if chunked == 1 && !chunked_last => Err(Refusal::TransferEncoding),
             () if unknown => Err(Refusal::TransferCoding),
             () if !chunked_last => Err(Refusal::TransferEncoding),
             () if compression => Err(Refusal::TransferCoding),
             () => Ok(true),
         }
     }
+}
+
+/// The members of a list; empty ones are ignored (RFC 9110, 5.6.1.2).
+fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&b| b == b',').map(trim).filter(|member| !member.is_empty())
 }
 
 /// Without the optional white space around it (RFC 9110, 5.6.3).

@@ -13,13 +13,13 @@ use super::request::Persistence;
 /// Status and fields go into the output buffer as they are said, so the status
 /// comes first. An answer that is never ended by [`content`](Self::content) or
 /// [`stream`](Self::stream) has no content.
-#[derive(Debug)]
 pub struct Response<'o> {
     output: &'o mut Vec<u8>,
     date: &'o Date,
     to: To,
     status: u16,
     stage: Stage,
+    streaming: Option<(Outgoing, Producer)>,
 }
 
 /// What of a request decides how its answer is framed.
@@ -31,25 +31,20 @@ pub(super) struct To {
     pub(super) minor_version: u8,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// Nothing is written.
     Status,
     /// The status line and perhaps fields are written.
     Fields,
-    /// All is written but the content, which this will write.
-    Streaming(Outgoing, Producer),
-    /// All is written.
+    /// All is written but the content of one that is streamed.
     Ended,
 }
 
-impl std::fmt::Debug for Stage {
+impl std::fmt::Debug for Response<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Stage::Status => "Status",
-            Stage::Fields => "Fields",
-            Stage::Streaming(..) => "Streaming",
-            Stage::Ended => "Ended",
-        })
+        let Response { status, stage, .. } = self;
+        f.debug_struct("Response").field("status", status).field("stage", stage).finish()
     }
 }
 
@@ -68,7 +63,7 @@ pub enum Flow {
 
 impl<'o> Response<'o> {
     pub(super) fn new(output: &'o mut Vec<u8>, date: &'o Date, to: To) -> Response<'o> {
-        Response { output, date, to, status: 200, stage: Stage::Status }
+        Response { output, date, to, status: 200, stage: Stage::Status, streaming: None }
     }
 
     /// Sets the status code; 200 where it is not called. 1xx are the server's own.
@@ -77,7 +72,7 @@ impl<'o> Response<'o> {
     /// If a field has been written, or the code is not from 200 to 599. A panic
     /// in a service costs its own connection a 500.
     pub fn status(&mut self, status: u16) -> &mut Self {
-        assert!(matches!(self.stage, Stage::Status), "the status comes before the fields");
+        assert!(self.stage == Stage::Status, "the status comes before the fields");
         assert!((200..600).contains(&status), "a final status is from 200 to 599, not {status}");
         self.status = status;
         self
@@ -124,14 +119,13 @@ impl<'o> Response<'o> {
         self
     }
 
-    /// Ends the answer with its content. Where none may be (HEAD, 204, 304), only
+    /// Ends the answer with its content. Where none may be (HEAD, 204, 205, 304), only
     /// the head is written, with the content's length where that may be.
     ///
     /// # Panics
     /// If the answer has been ended.
     pub fn content(&mut self, content: &[u8]) {
         self.end_head(Some(content.len() as u64));
-        self.stage = Stage::Ended;
         if self.has_content() {
             self.output.extend_from_slice(content);
         }
@@ -149,24 +143,22 @@ impl<'o> Response<'o> {
         producer: impl FnMut(&mut ContentWriter<'_>) -> Flow + 'static,
     ) {
         let outgoing = self.end_head(length);
-        self.stage = if self.has_content() {
-            Stage::Streaming(outgoing, Box::new(producer))
-        } else {
-            Stage::Ended
-        };
+        if self.has_content() {
+            self.streaming = Some((outgoing, Box::new(producer)));
+        }
     }
 
     /// What is left to do once the service has returned.
     pub(super) fn finish(mut self) -> Finished {
-        if matches!(self.stage, Stage::Status | Stage::Fields) {
+        if self.stage != Stage::Ended {
             self.content(b"");
         }
         let persistence = self.to.persistence;
-        match self.stage {
-            Stage::Streaming(outgoing, producer) => {
+        match self.streaming {
+            None => Finished::Whole(persistence),
+            Some((outgoing, producer)) => {
                 Finished::Streaming(Answering { persistence, outgoing }, producer)
             }
-            _ => Finished::Whole(persistence),
         }
     }
 
@@ -177,18 +169,18 @@ impl<'o> Response<'o> {
     }
 
     fn begin(&mut self) {
-        match self.stage {
-            Stage::Status => {
-                write_status_line(self.output, self.status);
-                self.stage = Stage::Fields;
-            }
-            Stage::Fields => {}
-            _ => panic!("the answer has been ended"),
+        if self.stage == Stage::Status {
+            write_status_line(self.output, self.status);
+            self.stage = Stage::Fields;
         }
+        assert!(self.stage == Stage::Fields, "the answer has been ended");
     }
 
     fn end_head(&mut self, length: Option<u64>) -> Outgoing {
         self.begin();
+        self.stage = Stage::Ended;
+        // 205 has no content and says so (RFC 9110, 15.3.6).
+        let length = if self.status == 205 { Some(0) } else { length };
         let outgoing = match length {
             _ if !self.has_content() => Outgoing::Nothing,
             Some(length) => Outgoing::Length(length),
@@ -215,8 +207,7 @@ impl<'o> Response<'o> {
             }
             None => {}
         }
-        self.output.extend_from_slice(self.date.line());
-        self.output.extend_from_slice(b"\r\n");
+        self.output.extend_from_slice(self.date.last_line());
         outgoing
     }
 
@@ -225,7 +216,7 @@ impl<'o> Response<'o> {
     }
 
     fn has_content(&self) -> bool {
-        !self.to.is_head && self.may_have_length()
+        !self.to.is_head && !matches!(self.status, 204 | 205 | 304)
     }
 }
 
@@ -366,6 +357,7 @@ fn reason_phrase(status: u16) -> &'static str {
         201 => "Created",
         202 => "Accepted",
         204 => "No Content",
+        205 => "Reset Content",
         206 => "Partial Content",
         301 => "Moved Permanently",
         302 => "Found",

@@ -5,9 +5,6 @@ use std::borrow::Cow;
 use super::chars;
 use super::error::Refusal;
 
-/// Digits of a port: 65535 has five.
-const PORT_DIGITS_MAX: usize = 5;
-
 /// Splits the target of a request with `method` into path and query, in
 /// whichever of the four forms it is (RFC 9112, 3.2).
 pub(super) fn split<'a>(
@@ -27,6 +24,18 @@ pub(super) fn split<'a>(
     }
 }
 
+/// The authority that a valid target names, if its form has one.
+pub(super) fn authority<'a>(method: &str, target: &'a str) -> Option<&'a str> {
+    if method == "CONNECT" {
+        return Some(target);
+    }
+    if target.starts_with('/') {
+        return None;
+    }
+    let (_, rest) = target.split_once("://")?;
+    Some(&rest[..authority_end(rest)])
+}
+
 /// Whether `value` is `uri-host [":" port]` with a host that is not empty, as a
 /// `host` field must be (RFC 9110, 7.2) and as http targets need (4.2.1).
 pub(super) fn is_authority(value: &[u8]) -> bool {
@@ -42,7 +51,7 @@ pub(super) fn is_authority(value: &[u8]) -> bool {
     };
     match &value[host_bytes..] {
         [] => true,
-        [b':', port @ ..] => port.len() <= PORT_DIGITS_MAX && port.iter().all(u8::is_ascii_digit),
+        [b':', port @ ..] => is_port(port),
         _ => false,
     }
 }
@@ -63,8 +72,20 @@ fn reg_name_bytes(value: &[u8]) -> usize {
     }
 }
 
+/// `*DIGIT` of which TCP has a port: leading zeros are none of its value.
+fn is_port(digits: &[u8]) -> bool {
+    let number = |digits: &[u8]| {
+        digits.iter().try_fold(0u16, |number, digit| {
+            number.checked_mul(10)?.checked_add(u16::from(digit - b'0'))
+        })
+    };
+    // Four digits are a port whatever they are.
+    digits.iter().all(u8::is_ascii_digit) && (digits.len() <= 4 || number(digits).is_some())
+}
+
 /// The path with the escapes of unreserved characters resolved: those, and only
-/// those, are equal to their characters (RFC 3986, 6.2.2.2).
+/// those, are equal to their characters. The digits of the others are put in upper
+/// case, as they mean the same in either (RFC 3986, 6.2.2).
 pub(super) fn normalize(path: &str) -> Cow<'_, str> {
     if !path.as_bytes().contains(&b'%') {
         return Cow::Borrowed(path);
@@ -76,7 +97,7 @@ pub(super) fn normalize(path: &str) -> Cow<'_, str> {
         let escape = &rest[at..at + 3];
         match u8::from_str_radix(&escape[1..], 16) {
             Ok(byte) if chars::is_unreserved(byte) => normal.push(char::from(byte)),
-            _ => normal.push_str(escape),
+            _ => normal.push_str(&escape.to_ascii_uppercase()),
         }
         rest = &rest[at + 3..];
     }
@@ -92,7 +113,7 @@ fn absolute<'a>(method: &str, target: &'a str) -> Result<(&'a str, Option<&'a st
         "https" => return Err(Refusal::Scheme),
         _ => return Err(Refusal::Target),
     }
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let end = authority_end(rest);
     // Userinfo is refused with whatever else is no authority (RFC 9110, 4.2.4).
     if !is_authority(&rest.as_bytes()[..end]) {
         return Err(Refusal::Target);
@@ -104,6 +125,11 @@ fn absolute<'a>(method: &str, target: &'a str) -> Result<(&'a str, Option<&'a st
         query if query.starts_with('?') => path_and_query(query).map(|(_, query)| ("/", query)),
         path => path_and_query(path),
     }
+}
+
+/// Where what follows the scheme turns from authority to path or query.
+fn authority_end(rest: &str) -> usize {
+    rest.find(['/', '?']).unwrap_or(rest.len())
 }
 
 fn path_and_query(target: &str) -> Result<(&str, Option<&str>), Refusal> {
@@ -163,6 +189,8 @@ mod tests {
             "example.com",
             "a:80",
             "a:",
+            "a:65535",
+            "a:000080",
             "127.0.0.1:8080",
             "[::1]",
             "[::1]:80",
@@ -173,7 +201,7 @@ mod tests {
         }
         for host in [
             "", ":80", "a b", "a:b", "a:80:80", "u@a", "a/", "[::1", "::1", "[::1]a", "[]", "a%2",
-            "a%zz", "ä",
+            "a%zz", "ä", "a:65536", "a:99999", "a:+80", "a: 80",
         ] {
             assert!(!is_authority(host.as_bytes()), "{host}");
         }
@@ -211,7 +239,8 @@ mod tests {
     #[test]
     fn unreserved_escapes_are_equal_to_their_characters_and_others_are_not() {
         assert_eq!(normalize("/d%61t%61"), "/data");
-        assert_eq!(normalize("/%7e%2Fx%20"), "/~%2Fx%20");
+        assert_eq!(normalize("/%7e%2Fx%20%c3%a4%25"), "/~%2Fx%20%C3%A4%25");
+        assert_eq!(normalize("/%2561"), "/%2561");
         assert!(matches!(normalize("/data"), Cow::Borrowed("/data")));
     }
 }

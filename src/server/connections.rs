@@ -166,7 +166,7 @@ impl Connection {
             return Ok(Turn::Close);
         }
         let context = Context { limits: &config.limits, date: &core.date, draining: true };
-        self.http.refuse(refusal, &mut core.output, &context);
+        self.http.refuse(refusal, &self.carry, &mut core.output, &context);
         self.carry = Vec::new();
         self.send(&mut core.output)?;
         self.end_when_sent(true)

@@ -129,7 +129,9 @@ impl<S: Service> EventLoop<S> {
                     self.turn(key, false);
                 }
             }
-            self.accept();
+            if self.is_accepting() {
+                self.accept();
+            }
             self.expire();
         }
         Ok(())
@@ -137,14 +139,21 @@ impl<S: Service> EventLoop<S> {
 
     /// How long the poll may wait for events.
     fn wait(&self) -> Option<Duration> {
-        if !self.again.is_empty() {
-            return Some(Duration::ZERO);
+        let deadline = self.deadlines.wait();
+        let is_plain = self.again.is_empty() && !self.is_accepting() && self.drain_until.is_none();
+        if is_plain {
+            return deadline;
         }
         let now = self.core.now;
-        let deadline = self.deadlines.wait();
+        let again = (!self.again.is_empty()).then_some(Duration::ZERO);
         let accept = self.listener.as_ref().and_then(|listener| listener.wait(now));
         let drain = self.drain_until.map(|until| until.saturating_duration_since(now));
-        [deadline, accept, drain].into_iter().flatten().min()
+        [deadline, again, accept, drain].into_iter().flatten().min()
+    }
+
+    /// Whether there may be connections in the listener's queue.
+    fn is_accepting(&self) -> bool {
+        self.listener.as_ref().is_some_and(Listener::is_ready)
     }
 
     /// Reads the clock, once a wake-up.

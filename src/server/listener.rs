@@ -85,6 +85,11 @@ impl Listener {
         self.ready = true;
     }
 
+    /// Whether there may be connections in the queue.
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready
+    }
+
     /// How long to wait before accepting: not at all, some time, or until the poll
     /// says so.
     pub(super) fn wait(&self, now: Instant) -> Option<Duration> {

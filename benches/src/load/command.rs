@@ -35,7 +35,7 @@ const MISUSED: u8 = 2;
 /// Exit status: 0; 1 where there were errors or nothing could be measured; 2 for bad arguments.
 #[derive(Args, Clone, Debug)]
 pub struct LoadArgs {
-    /// What to ask for: http://HOST[:PORT][/PATH][?QUERY]; IPv6 addresses in brackets
+    /// What to ask for: `http://HOST[:PORT][/PATH][?QUERY]`; IPv6 addresses in brackets
     pub url: String,
 
     /// Connections kept open [default: 64]; with --arrivals the most clients there may be
@@ -142,16 +142,16 @@ fn load_and_report(args: &LoadArgs) -> Result<Outcome, Failure> {
             .map_err(|error| Failure::io(path, &error))?;
     }
     if args.json {
-        let figures = Figures::new(&args.url, &outcome, &series);
+        let figures = Figures::new(&args.url, pace(args), &outcome, &series);
         let json = serde_json::to_string_pretty(&figures);
         println!(
             "{}",
             json.map_err(|error| Failure { status: FAILED, sentence: error.to_string() })?
         );
     } else {
-        print!("{}", summary::text(&outcome));
+        print!("{}", summary::text(pace(args), &outcome));
     }
-    for warning in summary::warnings(&outcome, args.rate) {
+    for warning in summary::warnings(pace(args), &outcome) {
         eprintln!("{warning}");
     }
     Ok(outcome)

@@ -133,7 +133,9 @@ impl Generator {
         }
         let now = self.begin()?;
         let schedule = Schedule::new(pace, stop, now)?;
-        self.drive(Run::new(schedule, Box::new(iter::empty()), watch, now))
+        let mut outcome = self.drive(Run::new(schedule, Box::new(iter::empty()), watch, now))?;
+        outcome.in_flight_max = self.connections.len() * self.shape.pipeline;
+        Ok(outcome)
     }
 
     fn drive(&mut self, mut run: Run<'_>) -> Result<Outcome, LoadError> {
