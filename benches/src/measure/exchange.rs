@@ -57,6 +57,8 @@ enum Ending {
     Closed,
     /// The answers did not all come, or were none of HTTP.
     Failed(String),
+    /// It accepts no connection.
+    Unreachable(String),
     /// The server keeps the connection and says no more.
     Hangs,
 }
@@ -79,7 +81,10 @@ impl Exchange {
         patience: Duration,
         answers: &mut Vec<Answer>,
     ) -> io::Result<Ending> {
-        let stream = TcpStream::connect_timeout(&address, patience)?;
+        let stream = match TcpStream::connect_timeout(&address, patience) {
+            Err(error) => return Ok(Ending::Unreachable(error.to_string())),
+            Ok(stream) => stream,
+        };
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(patience))?;
         stream.set_write_timeout(Some(patience))?;
@@ -121,6 +126,7 @@ impl Reply {
             Ending::Open => "stays open".to_string(),
             Ending::Closed | Ending::Failed(_) => "closes".to_string(),
             Ending::Hangs => "waits for more".to_string(),
+            Ending::Unreachable(_) => "cannot be reached".to_string(),
         });
         said.join(", ")
     }
@@ -302,7 +308,7 @@ impl fmt::Display for Reply {
         match &self.ending {
             Ending::Open => f.write_str("(stays open)"),
             Ending::Closed => f.write_str("(closes)"),
-            Ending::Failed(reason) => write!(f, "({reason})"),
+            Ending::Failed(reason) | Ending::Unreachable(reason) => write!(f, "({reason})"),
             Ending::Hangs => f.write_str("(hangs)"),
         }
     }

@@ -51,6 +51,7 @@ pub fn run(
     let goes_on = || !stop.load(Ordering::Relaxed);
     let verdict = gate::run(&fleet.servers(&plan.reference), &plan.regimes, &goes_on);
     fleet.failures.extend(verdict.failures);
+    fleet.check();
     // From here on this thread is the load generator.
     load::pin(plan.settings.generator_core)?;
 
@@ -86,6 +87,7 @@ pub fn check(plan: &Plan, entrants: Vec<Entrant>) -> (Gate, Vec<Failure>) {
     let mut fleet = Fleet::start(entrants, &plan.settings.server_cores);
     let verdict = gate::run(&fleet.servers(&plan.reference), &plan.regimes, &|| true);
     fleet.failures.extend(verdict.failures);
+    fleet.check();
     (verdict.gate, fleet.failures)
 }
 

@@ -1,5 +1,7 @@
 //! The report for a terminal.
 
+use std::collections::BTreeSet;
+
 use super::figures::{self, Figures, RegimeFigures, Row};
 use super::stats::{Estimate, Interval, Verdict};
 use crate::results::{Difference, Gate, Machine, Results, Subject};
@@ -25,11 +27,19 @@ pub fn gate(gate: &Gate) -> String {
 /// Only faults with both answers.
 fn gate_in_brief(gate: &Gate) -> String {
     let mut lines = gate_summary(gate);
+    let invalid = gate.differences.iter().filter(|d| d.subject == Subject::Invalid);
+    let exchanges: BTreeSet<&str> = invalid.map(|d| d.exchange.as_str()).collect();
     for found in group(&gate.differences) {
+        if found[0].subject == Subject::Invalid {
+            continue;
+        }
         lines.push(match found[0].subject.is_binding() {
             true => both(found, &gate.reference),
             false => headline(found, &gate.reference),
         });
+    }
+    if !exchanges.is_empty() {
+        lines.push(format!("{} invalid requests get another verdict from some.", exchanges.len()));
     }
     if !gate.differences.is_empty() {
         lines.push("`cargo bench -- check` shows these answers.".to_string());
