@@ -47,6 +47,10 @@ pub struct Variant {
 /// The rung that ratios are taken to.
 pub const REFERENCE: &str = "pinloop";
 
+/// Rungs that differ in two things only, which are hyper and Tokio: neither,
+/// Tokio, hyper, both.
+pub const SQUARE: [&str; 4] = ["pinloop", "pinloop_on_tokio", "hyper_on_mio", "hyper_per_core"];
+
 /// All rungs, from the bottom of the ladder up.
 pub const VARIANTS: &[Variant] = &[
     Variant {
@@ -129,6 +133,14 @@ mod tests {
         for variant in VARIANTS {
             let same = VARIANTS.iter().filter(|other| other.name == variant.name);
             assert_eq!(same.count(), 1, "{}", variant.name);
+        }
+    }
+
+    #[test]
+    fn whom_others_are_compared_to_exists() {
+        let bases = VARIANTS.iter().filter_map(|variant| variant.base);
+        for name in bases.chain(SQUARE).chain([REFERENCE]) {
+            assert!(find(name).is_some(), "{name}");
         }
     }
 }

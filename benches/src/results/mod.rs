@@ -4,14 +4,18 @@
 //! report can be made again, with better statistics, from the file alone. It is
 //! the only thing that [`crate::measure`] hands to [`crate::report`].
 
+mod latency;
+
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use latency::Latency;
+
 /// Raised when a field changes its meaning or goes.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// One run of a study.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -34,6 +38,8 @@ pub struct Results {
     pub contenders: Vec<Contender>,
     /// Key of the contender that ratios are taken to.
     pub reference: String,
+    /// Those that tell the cost of hyper from that of Tokio.
+    pub square: Option<Square>,
     /// What the gate found; none if it did not get that far.
     pub gate: Option<Gate>,
     /// In the order measured.
@@ -93,8 +99,27 @@ pub struct Contender {
     /// The variant that it runs: two contenders with the same one are the A/A
     /// pair.
     pub variant: String,
-    /// What the variant adds, in one line.
+    /// What it is, in one line.
     pub about: String,
+    /// Variant that this one adds one layer to; none of the lowest, and of those
+    /// that are not on the ladder.
+    pub base: Option<String>,
+    /// That layer, in a few words.
+    pub adds: String,
+}
+
+/// Four contenders, by key, that differ in two things: the protocol's code and
+/// what polls the sockets.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Square {
+    /// Our core, on mio.
+    pub plain: String,
+    /// Our core, on Tokio.
+    pub tokio: String,
+    /// hyper, on mio.
+    pub hyper: String,
+    /// hyper, on Tokio.
+    pub both: String,
 }
 
 /// Whether all variants give the same bytes.
@@ -227,16 +252,6 @@ pub struct Generator {
     pub wakeups: u64,
     /// Connections opened in the slice.
     pub connects: u64,
-}
-
-/// A histogram: `counts[i]` latencies of at most `upper_ns[i]`, and above the
-/// value before. Neighbours are less than 0.8 % apart where both are in use.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct Latency {
-    /// Ascending, in nanoseconds.
-    pub upper_ns: Vec<u64>,
-    /// As long as `upper_ns`.
-    pub counts: Vec<u64>,
 }
 
 /// Why results cannot be read.
