@@ -21,8 +21,8 @@ use pinloop_bench::measure::ladder::{self, Plan};
 use pinloop_bench::measure::process::{READY, end_with_parent};
 use pinloop_bench::measure::{machine, regimes};
 use pinloop_bench::report::table;
-use pinloop_bench::results::{Contender, Results, Settings};
-use pinloop_bench::variants::{self, REFERENCE, VARIANTS};
+use pinloop_bench::results::{Contender, Results, Settings, Square};
+use pinloop_bench::variants::{self, REFERENCE, SQUARE, VARIANTS};
 
 /// Of a study that was interrupted: 128 + SIGINT, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -228,8 +228,14 @@ fn plan(setup: &Setup) -> anyhow::Result<Plan> {
         settings,
         regimes: regimes::quick(),
         reference: REFERENCE.to_string(),
+        square: Some(square()),
         budget: Duration::ZERO,
     })
+}
+
+fn square() -> Square {
+    let [plain, tokio, hyper, both] = SQUARE.map(String::from);
+    Square { plain, tokio, hyper, both }
 }
 
 /// All variants, each as this program started again; with the reference twice,
@@ -252,6 +258,8 @@ fn entrants(settings: &Settings, twice: bool) -> anyhow::Result<Vec<Entrant>> {
                     key: format!("{}{again}", variant.name),
                     variant: variant.name.to_string(),
                     about: variant.about.to_string(),
+                    base: variant.base.map(String::from),
+                    adds: variant.adds.to_string(),
                 },
                 answers: variant.answers,
                 command,

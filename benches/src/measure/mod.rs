@@ -11,6 +11,7 @@
 
 pub mod arrivals;
 pub mod exchange;
+mod exchanges;
 pub mod fleet;
 pub mod gate;
 pub mod ladder;

@@ -160,7 +160,7 @@ fn user_share(samples: &[&Sample]) -> Option<f64> {
 fn latencies(samples: &[&Sample]) -> Vec<(u64, u64)> {
     let mut buckets = BTreeMap::new();
     for sample in samples {
-        for (&upper, &count) in sample.latency.upper_ns.iter().zip(&sample.latency.counts) {
+        for (upper, count) in sample.latency.buckets() {
             *buckets.entry(upper).or_insert(0) += count;
         }
     }

@@ -1,5 +1,7 @@
 //! The report for a terminal.
 
+use std::collections::BTreeSet;
+
 use super::figures::{self, Figures, RegimeFigures, Row};
 use super::stats::{Estimate, Interval, Verdict};
 use crate::results::{Difference, Gate, Machine, Results, Subject};
@@ -25,11 +27,19 @@ pub fn gate(gate: &Gate) -> String {
 /// Only faults with both answers.
 fn gate_in_brief(gate: &Gate) -> String {
     let mut lines = gate_summary(gate);
+    let invalid = gate.differences.iter().filter(|d| d.subject == Subject::Invalid);
+    let exchanges: BTreeSet<&str> = invalid.map(|d| d.exchange.as_str()).collect();
     for found in group(&gate.differences) {
-        match &found[0].subject {
-            Subject::Protocol => lines.push(headline(found)),
-            _ => lines.push(both(found, &gate.reference)),
+        if found[0].subject == Subject::Invalid {
+            continue;
         }
+        lines.push(match found[0].subject.is_binding() {
+            true => both(found, &gate.reference),
+            false => headline(found, &gate.reference),
+        });
+    }
+    if !exchanges.is_empty() {
+        lines.push(format!("{} invalid requests get another verdict from some.", exchanges.len()));
     }
     if !gate.differences.is_empty() {
         lines.push("`cargo bench -- check` shows these answers.".to_string());
@@ -54,20 +64,28 @@ fn group(differences: &[Difference]) -> Vec<&[Difference]> {
     differences.chunk_by(same).collect()
 }
 
-fn headline(found: &[Difference]) -> String {
+fn headline(found: &[Difference], reference: &str) -> String {
     let what = match &found[0].subject {
         Subject::Measured(_) => "no figure, for another answer, for",
         Subject::Service => "not the service's answer from",
         Subject::Protocol => "another answer, of the library's own, from",
+        Subject::Invalid => {
+            let Difference { exchange, expected, found: verdict, .. } = &found[0];
+            let who = names(found);
+            return format!("{exchange}: {reference}: {expected}; {who}: {verdict}");
+        }
     };
     format!("{}: {what} {}", found[0].exchange, names(found))
 }
 
 fn both(found: &[Difference], reference: &str) -> String {
+    if found[0].subject == Subject::Invalid {
+        return headline(found, reference);
+    }
     let indent = |text: &str| text.replace('\n', "\n    | ");
     format!(
         "{}\n  {reference}:\n    | {}\n  {}:\n    | {}",
-        headline(found),
+        headline(found, reference),
         indent(&found[0].expected),
         names(found),
         indent(&found[0].found)
