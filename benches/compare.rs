@@ -1,6 +1,7 @@
 //! `cargo bench -- …`: arguments -> study.
 
-use std::env;
+mod studies;
+
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+use std::{env, fs};
 
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Parser, Subcommand};
@@ -52,6 +54,12 @@ enum Study {
         /// A results.json
         file: PathBuf,
     },
+    /// Let clients arrive one after another, and see what becomes of latency
+    Arrivals(studies::Arrivals),
+    /// Find the highest rate that each server sustains
+    Knee(studies::Knee),
+    /// Measure the servers on 1, 2, … cores, and fit a law to it
+    Scaling(studies::Scaling),
     /// Load any HTTP/1.1 server, as wrk does
     Load(LoadArgs),
     /// Serve one variant until the process is ended
@@ -82,7 +90,7 @@ struct Ladder {
     setup: Setup,
 }
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 struct Setup {
     /// CPUs for the servers, one thread each, such as 0,2-3 [default: the first]
     #[arg(long, value_parser = cores)]
@@ -122,6 +130,9 @@ fn main() -> ExitCode {
         Some(Study::Ladder(ladder)) => measure(&ladder),
         Some(Study::Check(setup)) => check(&setup),
         Some(Study::Report { file }) => report(&file),
+        Some(Study::Arrivals(arguments)) => studies::run_arrivals(&arguments),
+        Some(Study::Knee(arguments)) => studies::run_knee(&arguments),
+        Some(Study::Scaling(arguments)) => studies::run_scaling(&arguments),
         Some(Study::Load(arguments)) => return load::command::run(&arguments),
         Some(Study::Serve(arguments)) => serve(&arguments),
         None if bench => measure(&ladder),
@@ -145,14 +156,7 @@ fn measure(arguments: &Ladder) -> anyhow::Result<ExitCode> {
     plan.settings.seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
     warn(&plan.settings);
 
-    let path = match &arguments.out {
-        Some(path) => from_callers_directory(path),
-        None => target_directory()?.join("pinloop/results.json"),
-    };
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    std::fs::create_dir_all(directory)
-        .with_context(|| format!("cannot create {}", directory.display()))?;
-
+    let path = results_path(arguments.out.as_deref())?;
     let stop = interrupts()?;
     let results = ladder::run(&plan, entrants(&plan.settings, true)?, &path, &stop)
         .with_context(|| format!("cannot measure, or write {}", path.display()))?;
@@ -164,6 +168,24 @@ fn measure(arguments: &Ladder) -> anyhow::Result<ExitCode> {
         true if failed => ExitCode::FAILURE,
         true => ExitCode::SUCCESS,
     })
+}
+
+/// The report, and where it comes from.
+fn show(results: &Results, path: &Path) -> anyhow::Result<()> {
+    say(&table::render(results))?;
+    say(&format!("All that was counted: {}", path.display()))
+}
+
+/// Where results go; its directory is there.
+fn results_path(out: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let path = match out {
+        Some(path) => from_callers_directory(path),
+        None => target_directory()?.join("pinloop/results.json"),
+    };
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
+    Ok(path)
 }
 
 fn check(setup: &Setup) -> anyhow::Result<ExitCode> {

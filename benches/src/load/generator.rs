@@ -89,6 +89,13 @@ impl Generator {
         self.timeout = timeout;
     }
 
+    /// The connections that are open: where each calls from, and how many answers it has
+    /// received.
+    pub fn answered(&self) -> impl Iterator<Item = (SocketAddr, u64)> {
+        let of = |connection: &Connection| Some((connection.local_addr()?, connection.answers()));
+        self.connections.iter().filter_map(of)
+    }
+
     /// Sends requests until `stop`, and then waits for the answers outstanding.
     pub fn run(&mut self, pace: Pace, stop: Stop) -> Result<Outcome, LoadError> {
         self.run_paced(pace, stop, None)

@@ -68,7 +68,10 @@ impl Common {
             ..Results::default()
         };
         Ok(match Results::read(path) {
-            Ok(there) if is_of_here(&there, &fresh) => there,
+            Ok(mut there) if is_of_here(&there, &fresh) => {
+                add(&mut there.contenders, fresh.contenders);
+                there
+            }
             _ => fresh,
         })
     }
@@ -113,7 +116,63 @@ fn is_of_here(there: &Results, fresh: &Results) -> bool {
     same(&there.machine) == same(&fresh.machine) && there.optimized == fresh.optimized
 }
 
+/// Adds the contenders that are not there yet, each behind the one it follows.
+fn add(contenders: &mut Vec<Contender>, added: Vec<Contender>) {
+    let mut behind = None;
+    for contender in added {
+        let there = contenders.iter().position(|other| other.key == contender.key);
+        behind = there.or_else(|| {
+            let place = behind.map_or(contenders.len(), |place| place + 1);
+            contenders.insert(place, contender);
+            Some(place)
+        });
+    }
+}
+
 fn now_unix_s() -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     now.map_or(0, |now| now.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contenders(keys: &[&str]) -> Vec<Contender> {
+        let contender = |key: &&str| Contender {
+            key: key.to_string(),
+            variant: key.to_string(),
+            about: String::new(),
+            base: None,
+            adds: String::new(),
+        };
+        keys.iter().map(contender).collect()
+    }
+
+    #[test]
+    fn contenders_keep_the_order_of_the_ladder() {
+        for (there, added, all) in [
+            (vec![], vec!["a", "b"], vec!["a", "b"]),
+            (vec!["a", "a_again", "c"], vec!["a", "c"], vec!["a", "a_again", "c"]),
+            (vec!["a", "d"], vec!["a", "b", "c", "d", "e"], vec!["a", "b", "c", "d", "e"]),
+            (vec!["a"], vec!["b"], vec!["a", "b"]),
+        ] {
+            let mut found = contenders(&there);
+            add(&mut found, contenders(&added));
+            let found: Vec<_> = found.iter().map(|contender| contender.key.as_str()).collect();
+            assert_eq!(found, all);
+        }
+    }
+
+    #[test]
+    fn figures_of_another_machine_or_build_are_not_added_to() {
+        let fresh = Results::default();
+        let mut there = Results::default();
+        // Which does not make it another machine.
+        there.machine.load_average = 3.0;
+        assert!(is_of_here(&there, &fresh));
+        there.machine.kernel = "Linux 2.6".to_string();
+        assert!(!is_of_here(&there, &fresh));
+        assert!(!is_of_here(&Results { optimized: true, ..Results::default() }, &fresh));
+    }
 }
