@@ -39,11 +39,13 @@ proptest! {
     #[test]
     fn spoilt_requests_are_answered_the_same_however_they_are_split(
         requests in vec(request(), 1..5),
-        slips in vec(slip(), 1..5),
+        slips in vec(slip(), 0..4),
+        echoed_bytes in 0..300usize,
         pieces in pieces(),
         limits in limits(),
     ) {
         let mut input: Vec<u8> = requests.iter().flat_map(|request| request.bytes.clone()).collect();
+        input.extend(malformed_echo(echoed_bytes));
         slips.iter().for_each(|slip| slip.spoil(&mut input));
         check_splits(&input, &pieces, &limits)?;
     }
@@ -150,6 +152,12 @@ fn request() -> impl Strategy<Value = Sent> {
     })
 }
 
+/// A request whose answer may have begun when it turns out to be malformed.
+fn malformed_echo(bytes: usize) -> Vec<u8> {
+    let head = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    format!("{head}{bytes:x}\r\n{}zz", "x".repeat(bytes)).into()
+}
+
 /// The framing fields, the content, and whether a 100 can be asked for.
 fn content() -> impl Strategy<Value = (String, Vec<u8>, bool)> {
     let data = || vec(any::<u8>(), 0..200);
@@ -195,7 +203,13 @@ fn limits() -> impl Strategy<Value = Limits> {
             }
         },
     );
-    prop_oneof![Just(Limits::default()), small]
+    let little_output =
+        (1..600usize, 0..300usize).prop_map(|(output_bytes_high, answer_held_bytes)| Limits {
+            output_bytes_high,
+            answer_held_bytes,
+            ..Limits::default()
+        });
+    prop_oneof![Just(Limits::default()), small, little_output]
 }
 
 /// A slip on the way: what becomes of an input.
