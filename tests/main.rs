@@ -3,6 +3,7 @@
 mod binary;
 mod conformance;
 mod imports;
+mod properties;
 mod protocol;
 mod regressions;
 mod server;

@@ -1,6 +1,8 @@
 //! What the tests share: the core fed from bytes alone, and clients on real
 //! sockets.
 
+pub(crate) mod probe;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, UNIX_EPOCH};
