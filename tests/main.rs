@@ -3,6 +3,8 @@
 mod binary;
 mod conformance;
 mod imports;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod properties;
 mod protocol;
 mod regressions;
