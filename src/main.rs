@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use pinloop::app::{App, DEFAULT_ROUNDS};
-use pinloop::{Config, StartError};
+use pinloop::{Config, Metrics, StartError, Workers};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -39,9 +39,13 @@ fn main() -> ExitCode {
 fn serve(arguments: &Arguments) -> Result<(), Failure> {
     // Before the line that says so: whoever reads it may send a signal at once.
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    let rounds = arguments.work;
-    let server =
-        pinloop::start(&arguments.config(), move |_core| App { rounds }).map_err(Failure::Start)?;
+    let config = arguments.config();
+    let app = App {
+        rounds: arguments.work,
+        workers: workers(arguments, &config)?,
+        metrics: config.metrics.clone(),
+    };
+    let server = pinloop::start(&config, move |_core| app.clone()).map_err(Failure::Start)?;
     announce(&server);
 
     let stopper = server.stopper();
@@ -52,6 +56,20 @@ fn serve(arguments: &Arguments) -> Result<(), Failure> {
     })?;
     Ok(server.join()?)
 }
+
+/// The threads for `GET /data?offload`, on the CPUs that the event loops leave free.
+fn workers(arguments: &Arguments, config: &Config) -> Result<Option<Workers>, Failure> {
+    let used = pinloop::cores(config).map_err(|error| Failure::Start(error.into()))?;
+    let usable = core_affinity::get_core_ids().unwrap_or_default();
+    let is_free = |cpu: &usize| config.pin && !used.iter().any(|core| core.cpu == Some(*cpu));
+    let free: Vec<usize> = usable.into_iter().map(|core| core.id).filter(is_free).collect();
+    let count = NonZeroUsize::new(arguments.workers.unwrap_or(free.len().max(1)));
+    Ok(count.map(|count| Workers::start(count, &free, JOBS_MAX)).transpose()?)
+}
+
+/// Jobs that wait for a worker: 1,024 of a millisecond each are a second of
+/// waiting, which is as long as a client should wait before it is told to come back.
+const JOBS_MAX: usize = 1024;
 
 /// The one line on start. Nobody may be reading it, which is no reason to stop.
 fn announce(server: &pinloop::Server) {
@@ -122,6 +140,15 @@ struct Arguments {
     #[arg(long, env = "PINLOOP_WORK", value_name = "ROUNDS", default_value_t = DEFAULT_ROUNDS)]
     work: u32,
 
+    /// Threads for GET /data?offload; 0 for none [default: one per CPU that the event
+    /// loops leave free, at least 1]
+    #[arg(long, env = "PINLOOP_WORKERS", value_name = "N")]
+    workers: Option<usize>,
+
+    /// Count what happens, for GET /metrics
+    #[arg(long, env = "PINLOOP_METRICS")]
+    metrics: bool,
+
     /// Bytes of a request's head; more is 431, or 414 for the target
     #[arg(long, env = "PINLOOP_MAX_HEAD_BYTES", value_name = "BYTES", default_value_t = Config::default().limits.head_bytes_max)]
     max_head_bytes: usize,
@@ -167,6 +194,7 @@ impl Arguments {
             cores: self.cores.clone().map(|cores| cores.0),
             pin: !self.no_pin,
             connections_max: self.max_connections,
+            metrics: self.metrics.then(Metrics::default),
             ..Config::default()
         };
         config.limits.head_bytes_max = self.max_head_bytes;

@@ -1,7 +1,11 @@
 //! The server's tests, by what a user relies on.
 
 mod binary;
+mod conformance;
 mod imports;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod properties;
 mod protocol;
 mod regressions;
 mod server;
