@@ -22,7 +22,8 @@ use pinloop_bench::measure::fleet::Entrant;
 use pinloop_bench::measure::ladder::{self, Plan};
 use pinloop_bench::measure::process::{READY, end_with_parent};
 use pinloop_bench::measure::{machine, regimes};
-use pinloop_bench::report::table;
+use pinloop_bench::report::page::{self, Options};
+use pinloop_bench::report::{markdown, table};
 use pinloop_bench::results::{Contender, Results, Settings, Square};
 use pinloop_bench::variants::{self, REFERENCE, SQUARE, VARIANTS};
 
@@ -50,10 +51,7 @@ enum Study {
     /// Only check that every variant gives the same bytes
     Check(Setup),
     /// Show the report of an earlier run
-    Report {
-        /// A results.json
-        file: PathBuf,
-    },
+    Report(Report),
     /// Let clients arrive one after another, and see what becomes of latency
     Arrivals(studies::Arrivals),
     /// Find the highest rate that each server sustains
@@ -87,7 +85,33 @@ struct Ladder {
     #[arg(long)]
     out: Option<PathBuf>,
     #[command(flatten)]
+    price: Price,
+    #[command(flatten)]
     setup: Setup,
+}
+
+#[derive(Args)]
+struct Report {
+    /// A results.json
+    file: PathBuf,
+    /// Print Markdown, for a pull request, and write no page
+    #[arg(long)]
+    markdown: bool,
+    #[command(flatten)]
+    price: Price,
+}
+
+#[derive(Args)]
+struct Price {
+    /// Dollars for one core and an hour, to reckon what requests cost
+    #[arg(long, default_value_t = Options::default().price_per_core_hour, value_parser = price)]
+    price_per_core_hour: f64,
+}
+
+impl Price {
+    fn options(&self) -> Options {
+        Options { price_per_core_hour: self.price_per_core_hour }
+    }
 }
 
 #[derive(Args, Clone)]
@@ -129,7 +153,7 @@ fn main() -> ExitCode {
     let done = match study {
         Some(Study::Ladder(ladder)) => measure(&ladder),
         Some(Study::Check(setup)) => check(&setup),
-        Some(Study::Report { file }) => report(&file),
+        Some(Study::Report(arguments)) => report(&arguments),
         Some(Study::Arrivals(arguments)) => studies::run_arrivals(&arguments),
         Some(Study::Knee(arguments)) => studies::run_knee(&arguments),
         Some(Study::Scaling(arguments)) => studies::run_scaling(&arguments),
@@ -160,8 +184,7 @@ fn measure(arguments: &Ladder) -> anyhow::Result<ExitCode> {
     let stop = interrupts()?;
     let results = ladder::run(&plan, entrants(&plan.settings, true)?, &path, &stop)
         .with_context(|| format!("cannot measure, or write {}", path.display()))?;
-    say(&table::render(&results))?;
-    say(&format!("All that was counted is in {}", path.display()))?;
+    show(&results, &path, &arguments.price.options())?;
     let failed = results.regimes.iter().any(|regime| !regime.failures.is_empty());
     Ok(match results.complete {
         false => ExitCode::from(INTERRUPTED),
@@ -170,10 +193,11 @@ fn measure(arguments: &Ladder) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// The report, and where it comes from.
-fn show(results: &Results, path: &Path) -> anyhow::Result<()> {
+/// The report, on the terminal and as a page.
+fn show(results: &Results, path: &Path, options: &Options) -> anyhow::Result<()> {
     say(&table::render(results))?;
-    say(&format!("All that was counted: {}", path.display()))
+    say(&format!("All that was counted: {}", path.display()))?;
+    write_page(results, path, options)
 }
 
 /// Where results go; its directory is there.
@@ -199,12 +223,29 @@ fn check(setup: &Setup) -> anyhow::Result<ExitCode> {
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn report(file: &Path) -> anyhow::Result<ExitCode> {
-    let file = from_callers_directory(file);
+fn report(arguments: &Report) -> anyhow::Result<ExitCode> {
+    let file = from_callers_directory(&arguments.file);
     let results =
         Results::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    say(&table::render(&results))?;
+    if arguments.markdown {
+        say(markdown::render(&results).trim_end())?;
+    } else {
+        say(&table::render(&results))?;
+        write_page(&results, &file, &arguments.price.options())?;
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the page beside the results that it is made of.
+fn write_page(results: &Results, file: &Path, options: &Options) -> anyhow::Result<()> {
+    let name = match file.file_stem() {
+        Some(stem) if stem != "results" => Path::new(stem).with_extension("html"),
+        _ => PathBuf::from("report.html"),
+    };
+    let path = file.with_file_name(name);
+    let page = page::render(results, options)?;
+    fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))?;
+    say(&format!("The report: {}", path.display()))
 }
 
 fn serve(arguments: &Serve) -> anyhow::Result<ExitCode> {
@@ -335,6 +376,13 @@ fn from_callers_directory(path: &Path) -> PathBuf {
 
 fn cores(list: &str) -> Result<Cores, String> {
     machine::cpu_list(list).map(Cores).ok_or_else(|| "expected CPUs such as 0,2-3".to_string())
+}
+
+fn price(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(price) if f64::is_finite(price) && price > 0.0 => Ok(price),
+        _ => Err("expected dollars, more than 0, such as 0.0125".to_string()),
+    }
 }
 
 /// Prints a line, or says why it cannot; `println!` would panic.

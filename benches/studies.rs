@@ -13,6 +13,7 @@ use pinloop_bench::load::command::{parse_phase, parse_rate, parse_time};
 use pinloop_bench::measure::fleet::Entrant;
 use pinloop_bench::measure::study::Common;
 use pinloop_bench::measure::{arrivals, knee, machine, scaling};
+use pinloop_bench::report::page::Options;
 use pinloop_bench::results::{Bound, Results, Settings};
 use pinloop_bench::variants::{REFERENCE, VARIANTS};
 
@@ -125,6 +126,7 @@ pub(super) fn run_arrivals(arguments: &Arrivals) -> anyhow::Result<ExitCode> {
         phases => phases.to_vec(),
     };
     let common = study.common("arrivals", &study.setup)?;
+    super::warn(&common.settings);
     let plan =
         arrivals::Plan { common, arrivals: load::Arrivals::held(asked, *max_clients, *hold) };
     let (path, stop) = (super::results_path(study.out.as_deref())?, super::interrupts()?);
@@ -138,8 +140,10 @@ pub(super) fn run_arrivals(arguments: &Arrivals) -> anyhow::Result<ExitCode> {
 
 pub(super) fn run_knee(arguments: &Knee) -> anyhow::Result<ExitCode> {
     let study = &arguments.study;
+    let common = study.common("knee", &study.setup)?;
+    super::warn(&common.settings);
     let plan = knee::Plan {
-        common: study.common("knee", &study.setup)?,
+        common,
         bound: Bound { p99_ns: arguments.p99.as_nanos() as u64, reached: REACHED },
         connections: arguments.connections,
         probe: arguments.probe,
@@ -187,7 +191,7 @@ fn finish(
 ) -> anyhow::Result<ExitCode> {
     let results =
         results.with_context(|| format!("cannot measure, or write {}", path.display()))?;
-    super::show(&results, path)?;
+    super::show(&results, path, &Options::default())?;
     Ok(match ended(&results) {
         Some((true, false)) => ExitCode::SUCCESS,
         Some((false, _)) => ExitCode::from(super::INTERRUPTED),
@@ -201,7 +205,6 @@ impl Study {
         let mut settings = super::plan(setup)?.settings;
         settings.study = name.to_string();
         settings.seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
-        super::warn(&settings);
         let reference = names.iter().find(|&&name| name == REFERENCE).or(names.first());
         let reference = reference.map(ToString::to_string).unwrap_or_default();
         Ok(Common { settings, path: self.path.clone(), reference })

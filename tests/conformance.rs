@@ -18,10 +18,10 @@ mod request_line;
 mod semantics;
 mod targets;
 
-use pinloop::http::{ContentWriter, Flow};
-use pinloop::{Content, Limits, Request, Response, Service};
+use pinloop::Limits;
 
-use crate::support::{APP, DATE, feed};
+use crate::support::probe::Probe;
+use crate::support::{DATE, feed};
 
 /// How many requirements of each level there are, as the README states them.
 const COUNTS: [(Level, usize); 3] = [(Level::Must, 79), (Level::Should, 34), (Level::May, 16)];
@@ -288,47 +288,6 @@ fn short(bytes: &[u8]) -> String {
     match text.len() {
         0..700 => text,
         length => format!("{} … {}", &text[..400], &text[length - 200..]),
-    }
-}
-
-/// The service under test, and paths that show what a service sees and how its
-/// answers are framed.
-struct Probe;
-
-impl Service for Probe {
-    fn call(&mut self, request: &Request<'_>, response: &mut Response<'_>) {
-        match &*request.path() {
-            path if path.starts_with("/show") => {
-                let shown = format!(
-                    "{} {path} ? {} @ {} in 1.{}: {}",
-                    request.method(),
-                    request.query().unwrap_or("-"),
-                    request.host().unwrap_or("-"),
-                    request.minor_version(),
-                    String::from_utf8_lossy(request.content()),
-                );
-                response.content(shown.as_bytes());
-            }
-            "/stream" => response.stream(None, |writer: &mut ContentWriter<'_>| {
-                writer.write(b"streamed");
-                Flow::Done
-            }),
-            // As a panic, but without the message, which would be printed hundreds of times.
-            "/panic" => std::panic::resume_unwind(Box::new("as the table wants it")),
-            path => match path.strip_prefix("/status/") {
-                Some(code) => {
-                    response.status(code.parse().expect("a status code")).content(b"content");
-                }
-                None => APP.clone().call(request, response),
-            },
-        }
-    }
-
-    fn content(&mut self, request: &Request<'_>, response: &mut Response<'_>) -> Content {
-        match &*request.path() {
-            "/unwanted" => Content::Ignore,
-            _ => APP.clone().content(request, response),
-        }
     }
 }
 

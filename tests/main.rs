@@ -3,6 +3,9 @@
 mod binary;
 mod conformance;
 mod imports;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod properties;
 mod protocol;
 mod regressions;
 mod server;

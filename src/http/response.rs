@@ -124,6 +124,11 @@ impl<'o> Response<'o> {
         }
     }
 
+    /// Whether the server stops, and this is one of its last answers.
+    pub fn is_draining(&self) -> bool {
+        self.context.draining
+    }
+
     /// Leaves the answer to whoever has the ticket, on this thread or another; the
     /// service returns without one. Nothing may have been said of it before.
     ///
@@ -196,6 +201,9 @@ impl<'o> Response<'o> {
     fn end_head(&mut self, length: Option<u64>) -> Outgoing {
         self.begin();
         self.stage = Stage::Ended;
+        if let Some(counts) = self.context.counts {
+            counts.answers[usize::from(self.status / 100)].add(1);
+        }
         // 205 has no content and says so (RFC 9110, 15.3.6).
         let length = if self.status == 205 { Some(0) } else { length };
         let outgoing = match length {

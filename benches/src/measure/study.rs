@@ -89,6 +89,7 @@ impl Common {
         let studied = Regime {
             key: STUDIED,
             title: "the request of this study",
+            brief: "for one request at a time",
             request: regimes::get(&self.path),
             connections: 1,
             pipeline: 1,

@@ -37,7 +37,7 @@ fn run(listener: TcpListener, rounds: u32) -> io::Result<()> {
 async fn accept(listener: TcpListener, rounds: u32) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let core = Rc::new(RefCell::new(Core {
-        app: App { rounds, workers: None },
+        app: App::new(rounds),
         limits: Limits::default(),
         date: Date::at(SystemTime::now()),
         input: vec![0; INPUT_BYTES],
@@ -77,7 +77,7 @@ impl Client {
             next = match next {
                 Next::Read => poll_fn(|task| self.receive(&mut core.borrow_mut(), task)).await?,
                 Next::Write => self.answer(&mut core.borrow_mut(), 0)?,
-                Next::Answer => unreachable!("without a mailbox no answer is deferred"),
+                Next::Answer => unreachable!("this service has no workers to defer an answer to"),
                 Next::Close { linger } => return self.end(linger).await,
             };
             if !self.unsent.is_empty() {
