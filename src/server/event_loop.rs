@@ -262,7 +262,7 @@ impl<S: Service> EventLoop<S> {
             }
             match listener.accept(now) {
                 Accepted::Connection(stream) => self.open(stream, open),
-                Accepted::Shed => self.count(|metrics| metrics.shed.add(1)),
+                Accepted::Shed => self.count(|metrics| metrics.shed_without_descriptor.add(1)),
                 Accepted::Failed => {}
                 Accepted::Empty => return,
             }
@@ -273,7 +273,7 @@ impl<S: Service> EventLoop<S> {
     fn open(&mut self, stream: TcpStream, open: usize) {
         let is_full = open >= self.config.connections_max;
         if open >= self.config.connections_max.saturating_add(SHEDDING_MAX) {
-            return self.count(|metrics| metrics.shed.add(1));
+            return self.count(|metrics| metrics.shed_at_limit.add(1));
         }
         let entry = self.connections.vacant_entry();
         let key = entry.key();
@@ -288,7 +288,7 @@ impl<S: Service> EventLoop<S> {
         self.shared.connections.fetch_add(1, Ordering::Relaxed);
         if let Some(metrics) = &self.core.surroundings.metrics {
             metrics.accepted.add(1);
-            metrics.shed.add(u64::from(is_full));
+            metrics.shed_at_limit.add(u64::from(is_full));
         }
         let turn = match is_full {
             true => connection.refuse(Refusal::Overload, &mut self.core, &self.config),
