@@ -50,6 +50,8 @@ const DRAIN_UNUSED: Duration = Duration::from_millis(500);
 pub(super) struct Shared {
     /// Connections open, over all threads.
     pub(super) connections: AtomicUsize,
+    /// Threads that are without their spare file descriptor.
+    pub(super) spares_missing: Arc<AtomicUsize>,
     pub(super) stop: AtomicBool,
 }
 
@@ -83,7 +85,7 @@ impl<S: Service> EventLoop<S> {
         shared: Arc<Shared>,
     ) -> io::Result<EventLoop<S>> {
         let now = Instant::now();
-        let mut listener = Listener::new(listener);
+        let mut listener = Listener::new(listener, shared.spares_missing.clone());
         poll.registry().register(listener.source(), LISTENER, Interest::READABLE)?;
         Ok(EventLoop {
             poll,
@@ -244,7 +246,8 @@ impl<S: Service> EventLoop<S> {
                 return;
             }
             let open = self.shared.connections.load(Ordering::Relaxed);
-            if open >= self.config.connections_max && self.config.when_full == WhenFull::Wait {
+            let may_wait = self.config.when_full == WhenFull::Wait && !self.core.draining;
+            if open >= self.config.connections_max && may_wait {
                 return listener.pause(now);
             }
             match listener.accept(now) {
@@ -257,8 +260,10 @@ impl<S: Service> EventLoop<S> {
 
     /// Begins a connection, or refuses it where as many as may be are `open`.
     fn open(&mut self, stream: TcpStream, open: usize) {
-        let is_full = open >= self.config.connections_max;
-        if open >= self.config.connections_max.saturating_add(SHEDDING_MAX) {
+        // Whoever has waited is served at the end: the alternative is a reset.
+        let may_shed = self.config.when_full == WhenFull::Shed;
+        let is_full = may_shed && open >= self.config.connections_max;
+        if may_shed && open >= self.config.connections_max.saturating_add(SHEDDING_MAX) {
             return;
         }
         let entry = self.connections.vacant_entry();
@@ -315,7 +320,7 @@ impl<S: Service> EventLoop<S> {
         self.core.draining = true;
         self.drain_until = Some(self.core.now + self.config.timeouts.drain);
         // Whoever is in the listener's queue would be reset.
-        self.listener.iter_mut().for_each(Listener::set_ready);
+        self.listener.iter_mut().for_each(Listener::resume);
         while self
             .listener
             .as_ref()
