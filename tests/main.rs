@@ -2,6 +2,7 @@
 
 mod binary;
 mod conformance;
+mod hostile;
 mod imports;
 mod properties;
 mod protocol;
