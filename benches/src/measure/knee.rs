@@ -23,10 +23,10 @@ use crate::results::{Bound, Contender, Failure, Knee, Probe, Results};
 /// Steps to the rate of the closed loop, which is near the knee: enough for a curve.
 const STEPS: f64 = 8.0;
 
-/// Looks at a rate, for the time that is left: a few steps beyond [`STEPS`], and so
+/// Looks at a rate, to tell the time that is left: a few steps beyond [`STEPS`], and so
 /// many for one bisection.
 const STEP_LOOKS: u64 = 11;
-const SEARCH_LOOKS: u64 = 5;
+const SEARCH_LOOKS: u64 = 8;
 
 /// What is to be measured, and with what.
 #[derive(Clone, Debug)]
