@@ -35,14 +35,20 @@
 #![forbid(unsafe_code)]
 
 pub mod app;
+mod background;
 mod config;
 pub mod http;
 mod metrics;
+#[cfg(feature = "rate-limit")]
+mod rate_limit;
 mod server;
 mod workers;
 
+pub use background::Background;
 pub use config::{Config, ConfigError, Timeouts, WhenFull};
 pub use http::{Content, Limits, Request, Response, Service};
 pub use metrics::Metrics;
+#[cfg(feature = "rate-limit")]
+pub use rate_limit::{Rate, RateLimiter, TooMany};
 pub use server::{Core, Server, StartError, Stopper, cores, start};
 pub use workers::{Place, Workers};
