@@ -30,6 +30,8 @@
 //! - [`http`]: the protocol, bytes in, bytes out, without I/O. Begin with its docs.
 //! - `server`: all I/O; `event_loop.rs` is its one readable page.
 //! - [`Config`]: every limit and timeout, and why it is what it is.
+//! - [`Background`]: what is repeated off the loops.
+//! - `RateLimiter` (feature `rate-limit`): how often each client may ask.
 //! - [`Workers`]: threads for answers that take long, which a service can defer.
 //! - [`app`]: the service that the `pinloop` binary serves.
 #![forbid(unsafe_code)]
