@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use pinloop::app::{App, DEFAULT_ROUNDS, Limit};
-use pinloop::{Background, Config, Metrics, Rate, RateLimiter, StartError, Workers};
+use pinloop::{Background, Config, Metrics, Rate, RateLimiter, StartError, WhenFull, Workers};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -205,9 +205,14 @@ struct Arguments {
     #[arg(long, env = "PINLOOP_MAX_BODY_BYTES", value_name = "BYTES", default_value_t = Config::default().limits.content_bytes_max)]
     max_body_bytes: u64,
 
-    /// Connections open at a time; more are answered with 503 and closed
+    /// Connections open at a time
     #[arg(long, env = "PINLOOP_MAX_CONNECTIONS", value_name = "N", default_value_t = Config::default().connections_max)]
     max_connections: usize,
+
+    /// What becomes of more connections: answered with 503 and closed, or left in the
+    /// listener's queue until there is room
+    #[arg(long, env = "PINLOOP_WHEN_FULL", value_name = "shed|wait", value_parser = parse_when_full, default_value = "shed")]
+    when_full: WhenFull,
 
     /// From a head's first byte, or the connection's beginning, to its end
     #[arg(long, env = "PINLOOP_HEAD_TIMEOUT", value_name = "SECONDS", value_parser = parse_seconds, default_value = "10")]
@@ -238,6 +243,7 @@ impl Arguments {
             cores: self.cores.clone().map(|cores| cores.0),
             pin: !self.no_pin,
             connections_max: self.max_connections,
+            when_full: self.when_full,
             metrics: self.metrics.then(Metrics::default),
             ..Config::default()
         };
@@ -273,6 +279,14 @@ fn parse_cores(list: &str) -> Result<Cores, String> {
     Ok(Cores(cores))
 }
 
+fn parse_when_full(text: &str) -> Result<WhenFull, String> {
+    match text {
+        "shed" => Ok(WhenFull::Shed),
+        "wait" => Ok(WhenFull::Wait),
+        _ => Err(format!("'{text}' is neither shed nor wait")),
+    }
+}
+
 fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 =
         text.parse().map_err(|_| format!("'{text}' is no number of seconds such as 10 or 0.5"))?;
@@ -303,5 +317,6 @@ mod tests {
         let shown = Arguments::parse_from(["pinloop"]).config();
         assert_eq!(format!("{:?}", shown.timeouts), format!("{:?}", Config::default().timeouts));
         assert_eq!(shown.limits, Config::default().limits);
+        assert_eq!(shown.when_full, Config::default().when_full);
     }
 }

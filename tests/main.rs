@@ -2,6 +2,7 @@
 
 mod binary;
 mod conformance;
+mod hostile;
 mod imports;
 #[cfg(feature = "metrics")]
 mod metrics;

@@ -52,6 +52,8 @@ const DRAIN_UNUSED: Duration = Duration::from_millis(500);
 pub(super) struct Shared {
     /// Connections open, over all threads.
     pub(super) connections: AtomicUsize,
+    /// Threads that are without their spare file descriptor.
+    pub(super) spares_missing: Arc<AtomicUsize>,
     pub(super) stop: AtomicBool,
 }
 
@@ -85,7 +87,7 @@ impl<S: Service> EventLoop<S> {
         shared: Arc<Shared>,
     ) -> io::Result<EventLoop<S>> {
         let now = Instant::now();
-        let mut listener = Listener::new(listener);
+        let mut listener = Listener::new(listener, shared.spares_missing.clone());
         poll.registry().register(listener.source(), LISTENER, Interest::READABLE)?;
         Ok(EventLoop {
             poll,
@@ -258,12 +260,14 @@ impl<S: Service> EventLoop<S> {
                 return;
             }
             let open = self.shared.connections.load(Ordering::Relaxed);
-            if open >= self.config.connections_max && self.config.when_full == WhenFull::Wait {
+            let may_wait =
+                self.config.when_full == WhenFull::Wait && !self.core.surroundings.draining;
+            if open >= self.config.connections_max && may_wait {
                 return listener.pause(now);
             }
             match listener.accept(now) {
                 Accepted::Connection(stream, client) => self.open(stream, client.ip(), open),
-                Accepted::Shed => self.count(|metrics| metrics.shed.add(1)),
+                Accepted::Shed => self.count(|metrics| metrics.shed_without_descriptor.add(1)),
                 Accepted::Failed => {}
                 Accepted::Empty => return,
             }
@@ -272,9 +276,11 @@ impl<S: Service> EventLoop<S> {
 
     /// Begins a connection, or refuses it where as many as may be are `open`.
     fn open(&mut self, stream: TcpStream, client: IpAddr, open: usize) {
-        let is_full = open >= self.config.connections_max;
-        if open >= self.config.connections_max.saturating_add(SHEDDING_MAX) {
-            return self.count(|metrics| metrics.shed.add(1));
+        // Whoever has waited is served at the end: the alternative is a reset.
+        let may_shed = self.config.when_full == WhenFull::Shed;
+        let is_full = may_shed && open >= self.config.connections_max;
+        if may_shed && open >= self.config.connections_max.saturating_add(SHEDDING_MAX) {
+            return self.count(|metrics| metrics.shed_at_limit.add(1));
         }
         let entry = self.connections.vacant_entry();
         let key = entry.key();
@@ -289,7 +295,7 @@ impl<S: Service> EventLoop<S> {
         self.shared.connections.fetch_add(1, Ordering::Relaxed);
         if let Some(metrics) = &self.core.surroundings.metrics {
             metrics.accepted.add(1);
-            metrics.shed.add(u64::from(is_full));
+            metrics.shed_at_limit.add(u64::from(is_full));
         }
         let turn = match is_full {
             true => connection.refuse(Refusal::Overload, &mut self.core, &self.config),
@@ -334,7 +340,7 @@ impl<S: Service> EventLoop<S> {
         self.core.surroundings.draining = true;
         self.drain_until = Some(self.core.surroundings.now + self.config.timeouts.drain);
         // Whoever is in the listener's queue would be reset.
-        self.listener.iter_mut().for_each(Listener::set_ready);
+        self.listener.iter_mut().for_each(Listener::resume);
         while self.listener.as_ref().is_some_and(|listener| {
             listener.wait(self.core.surroundings.now) == Some(Duration::ZERO)
         }) {

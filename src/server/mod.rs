@@ -9,6 +9,7 @@ mod deadlines;
 mod event_loop;
 mod listener;
 mod post;
+mod spare;
 
 use std::io;
 use std::net::SocketAddr;

@@ -2,6 +2,7 @@
 //! sockets.
 
 pub(crate) mod probe;
+pub(crate) mod process;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
