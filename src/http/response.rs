@@ -124,7 +124,7 @@ impl<'o> Response<'o> {
         }
     }
 
-    /// Whether the server stops, and this is one of its last answers.
+    /// Whether the server stops, and this is one of the last answers.
     pub fn is_draining(&self) -> bool {
         self.context.draining
     }
