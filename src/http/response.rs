@@ -131,7 +131,7 @@ impl<'o> Response<'o> {
         self.context.client.copied()
     }
 
-    /// Whether the server stops, and this is one of its last answers.
+    /// Whether the server stops, and this is one of the last answers.
     pub fn is_draining(&self) -> bool {
         self.context.draining
     }
