@@ -3,6 +3,7 @@
 //! [`Connection::advance`] decides; the functions below it each take one step
 //! from one state. The states are drawn in the [module's docs](super).
 
+use core::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -37,6 +38,8 @@ pub struct Context<'a> {
     pub mailbox: Option<&'a Arc<dyn Mailbox>>,
     /// What the mailbox knows this connection by.
     pub address: u64,
+    /// The address of the client, where it is known.
+    pub client: Option<&'a IpAddr>,
     /// Where answers are counted, if anywhere.
     pub counts: Option<&'a Counts>,
 }
@@ -44,7 +47,15 @@ pub struct Context<'a> {
 impl<'a> Context<'a> {
     /// A context that does not drain and takes no deferred answers.
     pub fn new(limits: &'a Limits, date: &'a Date) -> Context<'a> {
-        Context { limits, date, draining: false, mailbox: None, address: 0, counts: None }
+        Context {
+            limits,
+            date,
+            draining: false,
+            mailbox: None,
+            address: 0,
+            client: None,
+            counts: None,
+        }
     }
 
     /// Whether a request with `rest` behind it in the input is to be the last one.
