@@ -1,6 +1,7 @@
 //! Arriving clients over time: a panel for each server, all with the same axes.
 
 use plotters::chart::ChartBuilder;
+use plotters::coord::combinators::BindKeyPoints;
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::element::{Circle, Text};
 use plotters::prelude::IntoLogRange;
@@ -8,11 +9,12 @@ use plotters::series::LineSeries;
 use plotters::style::text_anchor::HPos;
 use plotters::style::{BLACK, Color, ShapeStyle};
 
+use super::percentiles::round;
 use super::{
     Area, GREY, GRID, PALETTE, Picture, PlotError, SMALL, TEXT, colour, is_narrow, picture, rgb,
     text,
 };
-use crate::report::units::{latency, thousands};
+use crate::report::units::{latency_in_short, thousands};
 use crate::results::{Second, Tour};
 
 /// Of a panel: its name, and three strips of the same height.
@@ -96,8 +98,10 @@ fn draw(area: &Area<'_>, frame: &Frame, place: usize, tour: &Tour) -> Result<(),
         (over_time(&|second| second.p99_ns as f64), line.stroke_width(2)),
         (over_time(&|second| second.p50_ns as f64), line.mix(0.55).stroke_width(1)),
     ];
-    let range = (frame.low_ns..frame.high_ns).log_scale();
-    strip(&latencies, frame, range, "latency: p99, p50", &|ns| latency(*ns as u64), &curves, &[])
+    let range = (frame.low_ns..frame.high_ns)
+        .log_scale()
+        .with_key_points(round(frame.low_ns, frame.high_ns));
+    strip(&latencies, frame, range, "latency: p99, p50", &|ns| latency_in_short(*ns), &curves, &[])
 }
 
 /// One quantity over time. `wrong` are points to be marked.

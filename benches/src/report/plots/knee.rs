@@ -1,17 +1,19 @@
 //! Latency against offered load: one panel a percentile, all servers in each.
 
 use plotters::chart::ChartBuilder;
+use plotters::coord::combinators::BindKeyPoints;
 use plotters::element::{Circle, PathElement, Text};
 use plotters::prelude::IntoLogRange;
 use plotters::series::LineSeries;
 use plotters::style::Color;
 use plotters::style::text_anchor::HPos;
 
+use super::percentiles::round;
 use super::{
     Area, GREY, GRID, Picture, PlotError, SMALL, TEXT, colour, is_narrow, picture, rgb, text,
 };
 use crate::report::knee::Figures;
-use crate::report::units::{latency, thousands};
+use crate::report::units::{latency_in_short, thousands};
 
 /// From the top; the axis is below the last.
 const PANELS: [&str; 3] = ["p50", "p99", "p99.9"];
@@ -68,7 +70,10 @@ fn draw(
         .margin_right(24)
         .x_label_area_size(if is_last { 42 } else { 22 })
         .y_label_area_size(64)
-        .build_cartesian_2d(0.0..rate_max * 1.02, (low_ns..high_ns).log_scale())?;
+        .build_cartesian_2d(
+            0.0..rate_max * 1.02,
+            (low_ns..high_ns).log_scale().with_key_points(round(low_ns, high_ns)),
+        )?;
     let mut mesh = chart.configure_mesh();
     mesh.bold_line_style(GRID)
         .light_line_style(GRID.mix(0.0))
@@ -76,7 +81,7 @@ fn draw(
         .x_labels(if is_narrow(width) { 4 } else { 8 })
         .y_labels(4)
         .x_label_formatter(&|rate| thousands(*rate))
-        .y_label_formatter(&|ns| latency(*ns as u64))
+        .y_label_formatter(&|ns| latency_in_short(*ns))
         .label_style(text(SMALL, GREY, HPos::Center));
     if is_last {
         mesh.x_desc("offered requests per second");
