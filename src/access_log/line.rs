@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
@@ -14,6 +15,9 @@ pub(super) struct Moment {
     at: Instant,
     time: SystemTime,
 }
+
+/// What comes before the milliseconds.
+const DATE_TIME: &str = "1994-11-06T08:49:37.";
 
 /// How long the wall clock is believed to run as the other one does: it may be set.
 const MOMENT_LASTS: Duration = Duration::from_secs(1);
@@ -35,12 +39,33 @@ impl Moment {
     }
 }
 
-/// A time as both formats have it, rendered once a second.
+/// The address of a client, rendered where it is another than that of the line before.
+#[derive(Debug)]
+pub(super) struct Client {
+    address: Option<IpAddr>,
+    text: String,
+}
+
+impl Default for Client {
+    fn default() -> Client {
+        Client { address: None, text: "-".to_string() }
+    }
+}
+
+impl Client {
+    pub(super) fn update(&mut self, address: Option<IpAddr>) {
+        if self.address != address {
+            self.address = address;
+            self.text = address.map_or("-".to_string(), |address| address.to_string());
+        }
+    }
+}
+
+/// A time as both formats have it, rendered once a second, or millisecond.
 #[derive(Debug, Default)]
 pub(super) struct Stamp {
     second: Option<u64>,
-    millisecond: u32,
-    /// `1994-11-06T08:49:37`.
+    /// `1994-11-06T08:49:37.042Z`.
     date_time: String,
     /// `06/Nov/1994:08:49:37 +0000`.
     clf: String,
@@ -52,11 +77,19 @@ impl Stamp {
     pub(super) fn update(&mut self, now: SystemTime) {
         const YEAR_10000: u64 = 253_402_300_800;
         let Ok(elapsed) = now.duration_since(UNIX_EPOCH) else { return };
-        self.millisecond = elapsed.subsec_millis();
-        if self.second == Some(elapsed.as_secs()) || elapsed.as_secs() >= YEAR_10000 {
-            return;
+        if self.second != Some(elapsed.as_secs()) && elapsed.as_secs() < YEAR_10000 {
+            self.second = Some(elapsed.as_secs());
+            self.render(now);
         }
-        self.second = Some(elapsed.as_secs());
+        let millisecond = elapsed.subsec_millis();
+        self.date_time.truncate(DATE_TIME.len());
+        for digit in [millisecond / 100, millisecond / 10 % 10, millisecond % 10] {
+            self.date_time.push((b'0' + digit as u8) as char);
+        }
+        self.date_time.push('Z');
+    }
+
+    fn render(&mut self, now: SystemTime) {
         // "Sun, 06 Nov 1994 08:49:37 GMT"
         let text = httpdate::fmt_http_date(now);
         let (day, month, year, time) = (&text[5..7], &text[8..11], &text[12..16], &text[17..25]);
@@ -65,18 +98,24 @@ impl Stamp {
         self.date_time.clear();
         self.clf.clear();
         // Writing to a String does not fail.
-        let _ = write!(self.date_time, "{year}-{number:02}-{day}T{time}");
+        let _ = write!(self.date_time, "{year}-{number:02}-{day}T{time}.");
         let _ = write!(self.clf, "{day}/{month}/{year}:{time} +0000");
     }
 }
 
 /// Appends a JSON object. Bytes that are no UTF-8 become U+FFFD; what JSON can't have in
 /// a string, such as line ends, is escaped.
-pub(super) fn json(line: &mut Vec<u8>, stamp: &Stamp, duration: Duration, record: &Record<'_>) {
+pub(super) fn json(
+    line: &mut Vec<u8>,
+    stamp: &Stamp,
+    client: &Client,
+    duration: Duration,
+    record: &Record<'_>,
+) {
     #[derive(Serialize)]
     struct Line<'a> {
-        time: Time<'a>,
-        client: Option<core::net::IpAddr>,
+        time: &'a str,
+        client: Option<&'a str>,
         method: &'a str,
         target: &'a str,
         status: u16,
@@ -91,8 +130,8 @@ pub(super) fn json(line: &mut Vec<u8>, stamp: &Stamp, duration: Duration, record
     let referer = record.referer.as_deref().map(text);
     let user_agent = record.user_agent.as_deref().map(text);
     let fields = Line {
-        time: Time(stamp),
-        client: record.client,
+        time: &stamp.date_time,
+        client: client.address.map(|_| &*client.text),
         method: &text(&record.method),
         target: &text(&record.target),
         status: record.status,
@@ -105,32 +144,27 @@ pub(super) fn json(line: &mut Vec<u8>, stamp: &Stamp, duration: Duration, record
     line.push(b'\n');
 }
 
-struct Time<'a>(&'a Stamp);
-
-impl Serialize for Time<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Stamp { date_time, millisecond, .. } = self.0;
-        serializer.collect_str(&format_args!("{date_time}.{millisecond:03}Z"))
-    }
-}
-
 /// Appends a line of the combined log format.
-pub(super) fn combined(line: &mut Vec<u8>, stamp: &Stamp, record: &Record<'_>) {
-    // Writing to a Vec does not fail.
-    let _ = match record.client {
-        Some(client) => write!(line, "{client}"),
-        None => write!(line, "-"),
-    };
-    let _ = write!(line, " - - [{}] \"", stamp.clf);
+pub(super) fn combined(line: &mut Vec<u8>, stamp: &Stamp, client: &Client, record: &Record<'_>) {
+    let mut number = itoa::Buffer::new();
+    line.extend_from_slice(client.text.as_bytes());
+    line.extend_from_slice(b" - - [");
+    line.extend_from_slice(stamp.clf.as_bytes());
+    line.extend_from_slice(b"] \"");
     if record.method.is_empty() {
         line.push(b'-');
     } else {
         escape(line, &record.method);
         line.push(b' ');
         escape(line, &record.target);
-        let _ = write!(line, " HTTP/1.{}", record.minor_version);
+        line.extend_from_slice(b" HTTP/1.");
+        line.push(b'0' + record.minor_version);
     }
-    let _ = write!(line, "\" {} {} \"", record.status, record.content_bytes);
+    line.extend_from_slice(b"\" ");
+    line.extend_from_slice(number.format(record.status).as_bytes());
+    line.push(b' ');
+    line.extend_from_slice(number.format(record.content_bytes).as_bytes());
+    line.extend_from_slice(b" \"");
     escape(line, record.referer.as_deref().unwrap_or(b"-"));
     line.extend_from_slice(b"\" \"");
     escape(line, record.user_agent.as_deref().unwrap_or(b"-"));
@@ -140,12 +174,16 @@ pub(super) fn combined(line: &mut Vec<u8>, stamp: &Stamp, record: &Record<'_>) {
 /// Appends a client's bytes so that they can neither end a field nor a line, nor say
 /// anything to a terminal, as nginx does it: `\xHH`.
 fn escape(line: &mut Vec<u8>, text: &[u8]) {
-    for &byte in text {
-        match byte {
-            b'"' | b'\\' | ..=0x1f | 0x7f.. => {
-                let _ = write!(line, "\\x{byte:02X}");
-            }
-            _ => line.push(byte),
+    let is_plain = |byte: &u8| !matches!(byte, b'"' | b'\\' | ..=0x1f | 0x7f..);
+    let mut rest = text;
+    while let Some(&byte) = rest.first() {
+        let plain = rest.iter().take_while(|byte| is_plain(byte)).count();
+        line.extend_from_slice(&rest[..plain]);
+        rest = &rest[plain..];
+        if plain == 0 {
+            // Writing to a Vec does not fail.
+            let _ = write!(line, "\\x{byte:02X}");
+            rest = &rest[1..];
         }
     }
 }
@@ -178,15 +216,21 @@ mod tests {
         }
     }
 
+    fn client(record: &Record<'_>) -> Client {
+        let mut client = Client::default();
+        client.update(record.client);
+        client
+    }
+
     fn as_json(record: &Record<'_>) -> String {
         let mut line = Vec::new();
-        json(&mut line, &stamp(), Duration::from_nanos(12_345), record);
+        json(&mut line, &stamp(), &client(record), Duration::from_nanos(12_345), record);
         String::from_utf8(line).unwrap()
     }
 
     fn as_combined(record: &Record<'_>) -> String {
         let mut line = Vec::new();
-        combined(&mut line, &stamp(), record);
+        combined(&mut line, &stamp(), &client(record), record);
         String::from_utf8(line).unwrap()
     }
 
@@ -243,7 +287,7 @@ mod tests {
         moment.update(later, || unreachable!("too early"));
         let mut stamp = stamp();
         stamp.update(moment.at(later));
-        assert_eq!((&*stamp.date_time, stamp.millisecond), ("1994-11-06T08:49:38", 0));
+        assert_eq!(stamp.date_time, "1994-11-06T08:49:38.000Z");
         moment.update(start + MOMENT_LASTS, || UNIX_EPOCH);
         assert_eq!(moment.at(start + 2 * MOMENT_LASTS), UNIX_EPOCH + MOMENT_LASTS);
     }
