@@ -1,6 +1,5 @@
 //! `cargo bench -- …`: arguments -> study.
 
-use std::env;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,6 +7,7 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+use std::{env, fs};
 
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Parser, Subcommand};
@@ -20,9 +20,10 @@ use pinloop_bench::measure::fleet::Entrant;
 use pinloop_bench::measure::ladder::{self, Plan};
 use pinloop_bench::measure::process::{READY, end_with_parent};
 use pinloop_bench::measure::{machine, regimes};
-use pinloop_bench::report::table;
-use pinloop_bench::results::{Contender, Results, Settings};
-use pinloop_bench::variants::{self, REFERENCE, VARIANTS};
+use pinloop_bench::report::page::{self, Options};
+use pinloop_bench::report::{markdown, table};
+use pinloop_bench::results::{Contender, Results, Settings, Square};
+use pinloop_bench::variants::{self, REFERENCE, SQUARE, VARIANTS};
 
 /// Of a study that was interrupted: 128 + SIGINT, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -48,10 +49,7 @@ enum Study {
     /// Only check that every variant gives the same bytes
     Check(Setup),
     /// Show the report of an earlier run
-    Report {
-        /// A results.json
-        file: PathBuf,
-    },
+    Report(Report),
     /// Load any HTTP/1.1 server, as wrk does
     Load(LoadArgs),
     /// Serve one variant until the process is ended
@@ -79,7 +77,27 @@ struct Ladder {
     #[arg(long)]
     out: Option<PathBuf>,
     #[command(flatten)]
+    price: Price,
+    #[command(flatten)]
     setup: Setup,
+}
+
+#[derive(Args)]
+struct Report {
+    /// A results.json
+    file: PathBuf,
+    /// Print Markdown, for a pull request, and write no page
+    #[arg(long)]
+    markdown: bool,
+    #[command(flatten)]
+    price: Price,
+}
+
+#[derive(Args)]
+struct Price {
+    /// Dollars for one core and an hour, to reckon what requests cost
+    #[arg(long, default_value_t = Options::default().price_per_core_hour, value_parser = price)]
+    price_per_core_hour: f64,
 }
 
 #[derive(Args)]
@@ -121,7 +139,7 @@ fn main() -> ExitCode {
     let done = match study {
         Some(Study::Ladder(ladder)) => measure(&ladder),
         Some(Study::Check(setup)) => check(&setup),
-        Some(Study::Report { file }) => report(&file),
+        Some(Study::Report(arguments)) => report(&arguments),
         Some(Study::Load(arguments)) => return load::command::run(&arguments),
         Some(Study::Serve(arguments)) => serve(&arguments),
         None if bench => measure(&ladder),
@@ -150,14 +168,15 @@ fn measure(arguments: &Ladder) -> anyhow::Result<ExitCode> {
         None => target_directory()?.join("pinloop/results.json"),
     };
     let directory = path.parent().unwrap_or(Path::new("/"));
-    std::fs::create_dir_all(directory)
+    fs::create_dir_all(directory)
         .with_context(|| format!("cannot create {}", directory.display()))?;
 
     let stop = interrupts()?;
     let results = ladder::run(&plan, entrants(&plan.settings, true)?, &path, &stop)
         .with_context(|| format!("cannot measure, or write {}", path.display()))?;
     say(&table::render(&results))?;
-    say(&format!("All that was counted is in {}", path.display()))?;
+    say(&format!("All that was counted: {}", path.display()))?;
+    write_page(&results, &path, &arguments.price)?;
     let failed = results.regimes.iter().any(|regime| !regime.failures.is_empty());
     Ok(match results.complete {
         false => ExitCode::from(INTERRUPTED),
@@ -177,12 +196,29 @@ fn check(setup: &Setup) -> anyhow::Result<ExitCode> {
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn report(file: &Path) -> anyhow::Result<ExitCode> {
-    let file = from_callers_directory(file);
+fn report(arguments: &Report) -> anyhow::Result<ExitCode> {
+    let file = from_callers_directory(&arguments.file);
     let results =
         Results::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    say(&table::render(&results))?;
+    if arguments.markdown {
+        say(markdown::render(&results).trim_end())?;
+    } else {
+        say(&table::render(&results))?;
+        write_page(&results, &file, &arguments.price)?;
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the page beside the results that it is made of.
+fn write_page(results: &Results, file: &Path, price: &Price) -> anyhow::Result<()> {
+    let name = match file.file_stem() {
+        Some(stem) if stem != "results" => Path::new(stem).with_extension("html"),
+        _ => PathBuf::from("report.html"),
+    };
+    let path = file.with_file_name(name);
+    let page = page::render(results, &Options { price_per_core_hour: price.price_per_core_hour })?;
+    fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))?;
+    say(&format!("The report: {}", path.display()))
 }
 
 fn serve(arguments: &Serve) -> anyhow::Result<ExitCode> {
@@ -228,8 +264,14 @@ fn plan(setup: &Setup) -> anyhow::Result<Plan> {
         settings,
         regimes: regimes::quick(),
         reference: REFERENCE.to_string(),
+        square: Some(square()),
         budget: Duration::ZERO,
     })
+}
+
+fn square() -> Square {
+    let [plain, tokio, hyper, both] = SQUARE.map(String::from);
+    Square { plain, tokio, hyper, both }
 }
 
 /// All variants, each as this program started again; with the reference twice,
@@ -252,6 +294,8 @@ fn entrants(settings: &Settings, twice: bool) -> anyhow::Result<Vec<Entrant>> {
                     key: format!("{}{again}", variant.name),
                     variant: variant.name.to_string(),
                     about: variant.about.to_string(),
+                    base: variant.base.map(String::from),
+                    adds: variant.adds.to_string(),
                 },
                 answers: variant.answers,
                 command,
@@ -305,6 +349,13 @@ fn from_callers_directory(path: &Path) -> PathBuf {
 
 fn cores(list: &str) -> Result<Cores, String> {
     machine::cpu_list(list).map(Cores).ok_or_else(|| "expected CPUs such as 0,2-3".to_string())
+}
+
+fn price(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(price) if f64::is_finite(price) && price > 0.0 => Ok(price),
+        _ => Err("expected dollars, more than 0, such as 0.0125".to_string()),
+    }
 }
 
 /// Prints a line, or says why it cannot; `println!` would panic.

@@ -6,13 +6,15 @@
 //! same bytes. What may not live here: sockets, threads, and anything that only
 //! one variant needs.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
-use crate::Workers;
 use crate::http::{
     Answer, Content, ContentWriter, FieldLine, Framing, Piece, Request, Response, Service,
     field_line,
 };
+use crate::{Metrics, Workers};
 
 /// The body of `GET /` and `GET /echo`.
 pub const HINT: &str = "Try POST /echo";
@@ -31,6 +33,9 @@ pub const DEFAULT_ROUNDS: u32 = 100;
 
 const TEXT_LINE: FieldLine = field_line!("content-type", "text/plain");
 const JSON_LINE: FieldLine = field_line!("content-type", "application/json");
+#[cfg(feature = "metrics")]
+const METRICS_LINE: FieldLine =
+    field_line!("content-type", "application/openmetrics-text; version=1.0.0; charset=utf-8");
 
 /// What a request is answered with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,9 +92,16 @@ pub struct App {
     pub rounds: u32,
     /// Who does the work of `GET /data?offload`; without, it is done at once.
     pub workers: Option<Workers>,
+    /// What `GET /metrics` shows; without, it is 404.
+    pub metrics: Option<Metrics>,
 }
 
 impl App {
+    /// The service that does all work at once, and nothing besides.
+    pub const fn new(rounds: u32) -> App {
+        App { rounds, workers: None, metrics: None }
+    }
+
     /// Does the work on another thread, while the connection waits.
     fn offload(&self, workers: &Workers, response: &mut Response<'_>) {
         let Some(place) = workers.reserve() else {
@@ -98,6 +110,40 @@ impl App {
         let (ticket, rounds) = (response.defer(), self.rounds);
         place.run(move || ticket.answer(Answer::new(200).line(JSON_LINE).content(work(rounds))));
     }
+
+    /// Answers what is for whoever runs the server: no [`Route`] of the comparison,
+    /// and looked for last, so that it costs the others nothing.
+    fn operate(&self, request: &Request<'_>, response: &mut Response<'_>) {
+        const READ: &str = "GET, HEAD, OPTIONS";
+        let path = request.path();
+        let page = match &*path {
+            "/healthz" => Page { status: 200, content: "alive\n".into(), line: TEXT_LINE },
+            "/readyz" if response.is_draining() => {
+                Page { status: 503, content: "draining\n".into(), line: TEXT_LINE }
+            }
+            "/readyz" => Page { status: 200, content: "ready\n".into(), line: TEXT_LINE },
+            #[cfg(feature = "metrics")]
+            "/metrics" if self.metrics.is_some() => {
+                let text = self.metrics.as_ref().map(Metrics::render).unwrap_or_default();
+                Page { status: 200, content: text.into(), line: METRICS_LINE }
+            }
+            _ => return response.status(404).content(b""),
+        };
+        match request.method() {
+            "GET" | "HEAD" => {
+                response.status(page.status).line(page.line).content(page.content.as_bytes());
+            }
+            "OPTIONS" => response.status(204).field("allow", READ).content(b""),
+            _ => response.status(405).field("allow", READ).content(b""),
+        }
+    }
+}
+
+/// An answer for whoever runs the server.
+struct Page {
+    status: u16,
+    content: Cow<'static, str>,
+    line: FieldLine,
 }
 
 impl Service for App {
@@ -115,7 +161,7 @@ impl Service for App {
             },
             Route::Options(allow) => response.status(204).field("allow", allow).content(b""),
             Route::NotAllowed(allow) => response.status(405).field("allow", allow).content(b""),
-            Route::NotFound => response.status(404).content(b""),
+            Route::NotFound => self.operate(request, response),
             Route::NotImplemented => response.status(501).content(b""),
         }
     }

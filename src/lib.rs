@@ -37,10 +37,12 @@
 pub mod app;
 mod config;
 pub mod http;
+mod metrics;
 mod server;
 mod workers;
 
 pub use config::{Config, ConfigError, Timeouts, WhenFull};
 pub use http::{Content, Limits, Request, Response, Service};
+pub use metrics::Metrics;
 pub use server::{Core, Server, StartError, Stopper, cores, start};
 pub use workers::{Place, Workers};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use pinloop::app::{App, DEFAULT_ROUNDS};
-use pinloop::{Config, StartError, WhenFull, Workers};
+use pinloop::{Config, Metrics, StartError, WhenFull, Workers};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -40,7 +40,11 @@ fn serve(arguments: &Arguments) -> Result<(), Failure> {
     // Before the line that says so: whoever reads it may send a signal at once.
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let config = arguments.config();
-    let app = App { rounds: arguments.work, workers: workers(arguments, &config)? };
+    let app = App {
+        rounds: arguments.work,
+        workers: workers(arguments, &config)?,
+        metrics: config.metrics.clone(),
+    };
     let server = pinloop::start(&config, move |_core| app.clone()).map_err(Failure::Start)?;
     announce(&server);
 
@@ -141,6 +145,10 @@ struct Arguments {
     #[arg(long, env = "PINLOOP_WORKERS", value_name = "N")]
     workers: Option<usize>,
 
+    /// Count what happens, for GET /metrics
+    #[arg(long, env = "PINLOOP_METRICS")]
+    metrics: bool,
+
     /// Bytes of a request's head; more is 431, or 414 for the target
     #[arg(long, env = "PINLOOP_MAX_HEAD_BYTES", value_name = "BYTES", default_value_t = Config::default().limits.head_bytes_max)]
     max_head_bytes: usize,
@@ -192,6 +200,7 @@ impl Arguments {
             pin: !self.no_pin,
             connections_max: self.max_connections,
             when_full: self.when_full,
+            metrics: self.metrics.then(Metrics::default),
             ..Config::default()
         };
         config.limits.head_bytes_max = self.max_head_bytes;

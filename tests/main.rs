@@ -4,6 +4,8 @@ mod binary;
 mod conformance;
 mod hostile;
 mod imports;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod properties;
 mod protocol;
 mod regressions;

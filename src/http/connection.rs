@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::body::{Chunked, Decoded, Decoder};
+use super::counts::Counts;
 use super::date::Date;
 use super::deferred::{Answer, Mailbox};
 use super::error::Refusal;
@@ -36,12 +37,14 @@ pub struct Context<'a> {
     pub mailbox: Option<&'a Arc<dyn Mailbox>>,
     /// What the mailbox knows this connection by.
     pub address: u64,
+    /// Where answers are counted, if anywhere.
+    pub counts: Option<&'a Counts>,
 }
 
 impl<'a> Context<'a> {
     /// A context that does not drain and takes no deferred answers.
     pub fn new(limits: &'a Limits, date: &'a Date) -> Context<'a> {
-        Context { limits, date, draining: false, mailbox: None, address: 0 }
+        Context { limits, date, draining: false, mailbox: None, address: 0, counts: None }
     }
 
     /// The context of a request with `rest` behind it in the input. More requests
@@ -626,6 +629,9 @@ fn produce(
 
 /// Writes the answer to a request that is refused: the last one.
 fn refuse(refusal: Refusal, is_head: bool, output: &mut Vec<u8>, context: &Context<'_>) -> State {
+    if let Some(counts) = context.counts {
+        counts.refusals[refusal as usize].add(1);
+    }
     let to = To { persistence: Persistence::Close, is_head, minor_version: 1 };
     let mut response = Response::new(output, context, to);
     response

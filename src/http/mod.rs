@@ -60,6 +60,7 @@
 mod body;
 mod chars;
 mod connection;
+mod counts;
 mod date;
 mod deferred;
 mod error;
@@ -71,6 +72,7 @@ mod target;
 pub use crate::field_line;
 pub use body::Piece;
 pub use connection::{Connection, Context, Next, Progress, Waiting};
+pub use counts::{Count, Counts};
 pub use date::Date;
 pub use deferred::{Answer, Mailbox, Ticket};
 pub use error::Refusal;

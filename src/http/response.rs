@@ -124,6 +124,11 @@ impl<'o> Response<'o> {
         }
     }
 
+    /// Whether the server stops, and this is one of its last answers.
+    pub fn is_draining(&self) -> bool {
+        self.context.draining
+    }
+
     /// Leaves the answer to whoever has the ticket, on this thread or another; the
     /// service returns without one. Nothing may have been said of it before.
     ///
@@ -185,17 +190,27 @@ impl<'o> Response<'o> {
         Answering { persistence: self.to.persistence, outgoing }
     }
 
+    #[inline]
     fn begin(&mut self) {
-        if self.stage == Stage::Status {
-            write_status_line(self.output, self.status);
-            self.stage = Stage::Fields;
+        match self.stage {
+            Stage::Fields => {}
+            Stage::Status => {
+                self.stage = Stage::Fields;
+                match self.status {
+                    200 => self.output.extend_from_slice(b"HTTP/1.1 200 OK\r\n"),
+                    status => write_status_line(self.output, status),
+                }
+            }
+            Stage::Ended | Stage::Deferred => panic!("the answer has been ended"),
         }
-        assert!(self.stage == Stage::Fields, "the answer has been ended");
     }
 
     fn end_head(&mut self, length: Option<u64>) -> Outgoing {
         self.begin();
         self.stage = Stage::Ended;
+        if let Some(counts) = self.context.counts {
+            counts.answers[usize::from(self.status / 100)].add(1);
+        }
         // 205 has no content and says so (RFC 9110, 15.3.6).
         let length = if self.status == 205 { Some(0) } else { length };
         let outgoing = match length {
@@ -375,9 +390,6 @@ pub(super) fn write_field(output: &mut Vec<u8>, name: &str, value: &[u8]) {
 }
 
 fn write_status_line(output: &mut Vec<u8>, status: u16) {
-    if status == 200 {
-        return output.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-    }
     output.extend_from_slice(b"HTTP/1.1 ");
     write_decimal(output, u64::from(status));
     output.push(b' ');
@@ -433,21 +445,16 @@ fn reason_phrase(status: u16) -> &'static str {
 }
 
 fn write_decimal(output: &mut Vec<u8>, number: u64) {
-    write_digits::<10>(output, number);
+    output.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-fn write_hexadecimal(output: &mut Vec<u8>, number: u64) {
-    write_digits::<16>(output, number);
-}
-
-fn write_digits<const BASE: u64>(output: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0; 20];
+fn write_hexadecimal(output: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; 16];
     let mut at = digits.len();
     loop {
         at -= 1;
-        let digit = (number % BASE) as u8;
-        digits[at] = if digit < 10 { b'0' + digit } else { b'A' + digit - 10 };
-        number /= BASE;
+        digits[at] = b"0123456789ABCDEF"[(number % 16) as usize];
+        number /= 16;
         if number == 0 {
             break;
         }

@@ -155,6 +155,7 @@ fn is_escape(bytes: &[u8]) -> bool {
 }
 
 /// What stands between the brackets of an IPv6 address or a later kind.
+#[cold]
 fn is_ip_literal(literal: &[u8]) -> bool {
     match literal {
         [b'v' | b'V', rest @ ..] => {

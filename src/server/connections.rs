@@ -16,6 +16,7 @@ use slab::Slab;
 use super::deadlines::{Deadline, Deadlined, Deadlines, Ticks};
 use crate::config::{Config, Timeouts};
 use crate::http::{self, Answer, Context, Date, Mailbox, Next, Refusal, Service, Waiting};
+use crate::metrics::CoreMetrics;
 
 /// Bytes that count as progress: a peer that moves fewer in a timeout is too slow.
 const PROGRESS_BYTES: usize = 4096;
@@ -35,12 +36,38 @@ pub(super) struct Core<S> {
     /// hold a whole head and then some, so there is always room to read.
     pub(super) input: Vec<u8>,
     pub(super) output: Vec<u8>,
+    pub(super) surroundings: Surroundings,
+}
+
+/// What a turn depends on besides bytes.
+pub(super) struct Surroundings {
     pub(super) date: Date,
     pub(super) now: Instant,
     pub(super) draining: bool,
     pub(super) mailbox: Arc<dyn Mailbox>,
+    /// Where the core counts, if anywhere.
+    pub(super) metrics: Option<Arc<CoreMetrics>>,
     /// Bytes that all connections of the core keep.
     pub(super) buffered_bytes: usize,
+}
+
+impl Surroundings {
+    fn context<'a>(&'a self, address: u64, config: &'a Config) -> Context<'a> {
+        Context {
+            limits: &config.limits,
+            date: &self.date,
+            draining: self.draining,
+            mailbox: Some(&self.mailbox),
+            address,
+            counts: self.metrics.as_ref().map(|metrics| &metrics.counts),
+        }
+    }
+
+    fn count(&self, add: impl FnOnce(&CoreMetrics)) {
+        if let Some(metrics) = &self.metrics {
+            add(metrics);
+        }
+    }
 }
 
 /// One client.
@@ -67,6 +94,8 @@ pub(super) struct Connection {
     buffered_bytes: usize,
     class: Class,
     deadline: Deadline,
+    /// When the answer that is waited for was deferred.
+    deferred: Option<Instant>,
 }
 
 /// How far a connection has come.
@@ -95,16 +124,6 @@ pub(super) enum Class {
 
 /// How many classes there are.
 pub(super) const CLASSES: usize = 6;
-
-fn context<'a>(
-    address: u64,
-    date: &'a Date,
-    draining: bool,
-    mailbox: &'a Arc<dyn Mailbox>,
-    config: &'a Config,
-) -> Context<'a> {
-    Context { limits: &config.limits, date, draining, mailbox: Some(mailbox), address }
-}
 
 /// The key of the connection that has this address.
 pub(super) fn key(address: u64) -> usize {
@@ -148,6 +167,7 @@ impl Connection {
             // Its first turn finds that it waits for a head, and sets the deadline.
             class: Class::Idle,
             deadline: Deadline::NONE,
+            deferred: None,
         }
     }
 
@@ -173,7 +193,7 @@ impl Connection {
         core: &mut Core<S>,
         config: &Config,
     ) -> io::Result<Turn> {
-        if !self.unsent.is_empty() && !self.send_unsent()? {
+        if !self.unsent.is_empty() && !self.send_unsent(core)? {
             // Nothing is read from a peer that does not read.
             return Ok(Turn::Wait);
         }
@@ -196,8 +216,12 @@ impl Connection {
         core: &mut Core<S>,
         config: &Config,
     ) -> io::Result<Turn> {
-        let context = context(self.address, &core.date, core.draining, &core.mailbox, config);
+        let context = core.surroundings.context(self.address, config);
         self.http.deliver(answer, &self.carry, &mut core.output, &context);
+        if let Some(deferred) = self.deferred.take() {
+            let took = core.surroundings.now - deferred;
+            core.surroundings.count(|metrics| metrics.record_deferred(took));
+        }
         // What came behind the request can be read now.
         self.stalled = true;
         if !self.unsent.is_empty() {
@@ -216,15 +240,16 @@ impl Connection {
         if !self.unsent.is_empty() || self.stage != Stage::Open {
             return Ok(Turn::Close);
         }
-        let context = context(self.address, &core.date, true, &core.mailbox, config);
+        let context = core.surroundings.context(self.address, config);
         self.http.refuse(refusal, &self.carry, &mut core.output, &context);
         self.carry = Vec::new();
-        self.send(&mut core.output)?;
+        self.send(core)?;
         self.end_when_sent(true)
     }
 
     /// The deadline of what the connection now waits for has passed.
     pub(super) fn time_out<S>(&mut self, core: &mut Core<S>, config: &Config) -> io::Result<Turn> {
+        core.surroundings.count(|metrics| metrics.timeouts[self.class as usize].add(1));
         match self.class {
             Class::Head if self.carry.is_empty() => Ok(Turn::Close),
             Class::Head | Class::Content => self.refuse(Refusal::Timeout, core, config),
@@ -267,7 +292,8 @@ impl Connection {
     pub(super) fn account<S>(&mut self, core: &mut Core<S>) -> bool {
         let bytes = self.carry.capacity() + self.unsent.capacity() + self.http.buffered_bytes();
         let before = std::mem::replace(&mut self.buffered_bytes, bytes);
-        core.buffered_bytes = core.buffered_bytes + bytes - before;
+        let kept = &mut core.surroundings.buffered_bytes;
+        *kept = *kept + bytes - before;
         bytes > before
     }
 
@@ -303,7 +329,10 @@ impl Connection {
             let read = match self.stream.read(&mut core.input[carried..]) {
                 // All complete requests are answered, and the rest will never be whole.
                 Ok(0) => return Ok(Turn::Close),
-                Ok(read) => read,
+                Ok(read) => {
+                    core.surroundings.count(|metrics| metrics.received_bytes.add(read as u64));
+                    read
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Turn::Wait),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
@@ -335,7 +364,7 @@ impl Connection {
         let mut done = 0;
         let mut written = 0;
         loop {
-            let context = context(self.address, &core.date, core.draining, &core.mailbox, config);
+            let context = core.surroundings.context(self.address, config);
             let progress = self.http.advance(
                 &core.input[done..filled],
                 &mut core.output,
@@ -346,7 +375,7 @@ impl Connection {
             written += core.output.len();
             self.used |= progress.consumed > 0;
             self.moved_bytes = self.moved_bytes.saturating_add(progress.consumed as u32);
-            self.send(&mut core.output)?;
+            self.send(core)?;
             self.stalled = progress.next == Next::Write;
             match progress.next {
                 Next::Close { linger } => {
@@ -354,7 +383,10 @@ impl Connection {
                     return self.end_when_sent(linger);
                 }
                 Next::Write if self.unsent.is_empty() && written < TURN_BYTES_MAX => {}
-                _ => {
+                next => {
+                    if next == Next::Answer {
+                        self.deferred = Some(core.surroundings.now);
+                    }
                     self.keep(&core.input[done..filled]);
                     return Ok(if self.stalled && self.unsent.is_empty() {
                         Turn::Again
@@ -377,13 +409,15 @@ impl Connection {
     }
 
     /// Sends the output in one write, and keeps what the socket does not take.
-    fn send(&mut self, output: &mut Vec<u8>) -> io::Result<()> {
+    fn send<S>(&mut self, core: &mut Core<S>) -> io::Result<()> {
+        let output = &mut core.output;
         if output.is_empty() {
             return Ok(());
         }
         let written = write(&mut self.stream, output);
         if let Ok(written) = written {
             self.moved_bytes = self.moved_bytes.saturating_add(written as u32);
+            core.surroundings.count(|metrics| metrics.sent_bytes.add(written as u64));
             if written < output.len() {
                 self.unsent = output[written..].to_vec();
             }
@@ -396,8 +430,9 @@ impl Connection {
     }
 
     /// Whether all of what was left is sent now.
-    fn send_unsent(&mut self) -> io::Result<bool> {
+    fn send_unsent<S>(&mut self, core: &Core<S>) -> io::Result<bool> {
         let written = write(&mut self.stream, &self.unsent)?;
+        core.surroundings.count(|metrics| metrics.sent_bytes.add(written as u64));
         self.moved_bytes = self.moved_bytes.saturating_add(written as u32);
         if written < self.unsent.len() {
             self.unsent.drain(..written);
@@ -444,6 +479,7 @@ impl Deadlined for Slab<Connection> {
 }
 
 /// Bytes that the socket took.
+#[inline]
 fn write(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
     loop {
         return match stream.write(bytes) {

@@ -16,12 +16,13 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
-use super::connections::{self, CLASSES, Connection, Core, Turn};
+use super::connections::{self, CLASSES, Connection, Core, Surroundings, Turn};
 use super::deadlines::{Deadlines, Ticks};
 use super::listener::{Accepted, Listener};
 use super::post::Post;
 use crate::config::{Config, WhenFull};
 use crate::http::{Date, Refusal, Service};
+use crate::metrics::{CoreMetrics, Metrics};
 
 pub(super) const LISTENER: Token = Token(usize::MAX - 1);
 pub(super) const WAKER: Token = Token(usize::MAX - 2);
@@ -105,11 +106,14 @@ impl<S: Service> EventLoop<S> {
                         + READ_BYTES
                 ],
                 output: Vec::new(),
-                date: Date::at(SystemTime::now()),
-                now,
-                draining: false,
-                buffered_bytes: 0,
-                mailbox: post,
+                surroundings: Surroundings {
+                    date: Date::at(SystemTime::now()),
+                    now,
+                    draining: false,
+                    mailbox: post,
+                    metrics: config.metrics.as_ref().map(Metrics::add_core),
+                    buffered_bytes: 0,
+                },
             },
             date_until: now,
             drain_until: None,
@@ -143,6 +147,9 @@ impl<S: Service> EventLoop<S> {
                     self.turn(key, false);
                 }
             }
+            if let Some(metrics) = &self.core.surroundings.metrics {
+                metrics.end_wakeup(self.core.surroundings.now.elapsed());
+            }
             if self.is_accepting() {
                 self.accept();
             }
@@ -158,7 +165,7 @@ impl<S: Service> EventLoop<S> {
         if is_plain {
             return deadline;
         }
-        let now = self.core.now;
+        let now = self.core.surroundings.now;
         let again = (!self.again.is_empty()).then_some(Duration::ZERO);
         let accept = self.listener.as_ref().and_then(|listener| listener.wait(now));
         let drain = self.drain_until.map(|until| until.saturating_duration_since(now));
@@ -172,15 +179,15 @@ impl<S: Service> EventLoop<S> {
 
     /// Reads the clock, once a wake-up.
     fn read_clock(&mut self) {
-        self.core.now = Instant::now();
-        self.deadlines.set_now(self.core.now);
-        if self.core.now >= self.date_until {
+        self.core.surroundings.now = Instant::now();
+        self.deadlines.set_now(self.core.surroundings.now);
+        if self.core.surroundings.now >= self.date_until {
             let date = SystemTime::now();
-            self.core.date.update(date);
+            self.core.surroundings.date.update(date);
             let into_second =
                 date.duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.subsec_nanos());
-            self.date_until =
-                self.core.now + Duration::from_secs(1) - Duration::from_nanos(into_second.into());
+            self.date_until = self.core.surroundings.now + Duration::from_secs(1)
+                - Duration::from_nanos(into_second.into());
         }
     }
 
@@ -202,11 +209,11 @@ impl<S: Service> EventLoop<S> {
         let turn = match turn {
             Ok(turn)
                 if connection.account(&mut self.core)
-                    && self.core.buffered_bytes > self.config.buffered_bytes_max =>
+                    && self.core.surroundings.buffered_bytes > self.config.buffered_bytes_max =>
             {
                 debug!(
                     "shedding a connection: the thread keeps {} bytes",
-                    self.core.buffered_bytes
+                    self.core.surroundings.buffered_bytes
                 );
                 match turn {
                     Turn::Close => Turn::Close,
@@ -217,6 +224,9 @@ impl<S: Service> EventLoop<S> {
             }
             Ok(turn) => turn,
             Err(error) => {
+                if let Some(metrics) = &self.core.surroundings.metrics {
+                    metrics.count_error(error.kind());
+                }
                 debug!("a connection failed: {error}");
                 Turn::Close
             }
@@ -224,7 +234,9 @@ impl<S: Service> EventLoop<S> {
         match turn {
             Turn::Close => return self.close(key),
             Turn::Again => self.again.push_back(key),
-            Turn::Wait if self.core.draining && connection.is_idle() => return self.close(key),
+            Turn::Wait if self.core.surroundings.draining && connection.is_idle() => {
+                return self.close(key);
+            }
             Turn::Wait => {}
         }
         connection.keep_time(key, &self.timeouts, &mut self.deadlines);
@@ -233,26 +245,29 @@ impl<S: Service> EventLoop<S> {
     fn close(&mut self, key: usize) {
         // Closing the socket takes it out of epoll.
         let Some(connection) = self.connections.try_remove(key) else { return };
-        self.core.buffered_bytes -= connection.buffered_bytes();
+        self.core.surroundings.buffered_bytes -= connection.buffered_bytes();
         self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        self.count(|metrics| metrics.closed.add(1));
     }
 
     /// Takes connections from the listener's queue.
     fn accept(&mut self) {
         for _ in 0..ACCEPTS_MAX {
-            let now = self.core.now;
+            let now = self.core.surroundings.now;
             let Some(listener) = &mut self.listener else { return };
             if listener.wait(now) != Some(Duration::ZERO) {
                 return;
             }
             let open = self.shared.connections.load(Ordering::Relaxed);
-            let may_wait = self.config.when_full == WhenFull::Wait && !self.core.draining;
+            let may_wait =
+                self.config.when_full == WhenFull::Wait && !self.core.surroundings.draining;
             if open >= self.config.connections_max && may_wait {
                 return listener.pause(now);
             }
             match listener.accept(now) {
                 Accepted::Connection(stream) => self.open(stream, open),
-                Accepted::Shed | Accepted::Failed => {}
+                Accepted::Shed => self.count(|metrics| metrics.shed.add(1)),
+                Accepted::Failed => {}
                 Accepted::Empty => return,
             }
         }
@@ -264,7 +279,7 @@ impl<S: Service> EventLoop<S> {
         let may_shed = self.config.when_full == WhenFull::Shed;
         let is_full = may_shed && open >= self.config.connections_max;
         if may_shed && open >= self.config.connections_max.saturating_add(SHEDDING_MAX) {
-            return;
+            return self.count(|metrics| metrics.shed.add(1));
         }
         let entry = self.connections.vacant_entry();
         let key = entry.key();
@@ -277,6 +292,10 @@ impl<S: Service> EventLoop<S> {
         }
         let connection = entry.insert(connection);
         self.shared.connections.fetch_add(1, Ordering::Relaxed);
+        if let Some(metrics) = &self.core.surroundings.metrics {
+            metrics.accepted.add(1);
+            metrics.shed.add(u64::from(is_full));
+        }
         let turn = match is_full {
             true => connection.refuse(Refusal::Overload, &mut self.core, &self.config),
             false => Ok(Turn::Wait),
@@ -314,18 +333,16 @@ impl<S: Service> EventLoop<S> {
     /// Begins to stop, once told to: takes no more connections, answers what has
     /// arrived, and closes whoever has nothing unfinished.
     fn drain(&mut self) {
-        if self.core.draining || !self.shared.stop.load(Ordering::Acquire) {
+        if self.core.surroundings.draining || !self.shared.stop.load(Ordering::Acquire) {
             return;
         }
-        self.core.draining = true;
-        self.drain_until = Some(self.core.now + self.config.timeouts.drain);
+        self.core.surroundings.draining = true;
+        self.drain_until = Some(self.core.surroundings.now + self.config.timeouts.drain);
         // Whoever is in the listener's queue would be reset.
         self.listener.iter_mut().for_each(Listener::resume);
-        while self
-            .listener
-            .as_ref()
-            .is_some_and(|listener| listener.wait(self.core.now) == Some(Duration::ZERO))
-        {
+        while self.listener.as_ref().is_some_and(|listener| {
+            listener.wait(self.core.surroundings.now) == Some(Duration::ZERO)
+        }) {
             self.accept();
         }
         self.listener = None;
@@ -340,9 +357,15 @@ impl<S: Service> EventLoop<S> {
         }
     }
 
+    fn count(&self, add: impl FnOnce(&CoreMetrics)) {
+        if let Some(metrics) = &self.core.surroundings.metrics {
+            add(metrics);
+        }
+    }
+
     fn is_drained(&self) -> bool {
-        let timed_out = self.drain_until.is_some_and(|until| self.core.now >= until);
-        self.core.draining && (self.connections.is_empty() || timed_out)
+        let timed_out = self.drain_until.is_some_and(|until| self.core.surroundings.now >= until);
+        self.core.surroundings.draining && (self.connections.is_empty() || timed_out)
     }
 }
 

@@ -16,7 +16,7 @@ use pinloop::{Config, Core, Limits, Server};
 pub(crate) const DATE: &str = "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
 
 /// The service under test, with little work.
-pub(crate) const APP: App = App { rounds: 3, workers: None };
+pub(crate) const APP: App = App::new(3);
 
 /// What a connection answered, and how it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]

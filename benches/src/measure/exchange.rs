@@ -45,7 +45,8 @@ pub struct Reply {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Answer {
     head: String,
-    body: Vec<u8>,
+    /// None of an answer that breaks off.
+    body: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +57,8 @@ enum Ending {
     Closed,
     /// The answers did not all come, or were none of HTTP.
     Failed(String),
+    /// It accepts no connection.
+    Unreachable(String),
     /// The server keeps the connection and says no more.
     Hangs,
 }
@@ -78,7 +81,10 @@ impl Exchange {
         patience: Duration,
         answers: &mut Vec<Answer>,
     ) -> io::Result<Ending> {
-        let stream = TcpStream::connect_timeout(&address, patience)?;
+        let stream = match TcpStream::connect_timeout(&address, patience) {
+            Err(error) => return Ok(Ending::Unreachable(error.to_string())),
+            Ok(stream) => stream,
+        };
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(patience))?;
         stream.set_write_timeout(Some(patience))?;
@@ -103,6 +109,27 @@ impl Reply {
     pub fn hangs(&self) -> bool {
         self.ending == Ending::Hangs
     }
+
+    /// The statuses, and what then becomes of the connection: all that can be
+    /// compared of answers to what no client should send.
+    pub fn verdict(&self) -> String {
+        let status = |answer: &Answer| match (answer.head.get(9..12), &answer.body) {
+            (Some(status), Some(_)) => status.to_string(),
+            (Some(status), None) => format!("{status} that breaks off"),
+            (None, _) => "a head without a status".to_string(),
+        };
+        let mut said: Vec<String> = self.answers.iter().map(status).collect();
+        if said.is_empty() {
+            said.push("no answer".to_string());
+        }
+        said.push(match self.ending {
+            Ending::Open => "stays open".to_string(),
+            Ending::Closed | Ending::Failed(_) => "closes".to_string(),
+            Ending::Hangs => "waits for more".to_string(),
+            Ending::Unreachable(_) => "cannot be reached".to_string(),
+        });
+        said.join(", ")
+    }
 }
 
 struct Reader<'a> {
@@ -113,13 +140,17 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn answers(&mut self, count: usize, is_head: bool, into: &mut Vec<Answer>) -> io::Result<()> {
         for _ in 0..count {
-            into.push(self.answer(is_head)?);
+            let (head, framing) = self.head(is_head)?;
+            let body = self.body(framing);
+            let (body, rest) = body.map_or_else(|error| (None, Err(error)), |b| (Some(b), Ok(())));
+            into.push(Answer { head: mask_date(&head), body });
+            rest?;
         }
         Ok(())
     }
 
     fn ending(&mut self) -> Ending {
-        let probed = self.stream.write_all(PROBE).and_then(|()| self.answer(false));
+        let probed = self.stream.write_all(PROBE).and_then(|()| self.head(false));
         match probed {
             Ok(_) => Ending::Open,
             Err(error) if is_timeout(&error) => Ending::Hangs,
@@ -127,7 +158,7 @@ impl Reader<'_> {
         }
     }
 
-    fn answer(&mut self, is_head: bool) -> io::Result<Answer> {
+    fn head(&mut self, is_head: bool) -> io::Result<(String, Framing)> {
         let (length, framing) = loop {
             match framing(&self.buffered, is_head)? {
                 Some(found) => break found,
@@ -135,12 +166,15 @@ impl Reader<'_> {
             }
         };
         let head: Vec<u8> = self.buffered.drain(..length).collect();
-        let body = match framing {
-            Framing::Length(length) => self.take(length)?,
-            Framing::Chunked => self.chunked()?,
-            Framing::UntilClose => self.until_close()?,
-        };
-        Ok(Answer { head: mask_date(&String::from_utf8_lossy(&head)), body })
+        Ok((String::from_utf8_lossy(&head).into_owned(), framing))
+    }
+
+    fn body(&mut self, framing: Framing) -> io::Result<Vec<u8>> {
+        match framing {
+            Framing::Length(length) => self.take(length),
+            Framing::Chunked => self.chunked(),
+            Framing::UntilClose => self.until_close(),
+        }
     }
 
     fn chunked(&mut self) -> io::Result<Vec<u8>> {
@@ -190,6 +224,7 @@ impl Reader<'_> {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Framing {
     Length(usize),
     Chunked,
@@ -259,18 +294,21 @@ impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Answer { head, body } in &self.answers {
             f.write_str(&head.replace("\r\n", "\n"))?;
-            if body.len() > QUOTED_BYTES_MAX {
-                let mut hasher = DefaultHasher::new();
-                body.hash(&mut hasher);
-                writeln!(f, "({} bytes, hash {:016x})", body.len(), hasher.finish())?;
-            } else if !body.is_empty() {
-                writeln!(f, "{}", body.escape_ascii())?;
+            match body {
+                Some(body) if body.len() > QUOTED_BYTES_MAX => {
+                    let mut hasher = DefaultHasher::new();
+                    body.hash(&mut hasher);
+                    writeln!(f, "({} bytes, hash {:016x})", body.len(), hasher.finish())?;
+                }
+                Some(body) if !body.is_empty() => writeln!(f, "{}", body.escape_ascii())?,
+                Some(_) => {}
+                None => f.write_str("(breaks off)\n")?,
             }
         }
         match &self.ending {
             Ending::Open => f.write_str("(stays open)"),
             Ending::Closed => f.write_str("(closes)"),
-            Ending::Failed(reason) => write!(f, "({reason})"),
+            Ending::Failed(reason) | Ending::Unreachable(reason) => write!(f, "({reason})"),
             Ending::Hangs => f.write_str("(hangs)"),
         }
     }

@@ -58,6 +58,19 @@ impl Fleet {
         fleet
     }
 
+    /// Takes out those that have ended by themselves.
+    pub fn check(&mut self) {
+        let failures = &mut self.failures;
+        self.members.retain_mut(|member| match member.process.check() {
+            Ok(()) => true,
+            Err(ended) => {
+                let contender = member.key.clone();
+                failures.push(Failure { contender, reason: ended.to_string() });
+                false
+            }
+        });
+    }
+
     /// The servers whose answers are compared, `reference` first.
     pub fn servers(&self, reference: &str) -> Vec<Server> {
         let mut answering: Vec<&Member> = self.members.iter().filter(|m| m.answers).collect();

@@ -14,7 +14,7 @@ use super::rounds::{self, Bench, Ending};
 use super::slice::Lane;
 use super::{gate, machine};
 use crate::load;
-use crate::results::{self, Contender, Failure, Gate, Results, Sample, Settings, Subject};
+use crate::results::{self, Contender, Failure, Gate, Results, Sample, Settings, Square, Subject};
 
 /// Fewer blocks give no interval, whatever the time asked for.
 const BLOCKS_MIN: usize = 6;
@@ -31,6 +31,8 @@ pub struct Plan {
     pub regimes: Vec<Regime>,
     /// Key of the contender that ratios are taken to.
     pub reference: String,
+    /// As recorded.
+    pub square: Option<Square>,
     /// For all slices of all regimes.
     pub budget: Duration,
 }
@@ -51,6 +53,7 @@ pub fn run(
     let goes_on = || !stop.load(Ordering::Relaxed);
     let verdict = gate::run(&fleet.servers(&plan.reference), &plan.regimes, &goes_on);
     fleet.failures.extend(verdict.failures);
+    fleet.check();
     // From here on this thread is the load generator.
     load::pin(plan.settings.generator_core)?;
 
@@ -86,6 +89,7 @@ pub fn check(plan: &Plan, entrants: Vec<Entrant>) -> (Gate, Vec<Failure>) {
     let mut fleet = Fleet::start(entrants, &plan.settings.server_cores);
     let verdict = gate::run(&fleet.servers(&plan.reference), &plan.regimes, &|| true);
     fleet.failures.extend(verdict.failures);
+    fleet.check();
     (verdict.gate, fleet.failures)
 }
 
@@ -101,6 +105,7 @@ fn begin(plan: &Plan, contenders: Vec<Contender>) -> io::Result<Results> {
         settings: plan.settings.clone(),
         contenders,
         reference: plan.reference.clone(),
+        square: plan.square.clone(),
         gate: None,
         regimes: Vec::new(),
     })
@@ -144,6 +149,7 @@ impl<'a> Part<'a> {
         results::Regime {
             key: self.regime.key.to_string(),
             title: self.regime.title.to_string(),
+            brief: self.regime.brief.to_string(),
             connections: self.regime.connections,
             pipeline: self.regime.pipeline,
             blocks: Vec::new(),

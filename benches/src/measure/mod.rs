@@ -10,6 +10,7 @@
 //! [`crate::report`] from the recorded counts.
 
 pub mod exchange;
+mod exchanges;
 pub mod fleet;
 pub mod gate;
 pub mod ladder;

@@ -20,9 +20,6 @@ const SETTLE_CHECKS: u32 = 50;
 /// Between two looks at whether it sleeps.
 const SETTLE: Duration = Duration::from_micros(200);
 
-/// Digits of a recorded latency: two are better than it is known.
-const LATENCY_DIGITS: u8 = 2;
-
 /// A server with its connections in one regime; idle but for its slices.
 pub struct Lane<'a> {
     key: String,
@@ -138,38 +135,10 @@ fn fall_asleep(id: u32) -> io::Result<()> {
 }
 
 fn latency(histogram: &Histogram<u64>) -> Latency {
-    let mut coarse = Histogram::<u64>::new(LATENCY_DIGITS).expect("0 to 5 digits are allowed");
-    for value in histogram.iter_recorded() {
-        // It grows as it needs to, and so takes any value.
-        let _ = coarse.record_n(value.value_iterated_to(), value.count_at_value());
-    }
-    let mut latency = Latency::default();
-    for value in coarse.iter_recorded() {
-        latency.upper_ns.push(value.value_iterated_to());
-        latency.counts.push(value.count_at_value());
-    }
-    latency
+    let recorded = histogram.iter_recorded();
+    Latency::of(recorded.map(|step| (step.value_iterated_to(), step.count_at_value())))
 }
 
 fn nanoseconds(duration: Duration) -> u64 {
     duration.as_nanos().try_into().unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn recorded_latencies_are_close_to_the_measured_ones() {
-        let mut histogram = Histogram::<u64>::new(3).unwrap();
-        for value in [900, 740_000, 740_000, 12_000_000] {
-            histogram.record(value).unwrap();
-        }
-        let latency = latency(&histogram);
-        assert_eq!(latency.counts, [1, 2, 1]);
-        for (upper, value) in latency.upper_ns.iter().zip([900.0, 740_000.0, 12_000_000.0]) {
-            let off = *upper as f64 / value;
-            assert!((1.0..1.01).contains(&off), "{upper} for {value}");
-        }
-    }
 }

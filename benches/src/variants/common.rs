@@ -46,7 +46,7 @@ where
     for (&core, listener) in settings.cores.iter().zip(listeners) {
         let (run, ended) = (run.clone(), ended.clone());
         thread::Builder::new().name(format!("core-{core}")).spawn(move || {
-            let end = pin(core).and_then(|()| run(listener));
+            let end = pin(&[core]).and_then(|()| run(listener));
             // The receiver is gone only when another thread has ended first.
             let _ = ended.send(end);
         })?;
@@ -62,7 +62,20 @@ pub(super) fn single(
 ) -> io::Result<()> {
     let listener = listen(settings.port, false)?;
     ready(listener.local_addr()?);
-    pin(settings.cores[0])?;
+    pin(&settings.cores[..1])?;
+    run(listener)
+}
+
+/// Runs `run` on this thread, which, with all threads that it makes, may use
+/// every core.
+pub(super) fn shared(
+    settings: &Settings,
+    ready: Ready<'_>,
+    run: impl FnOnce(TcpListener) -> io::Result<()>,
+) -> io::Result<()> {
+    let listener = listen(settings.port, false)?;
+    ready(listener.local_addr()?);
+    pin(&settings.cores)?;
     run(listener)
 }
 
@@ -79,15 +92,17 @@ fn listen(port: u16, reuse_port: bool) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Allows this thread to run on `core` only.
-fn pin(core: usize) -> io::Result<()> {
-    if core >= CpuSet::MAX_CPU {
-        return Err(io::Error::other(format!("core {core}: at most {}", CpuSet::MAX_CPU - 1)));
+/// Allows this thread to run on `cores` only.
+fn pin(cores: &[usize]) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    for &core in cores {
+        if core >= CpuSet::MAX_CPU {
+            return Err(io::Error::other(format!("core {core}: at most {}", CpuSet::MAX_CPU - 1)));
+        }
+        set.set(core);
     }
-    let mut cores = CpuSet::new();
-    cores.set(core);
-    sched_setaffinity(None, &cores)
-        .map_err(|error| io::Error::other(format!("cannot pin to core {core}: {error}")))
+    sched_setaffinity(None, &set)
+        .map_err(|error| io::Error::other(format!("cannot pin to cores {cores:?}: {error}")))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Adds hyper and Tokio's current-thread runtime, on one thread with one
-//! listener, as in the post's minimal server; otherwise as `floor`.
+//! Adds Tokio's current-thread runtime, on one thread with one listener, as in
+//! the post's minimal server; otherwise as `hyper_on_mio`.
 
 use std::io;
 use std::net::TcpListener;

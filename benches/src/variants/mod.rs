@@ -7,12 +7,16 @@
 //!
 //! What may not live here: anything that times, counts or compares.
 
+mod axum;
 pub mod common;
 mod floor;
+mod hyper_on_mio;
 mod hyper_per_core;
 mod hyper_service;
 mod hyper_single;
+mod hyper_work_stealing;
 mod pinloop;
+mod pinloop_on_tokio;
 
 use std::io;
 use std::net::SocketAddr;
@@ -27,8 +31,13 @@ pub type Ready<'a> = &'a dyn Fn(SocketAddr);
 pub struct Variant {
     /// As on the command line and in results.
     pub name: &'static str,
-    /// What it adds to the rung before, in one line.
+    /// What it is, in one line.
     pub about: &'static str,
+    /// The rung that it adds one layer to, as its file begins; none for the
+    /// lowest.
+    pub base: Option<&'static str>,
+    /// That layer, in a few words.
+    pub adds: &'static str,
     /// Whether it gives the service's answers; the floor gives constant bytes.
     pub answers: bool,
     /// Serves until the process ends; returns only with an error.
@@ -38,31 +47,75 @@ pub struct Variant {
 /// The rung that ratios are taken to.
 pub const REFERENCE: &str = "pinloop";
 
+/// Rungs that differ in two things only, which are hyper and Tokio: neither,
+/// Tokio, hyper, both.
+pub const SQUARE: [&str; 4] = ["pinloop", "pinloop_on_tokio", "hyper_on_mio", "hyper_per_core"];
+
 /// All rungs, from the bottom of the ladder up.
 pub const VARIANTS: &[Variant] = &[
     Variant {
         name: "floor",
         about: "epoll and constant bytes; parses nothing",
+        base: None,
+        adds: "the kernel, and a loop",
         answers: false,
         serve: floor::serve,
     },
     Variant {
         name: "pinloop",
         about: "HTTP by hand on mio, with every check, limit and timeout",
+        base: Some("floor"),
+        adds: "HTTP by hand",
         answers: true,
         serve: pinloop::serve,
     },
     Variant {
+        name: "pinloop_on_tokio",
+        about: "pinloop's protocol core on a Tokio current-thread runtime per core",
+        base: Some("pinloop"),
+        adds: "Tokio",
+        answers: true,
+        serve: pinloop_on_tokio::serve,
+    },
+    Variant {
+        name: "hyper_on_mio",
+        about: "hyper on mio, polled by an executor of one page, without Tokio",
+        base: Some("pinloop"),
+        adds: "hyper, in place of pinloop's core",
+        answers: true,
+        serve: hyper_on_mio::serve,
+    },
+    Variant {
         name: "hyper_single",
-        about: "hyper on Tokio's current-thread runtime, one thread",
+        about: "hyper on Tokio's current-thread runtime, one thread and listener",
+        base: Some("hyper_on_mio"),
+        adds: "Tokio, with one listener",
         answers: true,
         serve: hyper_single::serve,
     },
     Variant {
         name: "hyper_per_core",
-        about: "hyper on a current-thread runtime per core, over SO_REUSEPORT",
+        about: "hyper on a Tokio current-thread runtime per core, over SO_REUSEPORT",
+        base: Some("hyper_single"),
+        adds: "a runtime and a listener per core",
         answers: true,
         serve: hyper_per_core::serve,
+    },
+    Variant {
+        name: "hyper_work_stealing",
+        about: "hyper on Tokio's multi-thread runtime, as #[tokio::main] has it",
+        base: Some("hyper_single"),
+        adds: "a runtime that shares work among its threads",
+        answers: true,
+        serve: hyper_work_stealing::serve,
+    },
+    Variant {
+        name: "axum",
+        about: "axum on a Tokio current-thread runtime per core, over SO_REUSEPORT",
+        base: Some("hyper_per_core"),
+        adds: "axum's router, and tower",
+        answers: true,
+        serve: axum::serve,
     },
 ];
 
@@ -80,6 +133,14 @@ mod tests {
         for variant in VARIANTS {
             let same = VARIANTS.iter().filter(|other| other.name == variant.name);
             assert_eq!(same.count(), 1, "{}", variant.name);
+        }
+    }
+
+    #[test]
+    fn whom_others_are_compared_to_exists() {
+        let bases = VARIANTS.iter().filter_map(|variant| variant.base);
+        for name in bases.chain(SQUARE).chain([REFERENCE]) {
+            assert!(find(name).is_some(), "{name}");
         }
     }
 }

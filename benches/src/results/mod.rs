@@ -4,14 +4,18 @@
 //! report can be made again, with better statistics, from the file alone. It is
 //! the only thing that [`crate::measure`] hands to [`crate::report`].
 
+mod latency;
+
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use latency::Latency;
+
 /// Raised when a field changes its meaning or goes.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// One run of a study.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -34,6 +38,8 @@ pub struct Results {
     pub contenders: Vec<Contender>,
     /// Key of the contender that ratios are taken to.
     pub reference: String,
+    /// Those that tell the cost of hyper from that of Tokio.
+    pub square: Option<Square>,
     /// What the gate found; none if it did not get that far.
     pub gate: Option<Gate>,
     /// In the order measured.
@@ -93,8 +99,27 @@ pub struct Contender {
     /// The variant that it runs: two contenders with the same one are the A/A
     /// pair.
     pub variant: String,
-    /// What the variant adds, in one line.
+    /// What it is, in one line.
     pub about: String,
+    /// Variant that this one adds one layer to; none of the lowest, and of those
+    /// that are not on the ladder.
+    pub base: Option<String>,
+    /// That layer, in a few words.
+    pub adds: String,
+}
+
+/// Four contenders, by key, that differ in two things: the protocol's code and
+/// what polls the sockets.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Square {
+    /// Our core, on mio.
+    pub plain: String,
+    /// Our core, on Tokio.
+    pub tokio: String,
+    /// hyper, on mio.
+    pub hyper: String,
+    /// hyper, on Tokio.
+    pub both: String,
 }
 
 /// Whether all variants give the same bytes.
@@ -135,6 +160,16 @@ pub enum Subject {
     /// What a library decides by itself, in ways that the RFCs leave open or that
     /// one of the two has wrong: good to know.
     Protocol,
+    /// What no client should send: only the status is compared, and whether the
+    /// connection closes.
+    Invalid,
+}
+
+impl Subject {
+    /// Whether another answer is a fault, and not only good to know.
+    pub fn is_binding(&self) -> bool {
+        matches!(self, Self::Measured(_) | Self::Service)
+    }
 }
 
 /// One way to load the servers.
@@ -144,6 +179,8 @@ pub struct Regime {
     pub key: String,
     /// For people.
     pub title: String,
+    /// The same in a few words, for the middle of a sentence.
+    pub brief: String,
     /// Open connections.
     pub connections: usize,
     /// Requests under way on each connection.
@@ -219,16 +256,6 @@ pub struct Generator {
     pub connects: u64,
 }
 
-/// A histogram: `counts[i]` latencies of at most `upper_ns[i]`, and above the
-/// value before. Neighbours are less than 0.8 % apart where both are in use.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct Latency {
-    /// Ascending, in nanoseconds.
-    pub upper_ns: Vec<u64>,
-    /// As long as `upper_ns`.
-    pub counts: Vec<u64>,
-}
-
 /// Why results cannot be read.
 #[derive(Debug)]
 pub enum ReadError {
@@ -271,7 +298,7 @@ impl Results {
 impl Gate {
     /// Whether every contender gives the service's answers.
     pub fn is_passed(&self) -> bool {
-        self.differences.iter().all(|difference| difference.subject == Subject::Protocol)
+        self.differences.iter().all(|difference| !difference.subject.is_binding())
     }
 }
 

@@ -1,0 +1,217 @@
+//! Adds hyper, in place of this project's core and its timeouts: an executor of
+//! one page polls hyper's futures over mio, without Tokio; otherwise as `pinloop`.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::{Shutdown, TcpListener};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use hyper::rt::{self, ReadBufCursor};
+use hyper::service::service_fn;
+use mio::event::Event;
+use mio::net::TcpStream;
+use mio::{Events, Interest, Registry, Token};
+use slab::Slab;
+
+use super::Ready;
+use super::common::{self, Settings};
+use super::hyper_service;
+
+/// Of one read, as the server has it.
+const INPUT_BYTES: usize = 64 * 1024;
+
+/// Events taken from the kernel at once, as the server has it.
+const EVENTS: usize = 1024;
+
+const LISTENER: Token = Token(usize::MAX);
+
+pub(super) fn serve(settings: &Settings, ready: Ready<'_>) -> io::Result<()> {
+    let rounds = settings.rounds;
+    common::per_core(settings, ready, move |listener| run(listener, rounds))
+}
+
+fn run(listener: TcpListener, rounds: u32) -> io::Result<()> {
+    let mut listener = mio::net::TcpListener::from_std(listener);
+    let mut poll = mio::Poll::new()?;
+    let mut events = Events::with_capacity(EVENTS);
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+
+    let mut tasks = Slab::new();
+    let core = Core { input: Rc::new(RefCell::new(vec![0; INPUT_BYTES])), woken: Arc::default() };
+    loop {
+        let woken = core.woken.take();
+        let wait = if woken.is_empty() { None } else { Some(Duration::ZERO) };
+        match poll.poll(&mut events, wait) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => result?,
+        }
+        for event in &events {
+            match event.token() {
+                LISTENER => accept(&listener, poll.registry(), &mut tasks, &core, rounds)?,
+                Token(key) => {
+                    tasks[key].readiness.announce(event);
+                    advance(&mut tasks, key);
+                }
+            }
+        }
+        woken.into_iter().for_each(|key| advance(&mut tasks, key));
+    }
+}
+
+fn accept(
+    listener: &mio::net::TcpListener,
+    registry: &Registry,
+    tasks: &mut Slab<Task>,
+    core: &Core,
+    rounds: u32,
+) -> io::Result<()> {
+    let http = hyper_service::http();
+    loop {
+        let mut stream = match listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let entry = tasks.vacant_entry();
+        let both = Interest::READABLE | Interest::WRITABLE;
+        registry.register(&mut stream, Token(entry.key()), both)?;
+
+        let readiness = Rc::new(Readiness::default());
+        let io = Io { stream, readiness: Rc::clone(&readiness), input: Rc::clone(&core.input) };
+        let service = service_fn(move |request| hyper_service::answer(request, rounds));
+        let connection = Box::pin(http.serve_connection(io, service));
+        let waker = Alarm { key: entry.key(), woken: Arc::clone(&core.woken) };
+        entry.insert(Task { connection, readiness, waker: Waker::from(Arc::new(waker)) });
+    }
+}
+
+/// Polls a connection, and drops it when it has ended. It may have ended since
+/// it was woken, or be another one by now, which has nothing to do.
+fn advance(tasks: &mut Slab<Task>, key: usize) {
+    let Some(task) = tasks.get_mut(key) else { return };
+    let ended = task.connection.as_mut().poll(&mut Context::from_waker(&task.waker));
+    if ended.is_ready() {
+        tasks.remove(key);
+    }
+}
+
+/// What all connections of a core share.
+struct Core {
+    input: Rc<RefCell<Vec<u8>>>,
+    woken: Arc<Woken>,
+}
+
+struct Task {
+    connection: Pin<Box<dyn Future<Output = hyper::Result<()>>>>,
+    readiness: Rc<Readiness>,
+    waker: Waker,
+}
+
+/// Tasks to be polled again, whatever epoll says. Only this thread ever locks
+/// it: a `Waker` can be sent to others, and so has to be ready for them.
+#[derive(Default)]
+struct Woken(Mutex<Vec<usize>>);
+
+impl Woken {
+    fn take(&self) -> Vec<usize> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+struct Alarm {
+    key: usize,
+    woken: Arc<Woken>,
+}
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.woken.0.lock().unwrap_or_else(PoisonError::into_inner).push(self.key);
+    }
+}
+
+/// What epoll, which says it once, has said and no read has used up.
+#[derive(Default)]
+struct Readiness {
+    readable: Cell<bool>,
+    read_closed: Cell<bool>,
+}
+
+impl Readiness {
+    fn announce(&self, event: &Event) {
+        self.readable.set(self.readable.get() || event.is_readable() || event.is_error());
+        self.read_closed.set(self.read_closed.get() || event.is_read_closed());
+    }
+}
+
+/// A socket as hyper wants it. It keeps no waker: an event wakes its one task.
+struct Io {
+    stream: TcpStream,
+    readiness: Rc<Readiness>,
+    /// A read goes here first: hyper's own buffer is uninitialized memory, which
+    /// takes unsafe code to read into, and copying a request costs nanoseconds.
+    input: Rc<RefCell<Vec<u8>>>,
+}
+
+impl rt::Read for Io {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        mut free: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.readiness.readable.get() {
+            return Poll::Pending;
+        }
+        let input = Rc::clone(&self.input);
+        let mut input = input.borrow_mut();
+        let room = free.remaining().min(INPUT_BYTES);
+        let read = self.stream.read(&mut input[..room]);
+        // A read that does not fill the buffer has emptied the socket.
+        if !matches!(read, Ok(read) if read == room) {
+            self.readiness.readable.set(self.readiness.read_closed.get());
+        }
+        unless_blocked(read).map_ok(|read| free.put_slice(&input[..read]))
+    }
+}
+
+impl rt::Write for Io {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        unless_blocked(self.stream.write(bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.stream.shutdown(Shutdown::Write))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        unless_blocked(self.stream.write_vectored(slices))
+    }
+}
+
+/// A socket that would block will be announced by epoll.
+fn unless_blocked(done: io::Result<usize>) -> Poll<io::Result<usize>> {
+    match done {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
+        done => Poll::Ready(done),
+    }
+}
