@@ -3,14 +3,19 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use pinloop::app::{App, DEFAULT_ROUNDS};
-use pinloop::{Config, Metrics, StartError, WhenFull, Workers};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use pinloop::app::{App, DEFAULT_ROUNDS, Limit};
+use pinloop::{
+    AccessLog, Background, Config, LogFormat, Metrics, Rate, RateLimiter, StartError, WhenFull,
+    Workers,
+};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 /// What a wrong argument, and a setting that can't be honoured, exit with.
@@ -23,6 +28,13 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Start(StartError::Config(error))) => {
             eprintln!("pinloop: {error}\nTry 'pinloop --help'.");
+            ExitCode::from(EXIT_USAGE)
+        }
+        Err(Failure::AccessLog(path, error)) => {
+            let path = path.display();
+            eprintln!(
+                "pinloop: cannot write an access log to {path}: {error}\nTry 'pinloop --help'."
+            );
             ExitCode::from(EXIT_USAGE)
         }
         Err(Failure::Start(error)) => {
@@ -39,23 +51,55 @@ fn main() -> ExitCode {
 fn serve(arguments: &Arguments) -> Result<(), Failure> {
     // Before the line that says so: whoever reads it may send a signal at once.
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    let config = arguments.config();
-    let app = App {
-        rounds: arguments.work,
-        workers: workers(arguments, &config)?,
-        metrics: config.metrics.clone(),
-    };
+    let mut config = arguments.config();
+    config.access_log = access_log(arguments)?;
+    let background = Background::default();
+    if let Some(log) = config.access_log.clone() {
+        signals.add_signal(SIGHUP)?;
+        background.every(REPORT_INTERVAL, "the access log's report", move || {
+            log.report_dropped();
+        })?;
+    }
+    let mut app = App::new(arguments.work);
+    app.workers = workers(arguments, &config)?;
+    app.metrics = config.metrics.clone();
+    app.limit = limiter(arguments, &background)?.map(Limit::new);
     let server = pinloop::start(&config, move |_core| app.clone()).map_err(Failure::Start)?;
     announce(&server);
 
-    let stopper = server.stopper();
-    std::thread::Builder::new().name("pinloop-signals".into()).spawn(move || {
-        if signals.forever().next().is_some() {
-            stopper.stop();
+    let (stopper, log) = (server.stopper(), config.access_log.clone());
+    let handle = signals.handle();
+    let watch = std::thread::Builder::new().name("pinloop-signals".into()).spawn(move || {
+        for signal in &mut signals {
+            match (signal, &log) {
+                (SIGHUP, Some(log)) => log.reopen(),
+                _ => stopper.stop(),
+            }
         }
     })?;
-    Ok(server.join()?)
+    let ended = server.join();
+    handle.close();
+    // It has a share in the access log, whose last lines are written when all are gone.
+    let _ = watch.join();
+    Ok(ended?)
 }
+
+/// The access log, if there is to be one.
+fn access_log(arguments: &Arguments) -> Result<Option<AccessLog>, Failure> {
+    let format = match arguments.access_log_format {
+        Format::Json => LogFormat::Json,
+        Format::Combined => LogFormat::Combined,
+    };
+    let Some(path) = &arguments.access_log else { return Ok(None) };
+    let log = match path.as_os_str() == "-" {
+        true => AccessLog::stdout(format),
+        false => AccessLog::file(path, format),
+    };
+    log.map(Some).map_err(|error| Failure::AccessLog(path.clone(), error))
+}
+
+/// How often it is said that lines of the access log were dropped, if they were.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The threads for `GET /data?offload`, on the CPUs that the event loops leave free.
 fn workers(arguments: &Arguments, config: &Config) -> Result<Option<Workers>, Failure> {
@@ -66,6 +110,25 @@ fn workers(arguments: &Arguments, config: &Config) -> Result<Option<Workers>, Fa
     let count = NonZeroUsize::new(arguments.workers.unwrap_or(free.len().max(1)));
     Ok(count.map(|count| Workers::start(count, &free, JOBS_MAX)).transpose()?)
 }
+
+/// The limiter, if there is a limit, and its housekeeping.
+fn limiter(
+    arguments: &Arguments,
+    background: &Background,
+) -> std::io::Result<Option<Arc<RateLimiter>>> {
+    let per_client = arguments.rate_limit.map(|rate| (rate, arguments.rate_limit_burst));
+    let total = arguments.rate_limit_total.map(|rate| (rate, arguments.rate_limit_total_burst));
+    if per_client.is_none() && total.is_none() {
+        return Ok(None);
+    }
+    let limiter = Arc::new(RateLimiter::new(per_client, total));
+    let forgetful = limiter.clone();
+    background.every(FORGET_INTERVAL, "forgetting clients", move || forgetful.forget())?;
+    Ok(Some(limiter))
+}
+
+/// How often the limiter forgets clients: a walk over 100,000 of them takes some 10 ms.
+const FORGET_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Jobs that wait for a worker: 1,024 of a millisecond each are a second of
 /// waiting, which is as long as a client should wait before it is told to come back.
@@ -91,6 +154,7 @@ fn announce(server: &pinloop::Server) {
 
 enum Failure {
     Start(StartError),
+    AccessLog(PathBuf, std::io::Error),
     Io(std::io::Error),
 }
 
@@ -111,6 +175,7 @@ impl From<std::io::Error> for Failure {
     max_term_width = 100,
     allow_negative_numbers = true,
     after_help = "SIGTERM or SIGINT: stops accepting, answers what has arrived, exits with 0.
+SIGHUP: opens the access log anew.
 Exit status: 0 stopped, 1 the address can't be listened on, 2 a wrong option.
 Logs go to stderr; RUST_LOG=debug says more.
 
@@ -145,9 +210,42 @@ struct Arguments {
     #[arg(long, env = "PINLOOP_WORKERS", value_name = "N")]
     workers: Option<usize>,
 
+    /// Write a line for each request to this file, or to the standard output for -; SIGHUP
+    /// opens it anew
+    #[arg(long, env = "PINLOOP_ACCESS_LOG", value_name = "FILE|-")]
+    access_log: Option<PathBuf>,
+
+    /// How the lines of the access log look
+    #[arg(long, env = "PINLOOP_ACCESS_LOG_FORMAT", value_name = "FORMAT", default_value = "json")]
+    access_log_format: Format,
+
     /// Count what happens, for GET /metrics
     #[arg(long, env = "PINLOOP_METRICS")]
     metrics: bool,
+
+    /// Requests that each client address may make, e.g. 100/s or 6000/m; more are 429.
+    /// An IPv6 client is its /64
+    #[arg(long, env = "PINLOOP_RATE_LIMIT", value_name = "RATE")]
+    rate_limit: Option<Rate>,
+
+    /// Requests that each client may make at once after a pause [default: what the rate
+    /// allows in 20 ms, at least 20]
+    #[arg(long, env = "PINLOOP_RATE_LIMIT_BURST", value_name = "N", requires = "rate_limit")]
+    rate_limit_burst: Option<NonZeroU32>,
+
+    /// Requests that all clients together may make; more are 429
+    #[arg(long, env = "PINLOOP_RATE_LIMIT_TOTAL", value_name = "RATE")]
+    rate_limit_total: Option<Rate>,
+
+    /// Requests that all clients together may make at once after a pause [default: as
+    /// for each client]
+    #[arg(
+        long,
+        env = "PINLOOP_RATE_LIMIT_TOTAL_BURST",
+        value_name = "N",
+        requires = "rate_limit_total"
+    )]
+    rate_limit_total_burst: Option<NonZeroU32>,
 
     /// Bytes of a request's head; more is 431, or 414 for the target
     #[arg(long, env = "PINLOOP_MAX_HEAD_BYTES", value_name = "BYTES", default_value_t = Config::default().limits.head_bytes_max)]
@@ -213,6 +311,15 @@ impl Arguments {
         config.timeouts.drain = self.drain_timeout;
         config
     }
+}
+
+/// The formats of [`LogFormat`].
+#[derive(clap::ValueEnum, Clone, Copy, Debug)]
+enum Format {
+    /// A JSON object a line
+    Json,
+    /// The combined log format of Apache and nginx
+    Combined,
 }
 
 /// CPU numbers, in the order in which they were given.

@@ -1,5 +1,6 @@
 //! The server's tests, by what a user relies on.
 
+mod access_log;
 mod binary;
 mod conformance;
 mod hostile;
@@ -8,6 +9,8 @@ mod imports;
 mod metrics;
 mod properties;
 mod protocol;
+#[cfg(feature = "rate-limit")]
+mod rate_limit;
 mod regressions;
 mod server;
 mod support;

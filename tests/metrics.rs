@@ -140,3 +140,21 @@ fn is_ready_until_it_drains() {
     assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("connection: close"));
     server.join().unwrap();
 }
+
+#[test]
+fn counts_connections_that_are_turned_away() {
+    let metrics = Metrics::default();
+    let config = Config { connections_max: 1, metrics: Some(metrics.clone()), ..Config::default() };
+    let server = serve_app(config);
+    let mut first = connect(&server);
+    first.write_all(GET).unwrap();
+    read_answer(&mut first);
+    for _ in 0..3 {
+        assert!(talk(&server, b"").starts_with("HTTP/1.1 503 "));
+    }
+    stop(server);
+    let text = metrics.render();
+    assert_eq!(sum(&text, "pinloop_connections_shed_total", "for_want_of=\"room\""), 3.0);
+    assert_eq!(sum(&text, "pinloop_connections_shed_total", "for_want_of=\"descriptors\""), 0.0);
+    assert_eq!(sum(&text, "pinloop_refusals_total", "reason=\"overload\""), 3.0);
+}

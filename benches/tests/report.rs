@@ -176,7 +176,7 @@ fn results_without_figures_make_a_page_and_markdown_too() {
     results.regimes[0].blocks.clear();
     assert!(page(&results).contains("Nothing was measured that could be compared"));
     assert!(markdown::render(&results).contains("Nothing was measured"));
-    assert!(page(&Results::default()).contains("Nothing was measured."));
+    assert!(page(&Results::default()).contains("The ladder was not measured."));
 }
 
 #[test]

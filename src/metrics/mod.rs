@@ -56,7 +56,10 @@ pub(crate) struct CoreMetrics {
     pub(crate) counts: Counts,
     pub(crate) accepted: Count,
     pub(crate) closed: Count,
-    pub(crate) shed: Count,
+    /// At the limit of connections.
+    pub(crate) shed_at_limit: Count,
+    /// For want of a file descriptor.
+    pub(crate) shed_without_descriptor: Count,
     pub(crate) received_bytes: Count,
     pub(crate) sent_bytes: Count,
     pub(crate) timeouts: [Count; CLASSES],

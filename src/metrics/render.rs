@@ -31,10 +31,9 @@ type Read = fn(&CoreMetrics) -> u64;
 
 impl Collector for Cores {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let plain: [(&str, &str, Option<&Unit>, Read); 6] = [
+        let plain: [(&str, &str, Option<&Unit>, Read); 5] = [
             ("connections_accepted", "Connections accepted", None, |core| core.accepted.get()),
             ("connections_closed", "Connections finished", None, |core| core.closed.get()),
-            ("connections_shed", "Connections refused at a limit", None, |core| core.shed.get()),
             ("received", "Bytes read from clients", Some(&Unit::Bytes), |core| {
                 core.received_bytes.get()
             }),
@@ -50,6 +49,11 @@ impl Collector for Cores {
             let series = self.each().map(|(thread, core)| ([("thread", thread)], read(core)));
             counter(&mut encoder, name, help, unit, series)?;
         }
+        let shed = self.labelled("for_want_of", |core| {
+            let at_limit = core.shed_at_limit.get();
+            vec![("room", at_limit), ("descriptors", core.shed_without_descriptor.get())]
+        });
+        counter(&mut encoder, "connections_shed", "Connections turned away", None, shed)?;
         let by_status = self.labelled("status", |core| {
             let of = |class: usize| core.counts.answers[class].get();
             vec![("2xx", of(2)), ("3xx", of(3)), ("4xx", of(4)), ("5xx", of(5))]

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -112,6 +113,7 @@ impl<S: Service> EventLoop<S> {
                     draining: false,
                     mailbox: post,
                     metrics: config.metrics.as_ref().map(Metrics::add_core),
+                    log: config.access_log.as_ref().map(|log| log.core(now)),
                     buffered_bytes: 0,
                 },
             },
@@ -154,7 +156,12 @@ impl<S: Service> EventLoop<S> {
                 self.accept();
             }
             self.expire();
+            if let Some(log) = &self.core.surroundings.log {
+                log.end_wakeup();
+            }
         }
+        // Whoever has no answer by now gets none.
+        self.keys().into_iter().for_each(|key| self.close(key));
         Ok(())
     }
 
@@ -180,6 +187,9 @@ impl<S: Service> EventLoop<S> {
     /// Reads the clock, once a wake-up.
     fn read_clock(&mut self) {
         self.core.surroundings.now = Instant::now();
+        if let Some(log) = &self.core.surroundings.log {
+            log.begin_wakeup(self.core.surroundings.now);
+        }
         self.deadlines.set_now(self.core.surroundings.now);
         if self.core.surroundings.now >= self.date_until {
             let date = SystemTime::now();
@@ -244,7 +254,8 @@ impl<S: Service> EventLoop<S> {
 
     fn close(&mut self, key: usize) {
         // Closing the socket takes it out of epoll.
-        let Some(connection) = self.connections.try_remove(key) else { return };
+        let Some(mut connection) = self.connections.try_remove(key) else { return };
+        connection.abandon(&self.core.surroundings, &self.config);
         self.core.surroundings.buffered_bytes -= connection.buffered_bytes();
         self.shared.connections.fetch_sub(1, Ordering::Relaxed);
         self.count(|metrics| metrics.closed.add(1));
@@ -265,8 +276,8 @@ impl<S: Service> EventLoop<S> {
                 return listener.pause(now);
             }
             match listener.accept(now) {
-                Accepted::Connection(stream) => self.open(stream, open),
-                Accepted::Shed => self.count(|metrics| metrics.shed.add(1)),
+                Accepted::Connection(stream, client) => self.open(stream, client.ip(), open),
+                Accepted::Shed => self.count(|metrics| metrics.shed_without_descriptor.add(1)),
                 Accepted::Failed => {}
                 Accepted::Empty => return,
             }
@@ -274,17 +285,17 @@ impl<S: Service> EventLoop<S> {
     }
 
     /// Begins a connection, or refuses it where as many as may be are `open`.
-    fn open(&mut self, stream: TcpStream, open: usize) {
+    fn open(&mut self, stream: TcpStream, client: IpAddr, open: usize) {
         // Whoever has waited is served at the end: the alternative is a reset.
         let may_shed = self.config.when_full == WhenFull::Shed;
         let is_full = may_shed && open >= self.config.connections_max;
         if may_shed && open >= self.config.connections_max.saturating_add(SHEDDING_MAX) {
-            return self.count(|metrics| metrics.shed.add(1));
+            return self.count(|metrics| metrics.shed_at_limit.add(1));
         }
         let entry = self.connections.vacant_entry();
         let key = entry.key();
         self.opened = self.opened.wrapping_add(1);
-        let mut connection = Connection::new(stream, key, self.opened);
+        let mut connection = Connection::new(stream, client, key, self.opened);
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.poll.registry().register(connection.source(), Token(key), interest)
         {
@@ -294,7 +305,7 @@ impl<S: Service> EventLoop<S> {
         self.shared.connections.fetch_add(1, Ordering::Relaxed);
         if let Some(metrics) = &self.core.surroundings.metrics {
             metrics.accepted.add(1);
-            metrics.shed.add(u64::from(is_full));
+            metrics.shed_at_limit.add(u64::from(is_full));
         }
         let turn = match is_full {
             true => connection.refuse(Refusal::Overload, &mut self.core, &self.config),
@@ -346,8 +357,7 @@ impl<S: Service> EventLoop<S> {
             self.accept();
         }
         self.listener = None;
-        let keys: Vec<usize> = self.connections.iter().map(|(key, _)| key).collect();
-        for key in keys {
+        for key in self.keys() {
             self.turn(key, false);
             if let Some(connection) =
                 self.connections.get_mut(key).filter(|connection| connection.is_unused())
@@ -355,6 +365,10 @@ impl<S: Service> EventLoop<S> {
                 self.deadlines.set(key, connection.deadline(), Ticks::at_least(DRAIN_UNUSED));
             }
         }
+    }
+
+    fn keys(&self) -> Vec<usize> {
+        self.connections.iter().map(|(key, _)| key).collect()
     }
 
     fn count(&self, add: impl FnOnce(&CoreMetrics)) {

@@ -10,7 +10,7 @@ use crate::results::Results;
 /// rung; then what the other regimes say, and where the difference comes from.
 pub fn sentences(results: &Results, regimes: &[RegimeFigures]) -> Vec<String> {
     let Some(first) = regimes.first() else {
-        return vec!["Nothing was measured.".to_string()];
+        return vec!["The ladder was not measured.".to_string()];
     };
     let reference = results.reference.as_str();
     let Some(subject) = subject(results, first) else {

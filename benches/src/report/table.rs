@@ -7,15 +7,22 @@ use super::units::{cpus, interval, latency, microseconds, thousands};
 use super::{answer, method};
 use crate::results::{Gate, Results};
 
-/// The whole report: answer, tables, gate, machine.
+/// What a part of the results says, in paragraphs.
+type Part = fn(&Results, &[RegimeFigures]) -> Vec<String>;
+
+/// In this order, each as far as the results have something for it.
+const PARTS: &[Part] = &[
+    |results, regimes| vec![answer::sentences(results, regimes).join("\n")],
+    |results, regimes| regimes.iter().map(|of| table(of, &results.reference)).collect(),
+    |results, _| results.gate.iter().map(gate_in_brief).collect(),
+    |results, _| vec![where_and_how(results)],
+    warnings,
+];
+
+/// The whole report.
 pub fn render(results: &Results) -> String {
     let regimes = figures::of(results);
-    let mut parts = vec![answer::sentences(results, &regimes).join("\n")];
-    parts.extend(regimes.iter().map(|regime| table(regime, &results.reference)));
-    parts.extend(results.gate.as_ref().map(gate_in_brief));
-    parts.push(where_and_how(results));
-    let warnings = method::warnings(results, &regimes);
-    parts.extend(warnings.iter().map(|warning| format!("Note: {warning}")));
+    let parts: Vec<String> = PARTS.iter().flat_map(|part| part(results, &regimes)).collect();
     parts.join("\n\n") + "\n"
 }
 
@@ -121,8 +128,13 @@ fn where_and_how(results: &Results) -> String {
     )
 }
 
+fn warnings(results: &Results, regimes: &[RegimeFigures]) -> Vec<String> {
+    let warnings = method::warnings(results, regimes);
+    warnings.iter().map(|warning| format!("Note: {warning}")).collect()
+}
+
 /// The first column to the left, the others to the right.
-fn align<const N: usize>(cells: &[[String; N]]) -> Vec<String> {
+pub(super) fn align<const N: usize>(cells: &[[String; N]]) -> Vec<String> {
     let width =
         |column: usize| cells.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; N] = std::array::from_fn(width);

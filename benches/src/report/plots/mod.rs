@@ -49,6 +49,17 @@ pub struct Picture {
     pub narrow: String,
 }
 
+/// Both; the page's style sheet shows the one that fits.
+impl fmt::Display for Picture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { wide, narrow } = self;
+        write!(f, "<div class=\"wide\">{wide}</div><div class=\"narrow\">{narrow}</div>")
+    }
+}
+
+/// What comes from outside is escaped when it is drawn.
+impl askama::filters::HtmlSafe for Picture {}
+
 /// Why a picture could not be drawn.
 #[derive(Debug)]
 pub struct PlotError(String);
