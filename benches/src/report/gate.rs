@@ -73,6 +73,7 @@ fn finding(found: &[Difference]) -> Finding {
     let what = match subject {
         Subject::Measured(_) => "no figure, for another answer, for",
         Subject::Service => "not the service's answer from",
+        Subject::Outside => "another answer from the outside, by",
         Subject::Protocol | Subject::Invalid => "another answer, of the library's own, from",
     };
     Finding {

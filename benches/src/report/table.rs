@@ -75,7 +75,7 @@ fn table(regime: &RegimeFigures, reference: &str) -> String {
             Err(reason) => failures.push(format!("{} has no figures: {reason}", row.contender)),
         }
     }
-    let mut lines = vec![format!("{} ({} blocks)", regime.title, regime.blocks)];
+    let mut lines = vec![format!("{} ({})", regime.title, method::blocks(regime))];
     lines.extend(align(&cells));
     lines.extend(failures);
     lines.push(method::noise(regime, reference));
