@@ -7,6 +7,8 @@
 //! one variant needs.
 
 use std::borrow::Cow;
+#[cfg(feature = "rate-limit")]
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -15,6 +17,8 @@ use crate::http::{
     field_line,
 };
 use crate::{Metrics, Workers};
+#[cfg(feature = "rate-limit")]
+use crate::{RateLimiter, TooMany};
 
 /// The body of `GET /` and `GET /echo`.
 pub const HINT: &str = "Try POST /echo";
@@ -94,12 +98,21 @@ pub struct App {
     pub workers: Option<Workers>,
     /// What `GET /metrics` shows; without, it is 404.
     pub metrics: Option<Metrics>,
+    /// Who may ask how often, but for `/healthz` and `/readyz`; without, anybody.
+    #[cfg(feature = "rate-limit")]
+    pub limit: Option<Limit>,
 }
 
 impl App {
     /// The service that does all work at once, and nothing besides.
     pub const fn new(rounds: u32) -> App {
-        App { rounds, workers: None, metrics: None }
+        App {
+            rounds,
+            workers: None,
+            metrics: None,
+            #[cfg(feature = "rate-limit")]
+            limit: None,
+        }
     }
 
     /// Does the work on another thread, while the connection waits.
@@ -146,8 +159,49 @@ struct Page {
     line: FieldLine,
 }
 
+/// A core's use of a limiter: a request is counted once, and before its content is read.
+#[cfg(feature = "rate-limit")]
+#[derive(Clone, Debug)]
+pub struct Limit {
+    limiter: Arc<RateLimiter>,
+    /// What was found before the content, for the call that follows.
+    found: Option<TooMany>,
+}
+
+#[cfg(feature = "rate-limit")]
+impl Limit {
+    /// A use of `limiter`.
+    pub fn new(limiter: Arc<RateLimiter>) -> Limit {
+        Limit { limiter, found: None }
+    }
+
+    fn content(&mut self, request: &Request<'_>, response: &Response<'_>) -> bool {
+        self.found = self.check(request, response);
+        self.found.is_some()
+    }
+
+    fn call(&mut self, request: &Request<'_>, response: &Response<'_>) -> Option<TooMany> {
+        match request.framing() {
+            Framing::None => self.check(request, response),
+            Framing::Length(_) | Framing::Chunked => self.found.take(),
+        }
+    }
+
+    fn check(&self, request: &Request<'_>, response: &Response<'_>) -> Option<TooMany> {
+        match &*request.path() {
+            "/healthz" | "/readyz" => None,
+            _ => self.limiter.check(response.client()).err(),
+        }
+    }
+}
+
 impl Service for App {
     fn call(&mut self, request: &Request<'_>, response: &mut Response<'_>) {
+        #[cfg(feature = "rate-limit")]
+        if let Some(too_many) = self.limit.as_mut().and_then(|limit| limit.call(request, response))
+        {
+            return too_many.answer(response);
+        }
         match route(request.method(), &request.path()) {
             Route::Hint => response.line(TEXT_LINE).content(HINT.as_bytes()),
             Route::Echo => {
@@ -167,6 +221,10 @@ impl Service for App {
     }
 
     fn content(&mut self, request: &Request<'_>, response: &mut Response<'_>) -> Content {
+        #[cfg(feature = "rate-limit")]
+        if self.limit.as_mut().is_some_and(|limit| limit.content(request, response)) {
+            return Content::Ignore;
+        }
         match route(request.method(), &request.path()) {
             Route::Echo => {
                 response.field("content-type", content_type(request));

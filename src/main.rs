@@ -3,13 +3,14 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use pinloop::app::{App, DEFAULT_ROUNDS};
-use pinloop::{Config, Metrics, StartError, WhenFull, Workers};
+use pinloop::app::{App, DEFAULT_ROUNDS, Limit};
+use pinloop::{Background, Config, Metrics, Rate, RateLimiter, StartError, WhenFull, Workers};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -40,11 +41,11 @@ fn serve(arguments: &Arguments) -> Result<(), Failure> {
     // Before the line that says so: whoever reads it may send a signal at once.
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let config = arguments.config();
-    let app = App {
-        rounds: arguments.work,
-        workers: workers(arguments, &config)?,
-        metrics: config.metrics.clone(),
-    };
+    let background = Background::default();
+    let mut app = App::new(arguments.work);
+    app.workers = workers(arguments, &config)?;
+    app.metrics = config.metrics.clone();
+    app.limit = limiter(arguments, &background)?.map(Limit::new);
     let server = pinloop::start(&config, move |_core| app.clone()).map_err(Failure::Start)?;
     announce(&server);
 
@@ -66,6 +67,25 @@ fn workers(arguments: &Arguments, config: &Config) -> Result<Option<Workers>, Fa
     let count = NonZeroUsize::new(arguments.workers.unwrap_or(free.len().max(1)));
     Ok(count.map(|count| Workers::start(count, &free, JOBS_MAX)).transpose()?)
 }
+
+/// The limiter, if there is a limit, and its housekeeping.
+fn limiter(
+    arguments: &Arguments,
+    background: &Background,
+) -> std::io::Result<Option<Arc<RateLimiter>>> {
+    let per_client = arguments.rate_limit.map(|rate| (rate, arguments.rate_limit_burst));
+    let total = arguments.rate_limit_total.map(|rate| (rate, arguments.rate_limit_total_burst));
+    if per_client.is_none() && total.is_none() {
+        return Ok(None);
+    }
+    let limiter = Arc::new(RateLimiter::new(per_client, total));
+    let forgetful = limiter.clone();
+    background.every(FORGET_INTERVAL, "forgetting clients", move || forgetful.forget())?;
+    Ok(Some(limiter))
+}
+
+/// How often the limiter forgets clients: a walk over 100,000 of them takes some 10 ms.
+const FORGET_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Jobs that wait for a worker: 1,024 of a millisecond each are a second of
 /// waiting, which is as long as a client should wait before it is told to come back.
@@ -148,6 +168,30 @@ struct Arguments {
     /// Count what happens, for GET /metrics
     #[arg(long, env = "PINLOOP_METRICS")]
     metrics: bool,
+
+    /// Requests that each client address may make, e.g. 100/s or 6000/m; more are 429.
+    /// An IPv6 client is its /64
+    #[arg(long, env = "PINLOOP_RATE_LIMIT", value_name = "RATE")]
+    rate_limit: Option<Rate>,
+
+    /// Requests that each client may make at once after a pause [default: what the rate
+    /// allows in 20 ms, at least 20]
+    #[arg(long, env = "PINLOOP_RATE_LIMIT_BURST", value_name = "N", requires = "rate_limit")]
+    rate_limit_burst: Option<NonZeroU32>,
+
+    /// Requests that all clients together may make; more are 429
+    #[arg(long, env = "PINLOOP_RATE_LIMIT_TOTAL", value_name = "RATE")]
+    rate_limit_total: Option<Rate>,
+
+    /// Requests that all clients together may make at once after a pause [default: as
+    /// for each client]
+    #[arg(
+        long,
+        env = "PINLOOP_RATE_LIMIT_TOTAL_BURST",
+        value_name = "N",
+        requires = "rate_limit_total"
+    )]
+    rate_limit_total_burst: Option<NonZeroU32>,
 
     /// Bytes of a request's head; more is 431, or 414 for the target
     #[arg(long, env = "PINLOOP_MAX_HEAD_BYTES", value_name = "BYTES", default_value_t = Config::default().limits.head_bytes_max)]

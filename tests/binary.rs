@@ -68,6 +68,8 @@ fn a_flag_that_cannot_be_honoured_exits_with_2_and_says_what_is_allowed() {
         (&["--max-headers", "1000"], "allowed is 1 to 256"),
         (&["--head-timeout", "-1"], "0.1 to 86400 are allowed"),
         (&["--idle-timeout", "0"], "allowed is 100ms to 86400s"),
+        (&["--rate-limit", "10"], "such as 100/s or 6000/m"),
+        (&["--rate-limit-burst", "10"], "--rate-limit <RATE>"),
     ] {
         let failed = run(arguments);
         let message = String::from_utf8_lossy(&failed.stderr).into_owned();

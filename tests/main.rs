@@ -8,6 +8,8 @@ mod imports;
 mod metrics;
 mod properties;
 mod protocol;
+#[cfg(feature = "rate-limit")]
+mod rate_limit;
 mod regressions;
 mod server;
 mod support;

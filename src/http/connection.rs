@@ -3,6 +3,7 @@
 //! [`Connection::advance`] decides; the functions below it each take one step
 //! from one state. The states are drawn in the [module's docs](super).
 
+use core::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -37,6 +38,8 @@ pub struct Context<'a> {
     pub mailbox: Option<&'a Arc<dyn Mailbox>>,
     /// What the mailbox knows this connection by.
     pub address: u64,
+    /// The address of the client, where it is known.
+    pub client: Option<&'a IpAddr>,
     /// Where answers are counted, if anywhere.
     pub counts: Option<&'a Counts>,
 }
@@ -44,13 +47,21 @@ pub struct Context<'a> {
 impl<'a> Context<'a> {
     /// A context that does not drain and takes no deferred answers.
     pub fn new(limits: &'a Limits, date: &'a Date) -> Context<'a> {
-        Context { limits, date, draining: false, mailbox: None, address: 0, counts: None }
+        Context {
+            limits,
+            date,
+            draining: false,
+            mailbox: None,
+            address: 0,
+            client: None,
+            counts: None,
+        }
     }
 
-    /// The context of a request with `rest` behind it in the input. More requests
-    /// may be in there, and none may be answered after a `connection: close`.
-    fn before(&self, rest: &[u8]) -> Context<'a> {
-        Context { draining: self.draining && rest.is_empty(), ..*self }
+    /// Whether a request with `rest` behind it in the input is to be the last one.
+    /// More may be in there, and none may be answered after a `connection: close`.
+    fn is_last_before(&self, rest: &[u8]) -> bool {
+        self.draining && rest.is_empty()
     }
 }
 
@@ -244,7 +255,7 @@ impl Connection {
         context: &Context<'_>,
     ) {
         if let State::Deferred { mut to, unread } = self.state {
-            if context.before(input).draining {
+            if context.is_last_before(input) {
                 to.persistence = Persistence::Close;
             }
             let persistence = Response::new(output, context, to).write(answer);
@@ -319,8 +330,8 @@ fn begin_parsed<S: Service>(
 ) -> Step {
     let refusal = match parsed {
         Ok(Parsed::Head(head)) if head.request.framing() == Framing::None => {
-            let context = context.before(&input[head.bytes.len()..]);
-            let state = answer(&head, b"", output, service, &context);
+            let is_last = context.is_last_before(&input[head.bytes.len()..]);
+            let state = answer(&head, b"", is_last, output, service, context);
             return Step::to(state, head.bytes.len());
         }
         Ok(Parsed::Head(head)) => return begin_content(&head, input, output, service, context),
@@ -351,7 +362,7 @@ fn begin_content<S: Service>(
         Framing::Length(length) if length <= rest.len() as u64 => Some(&rest[..length as usize]),
         _ => None,
     };
-    let context = &context.before(&rest[content.map_or(rest.len(), <[u8]>::len)..]);
+    let is_last = context.is_last_before(&rest[content.map_or(rest.len(), <[u8]>::len)..]);
     let refused = |refusal, output: &mut Vec<u8>| {
         Step::to(refuse(refusal, is_head, output, context), head_bytes)
     };
@@ -364,7 +375,7 @@ fn begin_content<S: Service>(
     }
     let start = output.len();
     let chosen = catch_unwind(AssertUnwindSafe(|| {
-        let mut response = Response::new(output, context, to(head, context));
+        let mut response = Response::new(output, context, to(head, is_last));
         match service.content(&head.request, &mut response) {
             Content::Stream { length, receiver } => {
                 Chosen::Stream(receiver, response.finish_head(length))
@@ -390,7 +401,7 @@ fn begin_content<S: Service>(
         (Chosen::Collect, framing) => {
             output.truncate(start);
             if let Some(content) = content {
-                let state = answer(head, content, output, service, context);
+                let state = answer(head, content, is_last, output, service, context);
                 return Step::to(state, head_bytes + content.len());
             }
             let collecting = Collecting {
@@ -448,8 +459,8 @@ fn collect<S: Service>(
             }
             Ok(Decoded::Partial) => return Step::partial(State::Collect(collecting), used),
             Ok(Decoded::End) => {
-                let context = context.before(&input[used..]);
-                let state = answer_collected(&collecting, output, service, &context);
+                let is_last = context.is_last_before(&input[used..]);
+                let state = answer_collected(&collecting, is_last, output, service, context);
                 return Step::to(state, used);
             }
             Err(refusal) => refusal,
@@ -461,6 +472,7 @@ fn collect<S: Service>(
 
 fn answer_collected<S: Service>(
     collecting: &Collecting,
+    is_last: bool,
     output: &mut Vec<u8>,
     service: &mut S,
     context: &Context<'_>,
@@ -468,7 +480,9 @@ fn answer_collected<S: Service>(
     let mut slots = [const { std::mem::MaybeUninit::uninit() }; FIELDS_MAX_CAP];
     // The head was valid when it arrived, under the same limits.
     match request::parse(&collecting.head, &mut slots, usize::MAX) {
-        Ok(Parsed::Head(head)) => answer(&head, &collecting.content, output, service, context),
+        Ok(Parsed::Head(head)) => {
+            answer(&head, &collecting.content, is_last, output, service, context)
+        }
         _ => refuse(Refusal::Service, false, output, context),
     }
 }
@@ -477,11 +491,12 @@ fn answer_collected<S: Service>(
 fn answer<S: Service>(
     head: &Head<'_>,
     content: &[u8],
+    is_last: bool,
     output: &mut Vec<u8>,
     service: &mut S,
     context: &Context<'_>,
 ) -> State {
-    let to = to(head, context);
+    let to = to(head, is_last);
     let start = output.len();
     let request = head.request.with_content(content);
     let finished = catch_unwind(AssertUnwindSafe(|| {
@@ -510,8 +525,7 @@ fn answer_unread<S: Service>(
     service: &mut S,
     context: &Context<'_>,
 ) -> State {
-    let as_last = Context { draining: true, ..*context };
-    match answer(head, b"", output, service, &as_last) {
+    match answer(head, b"", true, output, service, context) {
         State::Produce(mut producing) => {
             producing.unread = true;
             State::Produce(producing)
@@ -641,8 +655,8 @@ fn refuse(refusal: Refusal, is_head: bool, output: &mut Vec<u8>, context: &Conte
     State::Closed { linger: true }
 }
 
-fn to(head: &Head<'_>, context: &Context<'_>) -> To {
-    let is_last = context.draining || head.request.method() == "CONNECT";
+fn to(head: &Head<'_>, is_last: bool) -> To {
+    let is_last = is_last || head.request.method() == "CONNECT";
     To {
         persistence: if is_last { Persistence::Close } else { head.persistence },
         is_head: head.request.method() == "HEAD",

@@ -3,6 +3,8 @@
 //! The order of the fields is: the service's, `connection` where it is needed,
 //! `content-length` or `transfer-encoding`, `date`; all names in lower case.
 
+use core::net::IpAddr;
+
 use super::body::Piece;
 use super::chars;
 use super::connection::Context;
@@ -124,7 +126,12 @@ impl<'o> Response<'o> {
         }
     }
 
-    /// Whether the server stops, and this is one of its last answers.
+    /// The address of the client, where whoever drives this connection knows it.
+    pub fn client(&self) -> Option<IpAddr> {
+        self.context.client.copied()
+    }
+
+    /// Whether the server stops, and this is one of the last answers.
     pub fn is_draining(&self) -> bool {
         self.context.draining
     }

@@ -5,7 +5,7 @@
 //! loop's business. An idle connection owns no heap memory.
 
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -52,13 +52,14 @@ pub(super) struct Surroundings {
 }
 
 impl Surroundings {
-    fn context<'a>(&'a self, address: u64, config: &'a Config) -> Context<'a> {
+    fn context<'a>(&'a self, address: u64, client: &'a IpAddr, config: &'a Config) -> Context<'a> {
         Context {
             limits: &config.limits,
             date: &self.date,
             draining: self.draining,
             mailbox: Some(&self.mailbox),
             address,
+            client: Some(client),
             counts: self.metrics.as_ref().map(|metrics| &metrics.counts),
         }
     }
@@ -73,6 +74,7 @@ impl Surroundings {
 /// One client.
 pub(super) struct Connection {
     stream: TcpStream,
+    client: IpAddr,
     /// What a deferred answer finds the connection by: its key, and in the upper half
     /// how many the event loop had opened before, as keys are used again.
     address: u64,
@@ -151,9 +153,10 @@ pub(super) enum Turn {
 
 impl Connection {
     /// The connection in place `key` of its event loop, which has opened so many.
-    pub(super) fn new(stream: TcpStream, key: usize, opened: u32) -> Connection {
+    pub(super) fn new(stream: TcpStream, client: IpAddr, key: usize, opened: u32) -> Connection {
         Connection {
             stream,
+            client,
             address: u64::from(opened) << 32 | key as u64,
             http: http::Connection::default(),
             stage: Stage::Open,
@@ -216,7 +219,7 @@ impl Connection {
         core: &mut Core<S>,
         config: &Config,
     ) -> io::Result<Turn> {
-        let context = core.surroundings.context(self.address, config);
+        let context = core.surroundings.context(self.address, &self.client, config);
         self.http.deliver(answer, &self.carry, &mut core.output, &context);
         if let Some(deferred) = self.deferred.take() {
             let took = core.surroundings.now - deferred;
@@ -240,7 +243,7 @@ impl Connection {
         if !self.unsent.is_empty() || self.stage != Stage::Open {
             return Ok(Turn::Close);
         }
-        let context = core.surroundings.context(self.address, config);
+        let context = core.surroundings.context(self.address, &self.client, config);
         self.http.refuse(refusal, &self.carry, &mut core.output, &context);
         self.carry = Vec::new();
         self.send(core)?;
@@ -364,7 +367,7 @@ impl Connection {
         let mut done = 0;
         let mut written = 0;
         loop {
-            let context = core.surroundings.context(self.address, config);
+            let context = core.surroundings.context(self.address, &self.client, config);
             let progress = self.http.advance(
                 &core.input[done..filled],
                 &mut core.output,

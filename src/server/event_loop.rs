@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -265,7 +266,7 @@ impl<S: Service> EventLoop<S> {
                 return listener.pause(now);
             }
             match listener.accept(now) {
-                Accepted::Connection(stream) => self.open(stream, open),
+                Accepted::Connection(stream, client) => self.open(stream, client.ip(), open),
                 Accepted::Shed => self.count(|metrics| metrics.shed_without_descriptor.add(1)),
                 Accepted::Failed => {}
                 Accepted::Empty => return,
@@ -274,7 +275,7 @@ impl<S: Service> EventLoop<S> {
     }
 
     /// Begins a connection, or refuses it where as many as may be are `open`.
-    fn open(&mut self, stream: TcpStream, open: usize) {
+    fn open(&mut self, stream: TcpStream, client: IpAddr, open: usize) {
         // Whoever has waited is served at the end: the alternative is a reset.
         let may_shed = self.config.when_full == WhenFull::Shed;
         let is_full = may_shed && open >= self.config.connections_max;
@@ -284,7 +285,7 @@ impl<S: Service> EventLoop<S> {
         let entry = self.connections.vacant_entry();
         let key = entry.key();
         self.opened = self.opened.wrapping_add(1);
-        let mut connection = Connection::new(stream, key, self.opened);
+        let mut connection = Connection::new(stream, client, key, self.opened);
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.poll.registry().register(connection.source(), Token(key), interest)
         {

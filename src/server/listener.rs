@@ -55,7 +55,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// What came of accepting.
 pub(super) enum Accepted {
-    Connection(TcpStream),
+    Connection(TcpStream, SocketAddr),
     /// A connection was closed at once for want of a file descriptor.
     Shed,
     /// This one failed, and the next may not.
@@ -117,7 +117,7 @@ impl Listener {
         }
         match self.socket.accept() {
             Ok(_) if self.spare.is_missing_anywhere() => Accepted::Shed,
-            Ok((stream, _)) => Accepted::Connection(stream),
+            Ok((stream, client)) => Accepted::Connection(stream, client),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.ready = false;
                 Accepted::Empty
