@@ -71,10 +71,13 @@ pub fn run(
             fleet = Fleet::start(&mut entrants, &plan.settings.server_cores, &goes_on);
         }
         for (at, part) in parts.iter().enumerate() {
-            progress.says(part.regime.title);
+            progress.says(&match plan.settings.passes {
+                0 | 1 => part.regime.title.to_string(),
+                passes => format!("{} of {passes}: {}", pass + 1, part.regime.title),
+            });
             results.regimes[at].fail(&fleet.failures);
             let mut turns = Turns {
-                lanes: part.connect(plan, &mut fleet),
+                lanes: part.connect(plan, &mut fleet, &results.regimes[at]),
                 progress: &progress,
                 stop,
                 path,
@@ -174,8 +177,14 @@ impl<'a> Part<'a> {
     }
 
     /// Who cannot be connected to gets a lane that says so at its first slice.
-    fn connect<'b>(&self, plan: &'b Plan, fleet: &'b mut Fleet) -> Vec<Lane<'b>> {
-        let members = fleet.members.iter_mut().filter(|member| self.keys.contains(&member.key));
+    fn connect<'b>(
+        &self,
+        plan: &'b Plan,
+        fleet: &'b mut Fleet,
+        so_far: &results::Regime,
+    ) -> Vec<Lane<'b>> {
+        let goes_on = |key: &String| self.keys.contains(key) && !so_far.has_failed(key);
+        let members = fleet.members.iter_mut().filter(|member| goes_on(&member.key));
         members.map(|member| Lane::open(member, self.regime, &plan.settings)).collect()
     }
 }

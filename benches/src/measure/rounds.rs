@@ -55,7 +55,7 @@ pub fn run(
     for _ in 0..rounds.blocks {
         let regime = &mut results.regimes[rounds.regime];
         let mut order: Vec<&String> = rounds.contenders.iter().collect();
-        order.retain(|key| regime.failures.iter().all(|failure| failure.contender != **key));
+        order.retain(|key| !regime.has_failed(key));
         rng.shuffle(&mut order);
         let mut block = Block { pass: rounds.pass, ..Block::default() };
         for key in order {

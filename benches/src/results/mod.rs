@@ -335,10 +335,15 @@ impl Regime {
     /// Adds failures of those who have none yet.
     pub fn fail(&mut self, failures: &[Failure]) {
         for failure in failures {
-            if self.failures.iter().all(|known| known.contender != failure.contender) {
+            if !self.has_failed(&failure.contender) {
                 self.failures.push(failure.clone());
             }
         }
+    }
+
+    /// Whether a contender gets no figure any more.
+    pub fn has_failed(&self, contender: &str) -> bool {
+        self.failures.iter().any(|failure| failure.contender == contender)
     }
 }
 
