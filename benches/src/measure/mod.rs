@@ -28,3 +28,4 @@ pub mod search;
 pub mod slice;
 pub mod study;
 pub mod usage;
+pub mod wrk;
