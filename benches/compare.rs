@@ -21,13 +21,17 @@ use pinloop_bench::measure::fleet::Entrant;
 use pinloop_bench::measure::ladder::{self, Plan};
 use pinloop_bench::measure::process::{PORT, READY, Readiness, end_with_parent};
 use pinloop_bench::measure::{machine, regimes, wrk};
+use pinloop_bench::report::assertion::Assertion;
 use pinloop_bench::report::page::{self, Options};
-use pinloop_bench::report::{markdown, table};
+use pinloop_bench::report::{comparison, markdown, table};
 use pinloop_bench::results::{Contender, GeneratorKind, Results, Settings, Square};
 use pinloop_bench::variants::{self, REFERENCE, SQUARE, VARIANTS};
 
 /// Of a study that was interrupted: 128 + SIGINT, as shells have it.
 const INTERRUPTED: u8 = 130;
+
+/// Of a report of which something was claimed that is not so.
+const CLAIM_FAILED: u8 = 3;
 
 /// How often `--full` starts the servers: where a process's code and memory happen
 /// to lie is part of its figures, and another one's lie elsewhere.
@@ -110,6 +114,14 @@ struct Report {
     /// Print Markdown, for a pull request, and write no page
     #[arg(long)]
     markdown: bool,
+    /// The results.json of an older run: say what changed since, beyond noise
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+    /// A claim, such as 'pinloop.cpu_ns < 0.9 * hyper_per_core.cpu_ns'; of another
+    /// regime than the first as 'pipelined: …'. Exits with 3 unless the whole 95 %
+    /// interval is so. Can be given several times
+    #[arg(long = "assert", value_name = "CLAIM")]
+    claims: Vec<Assertion>,
     #[command(flatten)]
     price: Price,
 }
@@ -227,7 +239,7 @@ fn measure(arguments: &Ladder) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("cannot measure, or write {}", path.display()))?;
     say(&table::render(&results))?;
     say(&format!("All that was counted: {}", path.display()))?;
-    write_page(&results, &path, &arguments.price)?;
+    write_page(&results, None, &path, &arguments.price)?;
     let failed = results.regimes.iter().any(|regime| !regime.failures.is_empty());
     Ok(match results.complete {
         false => ExitCode::from(INTERRUPTED),
@@ -248,26 +260,46 @@ fn check(setup: &Setup) -> anyhow::Result<ExitCode> {
 }
 
 fn report(arguments: &Report) -> anyhow::Result<ExitCode> {
-    let file = from_callers_directory(&arguments.file);
-    let results =
-        Results::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let read = |file: &Path| {
+        let file = from_callers_directory(file);
+        Results::read(&file).with_context(|| format!("cannot read {}", file.display()))
+    };
+    let results = read(&arguments.file)?;
+    let baseline = arguments.baseline.as_deref().map(read).transpose()?;
+    let changes = baseline.as_ref().map(|older| comparison::compare(&results, older));
     if arguments.markdown {
         say(markdown::render(&results).trim_end())?;
+        changes.iter().try_for_each(|changes| say(&markdown::changes(changes)))?;
     } else {
         say(&table::render(&results))?;
-        write_page(&results, &file, &arguments.price)?;
+        changes.iter().try_for_each(|changes| say(&table::changes(changes)))?;
+        let file = from_callers_directory(&arguments.file);
+        write_page(&results, baseline.as_ref(), &file, &arguments.price)?;
     }
-    Ok(ExitCode::SUCCESS)
+    let mut all_hold = true;
+    for claim in &arguments.claims {
+        let outcome = claim.check(&results);
+        // Not among the Markdown, which is for a file.
+        eprintln!("{}", outcome.sentence);
+        all_hold &= outcome.holds;
+    }
+    Ok(if all_hold { ExitCode::SUCCESS } else { ExitCode::from(CLAIM_FAILED) })
 }
 
 /// Writes the page beside the results that it is made of.
-fn write_page(results: &Results, file: &Path, price: &Price) -> anyhow::Result<()> {
+fn write_page(
+    results: &Results,
+    baseline: Option<&Results>,
+    file: &Path,
+    price: &Price,
+) -> anyhow::Result<()> {
     let name = match file.file_stem() {
         Some(stem) if stem != "results" => Path::new(stem).with_extension("html"),
         _ => PathBuf::from("report.html"),
     };
     let path = file.with_file_name(name);
-    let page = page::render(results, &Options { price_per_core_hour: price.price_per_core_hour })?;
+    let options = Options { price_per_core_hour: price.price_per_core_hour, baseline };
+    let page = page::render(results, &options)?;
     fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))?;
     say(&format!("The report: {}", path.display()))
 }

@@ -1,5 +1,6 @@
 //! The report as Markdown, for a pull request.
 
+use super::comparison::Comparison;
 use super::figures::{self, RegimeFigures, Row};
 use super::stats::Verdict;
 use super::units::{interval, latency, microseconds, thousands};
@@ -19,6 +20,27 @@ pub fn render(results: &Results) -> String {
     let warnings = method::warnings(results, &regimes);
     parts.extend(warnings.iter().map(|warning| format!("> {warning}")));
     parts.join("\n\n") + "\n"
+}
+
+/// What changed since an older run.
+pub fn changes(comparison: &Comparison) -> String {
+    let mut lines = vec!["### What changed".to_string(), String::new(), comparison.summary()];
+    lines.extend(comparison.doubts.iter().chain(&comparison.missing).map(|s| format!("> {s}")));
+    lines.push(String::new());
+    lines.push("| | in ratio to | then | now | change, 95 % interval |".to_string());
+    lines.push("| --- | --- | ---: | ---: | --- |".to_string());
+    lines.extend(comparison.changes.iter().map(|change| {
+        format!(
+            "| {}, {} | {} | {:.3} | {:.3} | {} |",
+            change.contender,
+            change.regime,
+            change.to,
+            change.then.value,
+            change.now.value,
+            change.in_words()
+        )
+    }));
+    lines.join("\n") + "\n"
 }
 
 fn table(regime: &RegimeFigures, reference: &str) -> String {

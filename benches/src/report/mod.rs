@@ -28,6 +28,8 @@
 //!    there.
 
 pub mod answer;
+pub mod assertion;
+pub mod comparison;
 pub mod disturbance;
 pub mod figures;
 pub mod gate;

@@ -12,6 +12,7 @@ use crate::results::Results;
 
 /// In the order of the page. Each is none where the results have nothing for it.
 const SECTIONS: &[fn(&Context<'_>) -> Section] = &[
+    sections::changes::render,
     sections::overview::render,
     sections::regimes::render,
     sections::price::render,
@@ -26,15 +27,17 @@ pub type Section = Result<Option<String>, PageError>;
 
 /// What a report can be asked for beside its file.
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
+pub struct Options<'a> {
     /// Price of one core for an hour, in dollars.
     pub price_per_core_hour: f64,
+    /// An older run, to say what changed since.
+    pub baseline: Option<&'a Results>,
 }
 
-impl Default for Options {
-    /// The machine of 2017: four cores for 0.05 dollars an hour.
+impl Default for Options<'_> {
+    /// The machine of 2017: four cores for 0.05 dollars an hour. No older run.
     fn default() -> Self {
-        Self { price_per_core_hour: 0.0125 }
+        Self { price_per_core_hour: 0.0125, baseline: None }
     }
 }
 
@@ -48,7 +51,7 @@ pub struct Context<'a> {
     /// The colours of all that is drawn.
     pub legend: &'a [Key],
     /// What was asked for.
-    pub options: &'a Options,
+    pub options: &'a Options<'a>,
 }
 
 /// A contender and its colour.
@@ -82,7 +85,7 @@ struct Page {
 }
 
 /// Renders the page.
-pub fn render(results: &Results, options: &Options) -> Result<String, PageError> {
+pub fn render(results: &Results, options: &Options<'_>) -> Result<String, PageError> {
     let regimes = figures::of(results);
     let legend = legend(results);
     let context = Context { results, regimes: &regimes, legend: &legend, options };

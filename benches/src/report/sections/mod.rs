@@ -2,6 +2,7 @@
 //! theirs. Each makes words and pictures of figures; where they stand is the
 //! affair of its template.
 
+pub(super) mod changes;
 pub(super) mod contenders;
 pub(super) mod gate;
 pub(super) mod machine;
