@@ -33,6 +33,9 @@ const INTERRUPTED: u8 = 130;
 /// Of a report of which something was claimed that is not so.
 const CLAIM_FAILED: u8 = 3;
 
+/// What the key of the second of the A/A pair ends with.
+const AGAIN: &str = "_again";
+
 /// How often `--full` starts the servers: where a process's code and memory happen
 /// to lie is part of its figures, and another one's lie elsewhere.
 const PASSES: u32 = 5;
@@ -114,6 +117,9 @@ struct Report {
     /// Print Markdown, for a pull request, and write no page
     #[arg(long)]
     markdown: bool,
+    /// Write the picture of the ladder, in the first regime, to this SVG file
+    #[arg(long, value_name = "FILE")]
+    picture: Option<PathBuf>,
     /// The results.json of an older run: say what changed since, beyond noise
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
@@ -276,6 +282,11 @@ fn report(arguments: &Report) -> anyhow::Result<ExitCode> {
         let file = from_callers_directory(&arguments.file);
         write_page(&results, baseline.as_ref(), &file, &arguments.price)?;
     }
+    if let Some(path) = &arguments.picture {
+        let path = from_callers_directory(path);
+        let picture = page::ladder_picture(&results)?.context("there is nothing to draw")?;
+        fs::write(&path, picture).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     let mut all_hold = true;
     for claim in &arguments.claims {
         let outcome = claim.check(&results);
@@ -375,7 +386,7 @@ fn entrants(settings: &Settings, twice: bool) -> anyhow::Result<Vec<Entrant>> {
     for variant in VARIANTS {
         let copies = if twice && variant.name == REFERENCE { 2 } else { 1 };
         for copy in 0..copies {
-            let again = if copy > 0 { "_again" } else { "" };
+            let again = if copy > 0 { AGAIN } else { "" };
             let mut command = Command::new(&program);
             command
                 .args(["serve", variant.name, "--port", "0", "--cores", &cores.join(",")])
@@ -420,7 +431,8 @@ fn from_outside(servers: &[Own]) -> anyhow::Result<Vec<Entrant>> {
     };
     for (at, own) in servers.iter().enumerate() {
         let taken = servers[..at].iter().any(|other| other.name == own.name)
-            || VARIANTS.iter().any(|variant| own.name.starts_with(variant.name));
+            || own.name == format!("{REFERENCE}{AGAIN}")
+            || VARIANTS.iter().any(|variant| own.name == variant.name);
         ensure!(!taken, "--with: the name {:?} is taken; choose another one", own.name);
     }
     Ok(servers.iter().map(entrant).collect())

@@ -101,6 +101,14 @@ pub fn render(results: &Results, options: &Options<'_>) -> Result<String, PageEr
     Ok(page.render()?)
 }
 
+/// The picture of the ladder in the first regime alone, as an SVG file.
+pub fn ladder_picture(results: &Results) -> Result<Option<String>, PageError> {
+    let regimes = figures::of(results);
+    let Some(regime) = regimes.first() else { return Ok(None) };
+    let picture = sections::regimes::ladder(regime)?;
+    Ok(picture.map(|picture| picture.wide))
+}
+
 /// The second of the A/A pair has no colour of its own.
 fn legend(results: &Results) -> Vec<Key> {
     let mut seen = Vec::new();
