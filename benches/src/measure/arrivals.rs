@@ -171,7 +171,7 @@ fn line(key: &str, snapshot: &Snapshot, second: &Second, cores: usize) -> String
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Command, Stdio};
+    use std::process::Command;
 
     use super::*;
     use crate::load::Errors;
@@ -190,11 +190,11 @@ mod tests {
 
     #[test]
     fn a_second_has_what_was_seen_and_the_errors_that_occurred() {
-        // Not this process: a thread of another test may end in between.
-        let mut cat = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
-        let second = Diary::begin(cat.id()).enter(&snapshot());
-        drop(cat.stdin.take());
-        cat.wait().unwrap();
+        // Not this process, whose threads come and go with its tests.
+        let mut server = Command::new("sleep").arg("600").spawn().unwrap();
+        let second = Diary::begin(server.id()).enter(&snapshot());
+        server.kill().unwrap();
+        server.wait().unwrap();
         assert_eq!((second.at_s, second.lasts_s), (3.0, 0.5));
         assert_eq!((second.clients, second.requests), (24, 12_345));
         assert_eq!((second.p50_ns, second.p99_ns), (740_000, 1_500_000));
