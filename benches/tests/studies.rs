@@ -2,7 +2,7 @@
 //! known beforehand.
 
 use pinloop_bench::report::page::{self, Options};
-use pinloop_bench::report::{arrivals, knee, scaling, table};
+use pinloop_bench::report::{arrivals, knee, markdown, scaling, table};
 use pinloop_bench::results::{
     Arrivals, Bound, Contender, EventLoop, Failure, Knee, Occasion, Phase, Point, Probe, Results,
     SCHEMA, Scaling, Second, Slice, Tour,
@@ -158,6 +158,15 @@ fn all_is_on_the_page_and_the_page_needs_nothing_from_elsewhere() {
     }
     assert_eq!(page.matches("<svg ").count(), 2 * 3);
     assert!(!page.contains("src=") && !page.contains("<script") && !page.contains("href="));
+}
+
+#[test]
+fn markdown_says_each_study_in_a_sentence_and_has_no_empty_table() {
+    let text = markdown::render(&results());
+    assert!(text.starts_with("**pinloop sustains 20,000 ["), "{text}");
+    assert!(text.contains("pinloop answers 18,000 requests per second to 100 clients"), "{text}");
+    assert!(text.contains("times as many on 4 CPUs"), "{text}");
+    assert!(!text.contains("| ---"), "{text}");
 }
 
 #[test]
