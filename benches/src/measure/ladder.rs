@@ -107,7 +107,7 @@ fn begin(plan: &Plan, contenders: Vec<Contender>) -> io::Result<Results> {
         reference: plan.reference.clone(),
         square: plan.square.clone(),
         gate: None,
-        regimes: Vec::new(),
+        ..Results::default()
     })
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::stats::{self, Estimate, Interval, Verdict};
-use crate::results::{Block, Regime, Results, Sample};
+use crate::results::{Block, Contender, Regime, Results, Sample};
 
 /// Fewer ticks say nothing about the share of user space: of 20, one is 5 %.
 const TICKS_MIN: u64 = 20;
@@ -41,9 +41,7 @@ pub struct Row {
     pub contender: String,
     /// Whether it is the second of the A/A pair.
     pub again: bool,
-    /// The variant that it adds one layer to.
-    pub base: Option<String>,
-    /// That layer, in a few words.
+    /// The layer that it adds to the rung below, in a few words.
     pub adds: String,
     /// Its figures, or why there are none.
     pub figures: Result<Figures, String>,
@@ -61,6 +59,8 @@ pub struct Figures {
     pub ratio: Option<Estimate>,
     /// What the ratio says.
     pub verdict: Verdict,
+    /// What its layer adds to the rung below; none where that has no figures here.
+    pub step: Option<Step>,
     /// Median of all blocks.
     pub requests_per_s: f64,
     /// Of all requests.
@@ -74,6 +74,15 @@ pub struct Figures {
     pub busy: f64,
     /// Share of the time that the generator was at work: median of all blocks.
     pub generator_busy: f64,
+}
+
+/// From one rung to the next, taken within blocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// CPU time per request that is added, in ns.
+    pub added_ns: f64,
+    /// Whether that is a difference.
+    pub verdict: Verdict,
 }
 
 /// Makes the figures of all regimes.
@@ -103,12 +112,11 @@ fn of_regime(results: &Results, regime: &Regime) -> RegimeFigures {
             let failure = regime.failures.iter().find(|failure| failure.contender == *key);
             let figures = match failure {
                 Some(failure) => Err(failure.reason.clone()),
-                None => Ok(figures(results, regime, key, same_band)?),
+                None => Ok(figures(results, regime, contender, same_band)?),
             };
             Some(Row {
                 contender: key.clone(),
                 again: again(key, &contender.variant),
-                base: contender.base.clone(),
                 adds: contender.adds.clone(),
                 figures,
             })
@@ -129,9 +137,10 @@ fn of_regime(results: &Results, regime: &Regime) -> RegimeFigures {
 fn figures(
     results: &Results,
     regime: &Regime,
-    key: &str,
+    contender: &Contender,
     same_band: Option<Interval>,
 ) -> Option<Figures> {
+    let key = &contender.key;
     let samples: Vec<&Sample> = samples(regime, key).flatten().collect();
     if samples.is_empty() {
         return None;
@@ -143,8 +152,10 @@ fn figures(
     let ratio =
         (*key != results.reference).then(|| ratio(regime, key, &results.reference)).flatten();
     let latencies = latencies(&samples);
+    let step = contender.base.as_ref().and_then(|base| step(regime, key, base, same_band));
     Some(Figures {
         cpu_ns: median(&cpu_ns),
+        step,
         user_share: user_share(&samples),
         ratio,
         verdict: ratio.map_or(Verdict::Unknown, |ratio| stats::verdict(ratio, same_band)),
@@ -170,6 +181,13 @@ fn ratio(regime: &Regime, key: &str, reference: &str) -> Option<Estimate> {
         .filter_map(|(one, other)| Some(cpu_ns(one?) / cpu_ns(other?)))
         .collect();
     (!ratios.is_empty()).then(|| stats::estimate(&ratios))
+}
+
+fn step(regime: &Regime, key: &str, base: &str, same_band: Option<Interval>) -> Option<Step> {
+    let ratio = ratio(regime, key, base)?;
+    let of_base: Vec<f64> = samples(regime, base).flatten().map(cpu_ns).collect();
+    let verdict = stats::verdict(ratio, same_band);
+    Some(Step { added_ns: (ratio.value - 1.0) * stats::median(&of_base), verdict })
 }
 
 /// The contender's sample in each block.
