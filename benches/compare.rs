@@ -1,5 +1,6 @@
 //! `cargo bench -- …`: arguments -> study.
 
+mod offload;
 mod studies;
 
 use std::io::{self, Write};
@@ -25,7 +26,7 @@ use pinloop_bench::measure::{machine, regimes};
 use pinloop_bench::report::page::{self, Options};
 use pinloop_bench::report::{markdown, table};
 use pinloop_bench::results::{Contender, Results, Settings, Square};
-use pinloop_bench::variants::{self, REFERENCE, SQUARE, VARIANTS};
+use pinloop_bench::variants::{self, REFERENCE, SQUARE, VARIANTS, Variant};
 
 /// Of a study that was interrupted: 128 + SIGINT, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -58,6 +59,8 @@ enum Study {
     Knee(studies::Knee),
     /// Measure the servers on 1, 2, … cores, and fit a law to it
     Scaling(studies::Scaling),
+    /// See what short requests have of long ones beside them, with and without offloading
+    Offload(offload::Offload),
     /// Load any HTTP/1.1 server, as wrk does
     Load(LoadArgs),
     /// Serve one variant until the process is ended
@@ -157,6 +160,7 @@ fn main() -> ExitCode {
         Some(Study::Arrivals(arguments)) => studies::run_arrivals(&arguments),
         Some(Study::Knee(arguments)) => studies::run_knee(&arguments),
         Some(Study::Scaling(arguments)) => studies::run_scaling(&arguments),
+        Some(Study::Offload(arguments)) => offload::run(&arguments),
         Some(Study::Load(arguments)) => return load::command::run(&arguments),
         Some(Study::Serve(arguments)) => serve(&arguments),
         None if bench => measure(&ladder),
@@ -304,10 +308,19 @@ fn square() -> Square {
 /// All variants, each as this program started again; with the reference twice,
 /// where it is to be held against itself.
 fn entrants(settings: &Settings, twice: bool) -> anyhow::Result<Vec<Entrant>> {
+    entrants_of(&VARIANTS.iter().collect::<Vec<_>>(), settings, twice)
+}
+
+/// As [`entrants`], of these variants.
+fn entrants_of(
+    variants: &[&Variant],
+    settings: &Settings,
+    twice: bool,
+) -> anyhow::Result<Vec<Entrant>> {
     let program = env::current_exe().context("cannot find this program")?;
     let cores: Vec<String> = settings.server_cores.iter().map(usize::to_string).collect();
     let mut entrants = Vec::new();
-    for variant in VARIANTS {
+    for variant in variants {
         let copies = if twice && variant.name == REFERENCE { 2 } else { 1 };
         for copy in 0..copies {
             let again = if copy > 0 { "_again" } else { "" };

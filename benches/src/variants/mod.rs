@@ -10,12 +10,14 @@
 mod axum;
 pub mod common;
 mod floor;
+mod hyper_offload;
 mod hyper_on_mio;
 mod hyper_per_core;
 mod hyper_service;
 mod hyper_single;
 mod hyper_work_stealing;
 mod pinloop;
+mod pinloop_offload;
 mod pinloop_on_tokio;
 
 use std::io;
@@ -119,9 +121,29 @@ pub const VARIANTS: &[Variant] = &[
     },
 ];
 
-/// The rung called `name`.
+/// Beside the ladder: servers that give long work to another thread.
+pub const OFFLOADING: &[Variant] = &[
+    Variant {
+        name: "pinloop_offload",
+        about: "pinloop with worker threads for GET /data?offload",
+        base: Some("pinloop"),
+        adds: "worker threads",
+        answers: true,
+        serve: pinloop_offload::serve,
+    },
+    Variant {
+        name: "hyper_offload",
+        about: "hyper with Tokio's blocking threads for GET /data?offload",
+        base: Some("hyper_per_core"),
+        adds: "blocking threads",
+        answers: true,
+        serve: hyper_offload::serve,
+    },
+];
+
+/// The variant called `name`.
 pub fn find(name: &str) -> Option<&'static Variant> {
-    VARIANTS.iter().find(|variant| variant.name == name)
+    VARIANTS.iter().chain(OFFLOADING).find(|variant| variant.name == name)
 }
 
 #[cfg(test)]
@@ -130,15 +152,15 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        for variant in VARIANTS {
-            let same = VARIANTS.iter().filter(|other| other.name == variant.name);
+        for variant in VARIANTS.iter().chain(OFFLOADING) {
+            let same = VARIANTS.iter().chain(OFFLOADING).filter(|other| other.name == variant.name);
             assert_eq!(same.count(), 1, "{}", variant.name);
         }
     }
 
     #[test]
     fn whom_others_are_compared_to_exists() {
-        let bases = VARIANTS.iter().filter_map(|variant| variant.base);
+        let bases = VARIANTS.iter().chain(OFFLOADING).filter_map(|variant| variant.base);
         for name in bases.chain(SQUARE).chain([REFERENCE]) {
             assert!(find(name).is_some(), "{name}");
         }
