@@ -24,7 +24,7 @@ pub struct Row {
     pub hop_ns: Option<f64>,
     /// Long requests per second beside the short ones.
     pub long_per_s: f64,
-    /// 50th and 99th percentile of the short requests alone, in ns.
+    /// 50th and 99th percentile of the short requests alone, in ns: medians of the slices'.
     pub alone_ns: [u64; 2],
     /// The same beside the long ones.
     pub beside_ns: [u64; 2],
@@ -98,11 +98,18 @@ fn is_offloading(contender: &Contender) -> bool {
     contender.variant.ends_with("_offload")
 }
 
-/// 50th and 99th, of all slices together.
-fn percentiles<'a>(slices: impl Iterator<Item = &'a Latency>) -> Option<[u64; 2]> {
-    let mut buckets: Vec<(u64, u64)> = slices.flat_map(Latency::buckets).collect();
-    buckets.sort_unstable();
-    Some([stats::percentile(&buckets, 0.5)?, stats::percentile(&buckets, 0.99)?])
+/// 50th and 99th, each the median of the slices' own: one moment in which the machine did
+/// something else would be the 99th of all of them together.
+fn percentiles<'a>(slices: impl Iterator<Item = &'a Latency> + Clone) -> Option<[u64; 2]> {
+    let median = |share| {
+        let of = |latency: &Latency| {
+            let buckets: Vec<(u64, u64)> = latency.buckets().collect();
+            stats::percentile(&buckets, share).map(|ns| ns as f64)
+        };
+        let each: Vec<f64> = slices.clone().filter_map(of).collect();
+        (!each.is_empty()).then(|| stats::median(&each) as u64)
+    };
+    Some([median(0.5)?, median(0.99)?])
 }
 
 /// From which size of work on each pair's offloading pays.
@@ -120,13 +127,12 @@ fn sentence(rows: &[Row], contender: &Contender) -> Option<String> {
     let these = rows.iter().filter(|row| row.contender == contender.key);
     let pairs: Vec<(&Row, &Row)> =
         these.filter_map(|row| Some((find(base, row.work_rounds)?, row))).collect();
-    let (_, smallest) = pairs.first()?;
     // Every larger work has to pay as well: one size alone may be chance.
     let pays = |(base, row): &(&Row, &Row)| row.beside_ns[1] < base.beside_ns[1];
     let from = pairs.iter().rposition(|pair| !pays(pair)).map_or(0, |last| last + 1);
-    let hop = smallest.hop_ns.map_or(String::new(), |hop| {
-        format!("The hop to another thread costs {} of CPU time a request", microseconds(hop))
-    });
+    // The same for each size of work, so the middle one has the least noise in it.
+    let hops: Vec<f64> = pairs.iter().filter_map(|(_, row)| row.hop_ns).collect();
+    let hop = if hops.is_empty() { 0.0 } else { stats::median(&hops) };
     let paying = match pairs.get(from) {
         None => "no size of work that was measured is answered sooner for it".to_string(),
         Some((base, row)) => format!(
@@ -144,9 +150,10 @@ fn sentence(rows: &[Row], contender: &Contender) -> Option<String> {
         false => "more than twice",
     };
     Some(format!(
-        "{}: {hop}; {paying}. With {} rounds p99 of the short ones is {:.1} times its value alone \
+        "{}: the hop to another thread costs {} of CPU time a request; {paying}. With {} rounds p99 of the short ones is {:.1} times its value alone \
          ({}), and {:.1} times without offloading ({}).",
         contender.key,
+        microseconds(hop),
         thousands(f64::from(row.work_rounds)),
         row.raised(),
         bears(row),
@@ -161,7 +168,7 @@ pub fn notes(offload: &Offload) -> Vec<String> {
         "GET {} at {} requests per second over {} connections, alone and beside one client that \
          asks for {} again as soon as it is answered; slices of {} ms in random order within each \
          block, seed {}. Event loop and worker threads share {}: a server with a CPU to spare for \
-         its workers does better. CPU time of a long request is that of one client alone.",
+         its workers does better. Percentiles are medians of the slices'; CPU time of a long request is that of one client alone.",
         offload.short_path,
         thousands(offload.short_rate),
         offload.short_connections,
