@@ -66,6 +66,16 @@ fn a_generator_without_time_left_is_named() {
 }
 
 #[test]
+fn neighbours_that_took_a_cpu_are_named() {
+    let mut results = results();
+    assert!(!table::render(&results).contains("Other processes"));
+    for probe in &mut results.knee.as_mut().unwrap().probes {
+        probe.generator_wait_ns = probe.elapsed_ns / 4;
+    }
+    assert!(table::render(&results).contains("its generator for 25 % of the time"));
+}
+
+#[test]
 fn arrivals_are_summed_up_by_their_end() {
     let results = results();
     let rows = arrivals::rows(&results, results.arrivals.as_ref().unwrap());

@@ -12,11 +12,12 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::fleet::{Entrant, Member};
-use super::meter::metered;
+use super::meter::{judge, metered};
 use super::process::Process;
 use super::progress::Progress;
 use super::search::{self, Bracket};
 use super::study::Common;
+use super::usage;
 use crate::load::{self, Generator, Pace, Shape, Stop};
 use crate::results::{Bound, Contender, Failure, Knee, Probe, Results};
 
@@ -183,17 +184,21 @@ impl Lane<'_> {
         let run =
             || generator.run(Pace::Closed, Stop::After(plan.probe)).map_err(|e| e.to_string());
         let (outcome, _) = metered(self.process, cores, run).map_err(Halt::Failed)?;
-        super::meter::judge(&outcome).map_err(Halt::Failed)?;
+        judge(&outcome).map_err(Halt::Failed)?;
         Ok(outcome.requests_per_second())
     }
 
     fn probe(&mut self, plan: &Plan, search: usize, rate: f64) -> Result<Probe, Halt> {
         let (generator, cores) = (&mut self.generator, &plan.common.settings.server_cores);
+        let waited = || usage::wait_of_this_thread().unwrap_or_default();
         let run = || {
+            let before = waited();
             let outcome = generator.run(Pace::Rate(rate), Stop::After(plan.probe));
-            outcome.map_err(|error| error.to_string())
+            let outcome = outcome.map_err(|error| error.to_string())?;
+            Ok((outcome, waited().saturating_sub(before)))
         };
-        let (outcome, reading) = metered(self.process, cores, run).map_err(Halt::Failed)?;
+        let ((outcome, generator_wait), reading) =
+            metered(self.process, cores, run).map_err(Halt::Failed)?;
         let percentile = |share| outcome.latency_ns.value_at_quantile(share);
         Ok(Probe {
             contender: self.key.clone(),
@@ -207,7 +212,9 @@ impl Lane<'_> {
             errors: outcome.errors.total(),
             first_error: outcome.first_error,
             server_cpu_ns: reading.used.threads.cpu.as_nanos() as u64,
+            server_wait_ns: reading.used.threads.wait.as_nanos() as u64,
             generator_cpu_ns: outcome.cpu.as_nanos() as u64,
+            generator_wait_ns: generator_wait.as_nanos() as u64,
             steal_ticks: reading.steal_ticks,
         })
     }

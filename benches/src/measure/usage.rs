@@ -113,6 +113,12 @@ pub fn of_this_thread() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
+/// Time that the calling thread could have run and waited for a CPU, up to now.
+pub fn wait_of_this_thread() -> io::Result<Duration> {
+    let (_, wait) = schedstat(&fs::read_to_string("/proc/thread-self/schedstat")?)?;
+    Ok(wait)
+}
+
 /// Whether no thread of the process `pid` runs or could.
 pub fn sleeps(pid: u32) -> io::Result<bool> {
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {

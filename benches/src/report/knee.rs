@@ -13,6 +13,10 @@ const NEAR: f64 = 0.9;
 /// A generator that is at work for so much of its time may be what a rate fails on.
 const GENERATOR_BUSY: f64 = 0.95;
 
+/// A server or generator that waits for a CPU for so much of the time has neighbours
+/// that are part of its latencies.
+const DISTURBED: f64 = 0.02;
+
 /// One contender.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -38,6 +42,9 @@ pub struct Figures {
     pub server_busy: f64,
     /// Share of its CPU's time that the generator used there, 0 to 1.
     pub generator_busy: f64,
+    /// Share of the time of all looks in which the server or the generator could have run
+    /// and waited for a CPU, 0 to 1: the larger of the two.
+    pub disturbed: f64,
     /// By offered rate, ascending.
     pub curve: Vec<Offered>,
 }
@@ -49,13 +56,6 @@ pub struct Offered {
     pub rate: f64,
     /// p50, p99 and p99.9, in ns.
     pub latency_ns: [f64; 3],
-}
-
-impl Figures {
-    /// Whether the generator may be what the rate failed on.
-    pub fn is_the_generators(&self) -> bool {
-        self.generator_busy > GENERATOR_BUSY
-    }
 }
 
 /// All contenders that took part, from the bottom of the ladder up.
@@ -105,12 +105,20 @@ fn figures(results: &Results, knee: &Knee, key: &str) -> Option<Result<Figures, 
         ],
         server_busy: median(&|probe| probe.server_cpu_ns as f64 / lasted(probe) / cores),
         generator_busy: median(&|probe| probe.generator_cpu_ns as f64 / lasted(probe)),
+        disturbed: disturbed(&probes, cores),
         curve: curve(&probes),
     }))
 }
 
 fn of<'a>(knee: &'a Knee, key: &'a str) -> impl Iterator<Item = &'a Probe> {
     knee.probes.iter().filter(move |probe| probe.contender == key)
+}
+
+fn disturbed(probes: &[&Probe], cores: f64) -> f64 {
+    let sum = |part: &dyn Fn(&Probe) -> u64| probes.iter().map(|p| part(p)).sum::<u64>() as f64;
+    let server = sum(&|probe| probe.server_wait_ns) / cores;
+    let generator = sum(&|probe| probe.generator_wait_ns);
+    server.max(generator) / sum(&|probe| probe.elapsed_ns).max(1.0)
 }
 
 /// The highest rate sustained in each bisection, by its number.
@@ -241,7 +249,7 @@ pub fn paragraphs(results: &Results) -> Vec<String> {
         match &row.figures {
             Ok(figures) => {
                 cells.push(line(&row, figures));
-                remarks.extend(remark(&row, figures));
+                remarks.extend(self::remarks(&row, figures));
             }
             Err(reason) => remarks.push(format!("{} has no figures: {reason}", row.contender)),
         }
@@ -282,13 +290,25 @@ pub fn ratio_text(figures: &Figures) -> String {
 }
 
 /// That the figure is not the server's alone, where it is not.
-pub fn remark(row: &Row, figures: &Figures) -> Option<String> {
-    figures.is_the_generators().then(|| {
-        format!(
-            "Near the knee of {} the generator used {:.0} % of its CPU: the rate may have failed \
-             on the generator, and the server sustain more.",
+pub fn remarks(row: &Row, figures: &Figures) -> Vec<String> {
+    let percent = |share: f64| format!("{:.0} %", share * 100.0);
+    let mut remarks = Vec::new();
+    if figures.generator_busy > GENERATOR_BUSY {
+        remarks.push(format!(
+            "Near the knee of {} the generator used {} of its CPU: the rate may have failed on \
+             the generator, and the server sustain more.",
             row.contender,
-            figures.generator_busy * 100.0
-        )
-    })
+            percent(figures.generator_busy)
+        ));
+    }
+    if figures.disturbed > DISTURBED {
+        remarks.push(format!(
+            "Other processes had the CPUs of {} or of its generator for {} of the time, while \
+             these waited: its latencies are theirs as well, and its knee is too low. Measure \
+             again when the machine is quiet.",
+            row.contender,
+            percent(figures.disturbed)
+        ));
+    }
+    remarks
 }

@@ -58,8 +58,12 @@ pub struct Probe {
     pub first_error: Option<String>,
     /// CPU time of all threads of the server.
     pub server_cpu_ns: u64,
+    /// Time that threads of the server could have run and waited for a CPU.
+    pub server_wait_ns: u64,
     /// CPU time of the generator's thread.
     pub generator_cpu_ns: u64,
+    /// Time that it could have run and waited for a CPU.
+    pub generator_wait_ns: u64,
     /// Time that the hypervisor took from the server's CPUs, sampled by tick.
     pub steal_ticks: u64,
 }

@@ -43,7 +43,7 @@ pub(in crate::report) fn render(context: &Context<'_>) -> Section {
             Ok(figures) => {
                 curves.push((context.place(&row.contender), figures));
                 views.push(view(row, figures));
-                remarks.extend(knee::remark(row, figures));
+                remarks.extend(knee::remarks(row, figures));
             }
             Err(reason) => remarks.push(format!("{} has no figures: {reason}", row.contender)),
         }
