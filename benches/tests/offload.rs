@@ -4,7 +4,8 @@
 use pinloop_bench::report::page::{self, Options};
 use pinloop_bench::report::{offload, table};
 use pinloop_bench::results::{
-    Contender, Failure, Latency, LongSlice, Offload, OffloadPoint, OffloadSlice, Results, SCHEMA,
+    Contender, Failure, Latency, LongSlice, Occasion, Offload, OffloadPoint, OffloadSlice, Results,
+    SCHEMA,
 };
 
 const US: u64 = 1_000;
@@ -98,7 +99,7 @@ fn results() -> Results {
                 contender: "broken".to_string(),
                 reason: "it fell over".to_string(),
             }],
-            occasion: pinloop_bench::results::Occasion {
+            occasion: Occasion {
                 path: "/data?offload".to_string(),
                 complete: true,
                 ..Default::default()

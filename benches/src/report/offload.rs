@@ -4,7 +4,7 @@
 use super::stats;
 use super::table::align;
 use super::units::{cpus, latency, microseconds, signed_microseconds, thousands};
-use crate::results::{Contender, Latency, Offload, OffloadPoint, Results};
+use crate::results::{Contender, Failure, Latency, Offload, OffloadPoint, OffloadSlice, Results};
 
 /// How much later than alone a short request may be answered beside long ones, at the
 /// 99th percentile.
@@ -68,9 +68,8 @@ fn row(
         point(&base.key)
     });
     let cpu_ns = |point: &OffloadPoint| -> Vec<f64> {
-        let per_request = |slice: &crate::results::OffloadSlice| {
-            slice.long.cpu_ns as f64 / slice.long.requests.max(1) as f64
-        };
+        let per_request =
+            |slice: &OffloadSlice| slice.long.cpu_ns as f64 / slice.long.requests.max(1) as f64;
         point.slices.iter().map(per_request).collect()
     };
     let hop_ns = base.filter(|_| is_offloading(contender)).and_then(|base| {
@@ -88,8 +87,8 @@ fn row(
         long_cpu_ns: stats::median(&cpu_ns(this)),
         hop_ns,
         long_per_s: stats::median(&long),
-        alone_ns: percentiles(slices.iter().map(|slice| &slice.alone))?,
-        beside_ns: percentiles(slices.iter().map(|slice| &slice.beside))?,
+        alone_ns: percentiles(slices, |slice| &slice.alone)?,
+        beside_ns: percentiles(slices, |slice| &slice.beside)?,
     })
 }
 
@@ -100,13 +99,13 @@ fn is_offloading(contender: &Contender) -> bool {
 
 /// 50th and 99th, each the median of the slices' own: one moment in which the machine did
 /// something else would be the 99th of all of them together.
-fn percentiles<'a>(slices: impl Iterator<Item = &'a Latency> + Clone) -> Option<[u64; 2]> {
+fn percentiles(slices: &[OffloadSlice], of: fn(&OffloadSlice) -> &Latency) -> Option<[u64; 2]> {
     let median = |share| {
-        let of = |latency: &Latency| {
-            let buckets: Vec<(u64, u64)> = latency.buckets().collect();
+        let percentile = |slice| {
+            let buckets: Vec<(u64, u64)> = of(slice).buckets().collect();
             stats::percentile(&buckets, share).map(|ns| ns as f64)
         };
-        let each: Vec<f64> = slices.clone().filter_map(of).collect();
+        let each: Vec<f64> = slices.iter().filter_map(percentile).collect();
         (!each.is_empty()).then(|| stats::median(&each) as u64)
     };
     Some([median(0.5)?, median(0.99)?])
@@ -183,9 +182,8 @@ pub fn notes(offload: &Offload) -> Vec<String> {
 
 /// Those that got no figure.
 pub fn failures(offload: &Offload) -> Vec<String> {
-    let sentence = |failure: &crate::results::Failure| {
-        format!("{} has no figures: {}", failure.contender, failure.reason)
-    };
+    let sentence =
+        |failure: &Failure| format!("{} has no figures: {}", failure.contender, failure.reason);
     offload.failures.iter().map(sentence).collect()
 }
 
