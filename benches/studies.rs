@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::Args;
 
 use pinloop_bench::load;
@@ -129,6 +129,7 @@ pub(super) fn run_arrivals(arguments: &Arrivals) -> anyhow::Result<ExitCode> {
     super::warn(&common.settings);
     let plan =
         arrivals::Plan { common, arrivals: load::Arrivals::held(asked, *max_clients, *hold) };
+    ensure!(plan.arrivals.clients() > 0, "no client arrives in these phases");
     let (path, stop) = (super::results_path(study.out.as_deref())?, super::interrupts()?);
     let entrants = study.entrants(&plan.common.settings)?;
     finish(arrivals::run(&plan, entrants, &path, &stop), &path, |results| {

@@ -73,6 +73,7 @@ fn results() -> Results {
         about: String::new(),
         base: base.map(String::from),
         adds: String::new(),
+        command: None,
     };
     let mut points = Vec::new();
     for (work_rounds, cpu_ns, beside) in

@@ -166,6 +166,7 @@ fn results() -> Results {
         about: key.to_string(),
         base: None,
         adds: String::new(),
+        command: None,
     };
     Results {
         schema: SCHEMA,

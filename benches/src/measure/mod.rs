@@ -29,3 +29,4 @@ pub mod search;
 pub mod slice;
 pub mod study;
 pub mod usage;
+pub mod wrk;

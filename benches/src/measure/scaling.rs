@@ -148,7 +148,7 @@ fn block(
         match lanes[at].slice(length) {
             Ok(slice) => taken.push((at, slice)),
             Err(reason) => {
-                let reason = format!("with {cores} threads: {reason}");
+                let reason = format!("with threads on {cores} of the CPUs: {reason}");
                 failures.push(Failure { contender, reason });
             }
         }

@@ -84,17 +84,14 @@ impl Common {
     /// Starts the servers and holds their answers against each other's. Who does
     /// not start, hangs or gives another answer is named among the failures and
     /// is no member any more.
-    pub fn gather(&self, entrants: Vec<Entrant>, goes_on: &dyn Fn() -> bool) -> Field {
-        let mut fleet = Fleet::start(entrants, &self.settings.server_cores);
-        let studied = Regime {
-            key: STUDIED,
-            title: "the request of this study",
-            brief: "for one request at a time",
-            request: regimes::get(&self.path),
-            connections: 1,
-            pipeline: 1,
-            floor: false,
-        };
+    pub fn gather(&self, mut entrants: Vec<Entrant>, goes_on: &dyn Fn() -> bool) -> Field {
+        let mut fleet = Fleet::start(&mut entrants, &self.settings.server_cores, goes_on);
+        let studied = Regime::closed(
+            STUDIED,
+            "the request of this study",
+            "for the request of this study",
+            regimes::get(&self.path),
+        );
         let verdict = gate::run(&fleet.servers(&self.reference), &[studied], goes_on);
         fleet.failures.extend(verdict.failures);
         let subject = Subject::Measured(STUDIED.to_string());
@@ -146,6 +143,7 @@ mod tests {
             about: String::new(),
             base: None,
             adds: String::new(),
+            command: None,
         };
         keys.iter().map(contender).collect()
     }

@@ -29,6 +29,7 @@
 
 pub mod answer;
 pub mod arrivals;
+pub mod disturbance;
 pub mod figures;
 pub mod gate;
 pub mod knee;

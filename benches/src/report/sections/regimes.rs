@@ -21,7 +21,7 @@ struct Regimes<'a> {
 
 struct RegimeView<'a> {
     title: String,
-    blocks: usize,
+    blocks: String,
     ladder: Option<Picture>,
     percentiles: Option<Picture>,
     /// Of those who are on that picture.
@@ -106,7 +106,7 @@ fn regime_view<'a>(
     };
     Ok(RegimeView {
         title: regime.title.clone(),
-        blocks: regime.blocks,
+        blocks: method::blocks(regime),
         ladder: plots::ladder(regime, &beside)?,
         percentiles: plots::percentiles(&regime.title, &curves)?,
         legend: legend.iter().filter(|key| regime.of(&key.name).is_some()).collect(),
