@@ -1,6 +1,7 @@
 //! `cargo bench -- …`: arguments -> study.
 
 mod offload;
+mod state;
 mod studies;
 
 use std::io::{self, Write};
@@ -73,6 +74,8 @@ enum Study {
     Scaling(studies::Scaling),
     /// See what short requests have of long ones beside them, with and without offloading
     Offload(offload::Offload),
+    /// See what metrics, an access log and a rate limit cost pinloop
+    State(state::State),
     /// Load any HTTP/1.1 server, as wrk does
     Load(LoadArgs),
     /// Serve one variant until the process is ended
@@ -216,6 +219,7 @@ fn main() -> ExitCode {
         Some(Study::Knee(arguments)) => studies::run_knee(&arguments),
         Some(Study::Scaling(arguments)) => studies::run_scaling(&arguments),
         Some(Study::Offload(arguments)) => offload::run(&arguments),
+        Some(Study::State(arguments)) => state::run(&arguments),
         Some(Study::Load(arguments)) => return load::command::run(&arguments),
         Some(Study::Serve(arguments)) => serve(&arguments),
         Some(Study::Become(arguments)) => become_server(&arguments),

@@ -11,7 +11,7 @@ use pinloop_bench::load::command::parse_rate;
 use pinloop_bench::measure::offload::{self, Plan};
 use pinloop_bench::measure::study::Common;
 use pinloop_bench::results::Settings;
-use pinloop_bench::variants::{OFFLOADING, REFERENCE, VARIANTS, Variant};
+use pinloop_bench::variants::{self, REFERENCE, Variant};
 
 use super::Setup;
 use super::studies::{finish, path};
@@ -99,7 +99,7 @@ pub(super) fn run(arguments: &Offload) -> anyhow::Result<ExitCode> {
 impl Offload {
     /// Those that take part, each behind the one that it adds something to.
     fn variants(&self) -> anyhow::Result<Vec<&'static Variant>> {
-        let all = || VARIANTS.iter().chain(OFFLOADING).filter(|variant| variant.answers);
+        let all = || variants::all().filter(|variant| variant.answers);
         if let Some(name) = self.variants.iter().find(|name| all().all(|v| v.name != **name)) {
             let names: Vec<_> = all().map(|variant| variant.name).collect();
             bail!("no variant called {name:?} answers this; there are {}", names.join(", "));
