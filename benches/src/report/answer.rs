@@ -8,7 +8,7 @@ use super::{arrivals, knee, scaling};
 use crate::results::Results;
 
 /// What the first regime says about the square's far corner, or the highest
-/// rung; then what the other regimes say, and where the difference comes from.
+/// rung; then where the difference comes from, and what the other regimes say.
 pub fn sentences(results: &Results, regimes: &[RegimeFigures]) -> Vec<String> {
     let Some(first) = regimes.first() else { return of_studies(results) };
     let reference = results.reference.as_str();
@@ -16,13 +16,13 @@ pub fn sentences(results: &Results, regimes: &[RegimeFigures]) -> Vec<String> {
         return vec![format!("Nothing was measured that could be compared to {reference}.")];
     };
     let mut sentences = vec![headline(first, subject, reference)];
+    let square = results.regimes.first().and_then(|regime| square::of(results, regime, first));
+    sentences.extend(square.map(|square| where_from(&square)));
     let others: Vec<String> =
         regimes[1..].iter().filter_map(|regime| in_brief(regime, subject)).collect();
     if !others.is_empty() {
-        sentences.push(format!("The ratio is {}.", others.join("; ")));
+        sentences.push(format!("Elsewhere the ratio is {}.", others.join("; ")));
     }
-    let square = results.regimes.first().and_then(|regime| square::of(results, regime, first));
-    sentences.extend(square.map(|square| where_from(&square)));
     sentences
 }
 
