@@ -21,3 +21,4 @@ pub mod regimes;
 pub mod rounds;
 pub mod slice;
 pub mod usage;
+pub mod wrk;

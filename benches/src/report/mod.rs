@@ -28,6 +28,7 @@
 //!    there.
 
 pub mod answer;
+pub mod disturbance;
 pub mod figures;
 pub mod gate;
 pub mod markdown;

@@ -41,7 +41,9 @@ pub fn gate(gate: &Gate) -> String {
 fn gate_in_brief(gate: &Gate) -> String {
     let view = gate::view(gate);
     let mut lines = vec![view.summary];
-    lines.extend(view.answers.iter().map(|found| match found.is_fault {
+    lines.extend(view.outside);
+    let answers = view.answers.iter().filter(|found| !found.is_outside);
+    lines.extend(answers.map(|found| match found.is_fault {
         true => both(found, &gate.reference),
         false => found.headline.clone(),
     }));
@@ -75,7 +77,7 @@ fn table(regime: &RegimeFigures, reference: &str) -> String {
             Err(reason) => failures.push(format!("{} has no figures: {reason}", row.contender)),
         }
     }
-    let mut lines = vec![format!("{} ({} blocks)", regime.title, regime.blocks)];
+    let mut lines = vec![format!("{} ({})", regime.title, method::blocks(regime))];
     lines.extend(align(&cells));
     lines.extend(failures);
     lines.push(method::noise(regime, reference));

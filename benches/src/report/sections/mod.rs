@@ -6,5 +6,6 @@ pub(super) mod contenders;
 pub(super) mod gate;
 pub(super) mod machine;
 pub(super) mod method;
+pub(super) mod overview;
 pub(super) mod price;
 pub(super) mod regimes;
