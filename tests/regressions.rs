@@ -46,6 +46,19 @@ fn a_refusal_of_head_has_no_content_wherever_it_begins() {
     assert!(timed_out("GET / HTTP/1.1\r\nHo").ends_with("too long to arrive.\n"));
 }
 
+/// A `HEAD` behind as many empty lines as a head has bytes was seen where it had
+/// arrived with them, so the refusal's content depended on how they came.
+#[test]
+fn what_lies_beyond_a_heads_limit_does_not_change_the_refusal() {
+    let limits = Limits { head_bytes_max: 64, ..Limits::default() };
+    let input = format!("{}HEAD / HTTP/1.1\r\n", "\r\n".repeat(32));
+    for pieces in [vec![], vec![64], vec![1; input.len()]] {
+        let refused = exchange_in(&mut APP.clone(), &limits, input.as_bytes(), &pieces);
+        assert_eq!(statuses(&refused), [431], "{pieces:?}");
+        assert!(refused.output.ends_with(".\n"), "{pieces:?}: {}", refused.output);
+    }
+}
+
 /// Whatever filled the limit without a line's end was answered with 414.
 #[test]
 fn what_is_too_large_is_told_by_what_never_ended() {

@@ -381,7 +381,9 @@ fn begin_parsed<S: Service>(
         Ok(Parsed::MinorVersion { .. }) => Refusal::RequestLine,
         Err(refusal) => refusal,
     };
-    Step::to(refuse(refusal, Asked::Bytes(input), output, context), 0)
+    // What lies beyond the limit was not looked at, and need not have arrived.
+    let window = &input[..input.len().min(context.limits.head_bytes_max)];
+    Step::to(refuse(refusal, Asked::Bytes(window), output, context), 0)
 }
 
 /// Asks the service what is to happen to the content, and begins it.

@@ -95,6 +95,8 @@ pub(super) struct Connection {
     stalled: bool,
     /// The poll has said that the peer sends no more, so there is an end to read.
     read_closed: bool,
+    /// It waits for another turn, in the queue of those with more to do.
+    queued: bool,
     /// A request has been read on this connection.
     used: bool,
     /// Bytes read or written since `class` was last given its time.
@@ -170,6 +172,7 @@ impl Connection {
             unsent: Vec::new(),
             stalled: false,
             read_closed: false,
+            queued: false,
             used: false,
             moved_bytes: 0,
             buffered_bytes: 0,
@@ -194,6 +197,14 @@ impl Connection {
 
     pub(super) fn set_read_closed(&mut self) {
         self.read_closed = true;
+    }
+
+    pub(super) fn is_queued(&self) -> bool {
+        self.queued
+    }
+
+    pub(super) fn set_queued(&mut self, queued: bool) {
+        self.queued = queued;
     }
 
     /// Sends, reads, answers and sends, as far as the socket allows.
