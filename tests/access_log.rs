@@ -145,19 +145,26 @@ fn sighup_opens_the_file_anew() {
     let running = start(file.to_str().unwrap(), &[]);
     let request = "GET /before HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     talk(&running, request);
+    // What is still in the queue would go to the new file.
+    until("no line", || fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n')));
     fs::rename(&file, &old).unwrap();
     running.signal(SIGHUP);
-    let begun = Instant::now();
-    while !file.exists() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "no new file");
-        std::thread::yield_now();
-    }
+    until("no new file", || file.exists());
     talk(&running, &request.replace("before", "after"));
     end(running);
     assert_eq!(lines(&old), expected(&[("GET", "/before", 404, 0)]));
     assert_eq!(lines(&file), expected(&[("GET", "/after", 404, 0)]));
     fs::remove_file(file).unwrap();
     fs::remove_file(old).unwrap();
+}
+
+/// Waits until something has happened in another thread; it does, or the test fails.
+fn until(otherwise: &str, happened: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !happened() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{otherwise}");
+        std::thread::yield_now();
+    }
 }
 
 /// Has 1,000 requests with targets of 10,000 bytes answered: more than a pipe of 64 KiB
