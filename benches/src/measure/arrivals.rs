@@ -123,21 +123,24 @@ fn load(plan: &Plan, member: &Member, watch: Watch<'_>) -> Result<(), String> {
 struct Diary {
     server: u32,
     server_used: Option<Usage>,
-    generator_used: Duration,
+    /// CPU time, and time waiting for a CPU.
+    generator_used: (Duration, Duration),
 }
 
 impl Diary {
     fn begin(server: u32) -> Self {
         let server_used = Usage::of(server).ok();
-        Self { server, server_used, generator_used: usage::of_this_thread() }
+        Self { server, server_used, generator_used: usage::of_this_thread().unwrap_or_default() }
     }
 
     fn enter(&mut self, snapshot: &Snapshot) -> Second {
         let now = Usage::of(self.server).ok();
         let used = now.as_ref().zip(self.server_used.as_ref());
-        let server_cpu = used.and_then(|(now, then)| now.since(then).ok());
-        let generator = usage::of_this_thread();
-        let generator_cpu = generator.saturating_sub(self.generator_used);
+        let server = used.and_then(|(now, then)| now.since(then).ok());
+        let generator = usage::of_this_thread().unwrap_or_default();
+        let (cpu, wait) = self.generator_used;
+        let (generator_cpu, generator_wait) =
+            (generator.0.saturating_sub(cpu), generator.1.saturating_sub(wait));
         (self.server_used, self.generator_used) = (now, generator);
         let errors = snapshot.errors.iter().filter(|&(_, count)| count > 0);
         Second {
@@ -148,8 +151,10 @@ impl Diary {
             p50_ns: snapshot.p50_ns,
             p99_ns: snapshot.p99_ns,
             errors: errors.map(|(kind, count)| (kind.to_string(), count)).collect(),
-            server_cpu_ns: server_cpu.map(|used| used.threads.cpu.as_nanos() as u64),
+            server_cpu_ns: server.map(|used| used.threads.cpu.as_nanos() as u64),
+            server_wait_ns: server.map(|used| used.threads.wait.as_nanos() as u64),
             generator_cpu_ns: generator_cpu.as_nanos() as u64,
+            generator_wait_ns: generator_wait.as_nanos() as u64,
         }
     }
 }
@@ -166,6 +171,8 @@ fn line(key: &str, snapshot: &Snapshot, second: &Second, cores: usize) -> String
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
     use crate::load::Errors;
 
@@ -183,7 +190,11 @@ mod tests {
 
     #[test]
     fn a_second_has_what_was_seen_and_the_errors_that_occurred() {
-        let second = Diary::begin(std::process::id()).enter(&snapshot());
+        // Not this process, whose threads come and go with its tests.
+        let mut server = Command::new("sleep").arg("600").spawn().unwrap();
+        let second = Diary::begin(server.id()).enter(&snapshot());
+        server.kill().unwrap();
+        server.wait().unwrap();
         assert_eq!((second.at_s, second.lasts_s), (3.0, 0.5));
         assert_eq!((second.clients, second.requests), (24, 12_345));
         assert_eq!((second.p50_ns, second.p99_ns), (740_000, 1_500_000));

@@ -29,6 +29,8 @@
 
 pub mod answer;
 pub mod arrivals;
+pub mod assertion;
+pub mod comparison;
 pub mod disturbance;
 pub mod figures;
 pub mod gate;
