@@ -58,11 +58,14 @@ fn headline(regime: &RegimeFigures, subject: &str, reference: &str) -> String {
         format!("{} against {} a request", microseconds(of.cpu_ns), microseconds(to.cpu_ns));
     let said = match of.verdict {
         Verdict::NoDifference => {
-            format!("{subject} and {reference} cannot be told apart here by CPU time: {against}")
+            format!(
+                "{subject} and {reference} cannot be told apart here by CPU time {}: {against}",
+                regime.brief
+            )
         }
         Verdict::Unknown => format!(
-            "{subject} may cost {:.2} times the CPU time of {reference}: {against}",
-            ratio.value
+            "{subject} may cost {:.2} times the CPU time of {reference} {}: {against}",
+            ratio.value, regime.brief
         ),
         Verdict::Less | Verdict::More => format!(
             "{subject} costs {:.2} times the CPU time of {reference} {}: {against}",
@@ -101,7 +104,7 @@ fn where_from(square: &SquareFigures) -> String {
         )
     };
     format!(
-        "Of that, hyper in place of our core makes {}, and Tokio in place of mio below it {}.",
+        "There hyper in place of our core makes {}, and Tokio in place of mio below it {}.",
         part(square.hyper_on_mio),
         part(square.tokio_to_hyper)
     )
