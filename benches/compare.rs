@@ -143,6 +143,10 @@ struct Report {
     /// Write the picture of the ladder, in the first regime, to this SVG file
     #[arg(long, value_name = "FILE")]
     picture: Option<PathBuf>,
+    /// Put the answer, the table and the machine between the marks of this Markdown
+    /// file, which has them for it
+    #[arg(long, value_name = "FILE")]
+    readme: Option<PathBuf>,
     /// The results.json of an older run: say what changed since, beyond noise
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
@@ -340,6 +344,14 @@ fn report(arguments: &Report) -> anyhow::Result<ExitCode> {
         let path = from_callers_directory(path);
         let picture = page::ladder_picture(&results)?.context("there is nothing to draw")?;
         fs::write(&path, picture).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if let Some(path) = &arguments.readme {
+        let path = from_callers_directory(path);
+        let readme =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let readme = markdown::into_readme(&results, &readme)
+            .with_context(|| format!("{} has no marks for a run", path.display()))?;
+        fs::write(&path, readme).with_context(|| format!("cannot write {}", path.display()))?;
     }
     let mut all_hold = true;
     for claim in &arguments.claims {
