@@ -2,7 +2,6 @@
 
 use std::env;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
@@ -16,13 +15,14 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use pinloop::app::DEFAULT_ROUNDS;
 use pinloop_bench::load;
 use pinloop_bench::load::command::LoadArgs;
+use pinloop_bench::measure::counts::{self, Subject, workloads};
 use pinloop_bench::measure::fleet::Entrant;
 use pinloop_bench::measure::ladder::{self, Plan};
-use pinloop_bench::measure::process::{READY, end_with_parent};
-use pinloop_bench::measure::{machine, regimes};
-use pinloop_bench::report::table;
+use pinloop_bench::measure::{machine, regimes, study};
+use pinloop_bench::report::{self, table};
 use pinloop_bench::results::{Contender, Results, Settings, Square};
-use pinloop_bench::variants::{self, REFERENCE, SQUARE, VARIANTS};
+use pinloop_bench::serve::{self, Cores, Serve, cores};
+use pinloop_bench::variants::{REFERENCE, SQUARE, VARIANTS};
 
 /// Of a study that was interrupted: 128 + SIGINT, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -52,6 +52,8 @@ enum Study {
         /// A results.json
         file: PathBuf,
     },
+    /// Count exactly what a request takes: instructions, system calls, allocations
+    Count(Count),
     /// Load any HTTP/1.1 server, as wrk does
     Load(LoadArgs),
     /// Serve one variant until the process is ended
@@ -83,6 +85,19 @@ struct Ladder {
 }
 
 #[derive(Args)]
+struct Count {
+    /// Only these variants, such as pinloop,axum [default: all]
+    #[arg(long, value_delimiter = ',')]
+    variants: Vec<String>,
+    /// Where to add the results [default: pinloop/results.json in cargo's target
+    /// directory]
+    #[arg(long)]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    setup: Setup,
+}
+
+#[derive(Args)]
 struct Setup {
     /// CPUs for the servers, one thread each, such as 0,2-3 [default: the first]
     #[arg(long, value_parser = cores)]
@@ -95,35 +110,15 @@ struct Setup {
     work: u32,
 }
 
-#[derive(Args)]
-struct Serve {
-    /// Name of the variant
-    variant: String,
-    /// Port on the loopback address; 0 picks a free one
-    #[arg(long, default_value_t = 0)]
-    port: u16,
-    /// CPUs to pin a thread to, one each
-    #[arg(long, value_parser = cores)]
-    cores: Cores,
-    /// Rounds of the work function for one GET /data
-    #[arg(long, default_value_t = DEFAULT_ROUNDS)]
-    work: u32,
-    /// Process that this one is to end with
-    #[arg(long)]
-    parent: Option<u32>,
-}
-
-#[derive(Clone)]
-struct Cores(Vec<usize>);
-
 fn main() -> ExitCode {
     let Arguments { study, ladder, bench } = Arguments::parse();
     let done = match study {
         Some(Study::Ladder(ladder)) => measure(&ladder),
         Some(Study::Check(setup)) => check(&setup),
-        Some(Study::Report { file }) => report(&file),
+        Some(Study::Report { file }) => show(&file),
         Some(Study::Load(arguments)) => return load::command::run(&arguments),
-        Some(Study::Serve(arguments)) => serve(&arguments),
+        Some(Study::Count(arguments)) => count(&arguments),
+        Some(Study::Serve(arguments)) => serve::run(&arguments).map(|()| ExitCode::SUCCESS),
         None if bench => measure(&ladder),
         // `cargo test --all-targets` runs benches too, without `--bench`.
         None => say("Nothing measured: this is run by `cargo bench`.").map(|()| ExitCode::SUCCESS),
@@ -145,14 +140,7 @@ fn measure(arguments: &Ladder) -> anyhow::Result<ExitCode> {
     plan.settings.seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
     warn(&plan.settings);
 
-    let path = match &arguments.out {
-        Some(path) => from_callers_directory(path),
-        None => target_directory()?.join("pinloop/results.json"),
-    };
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    std::fs::create_dir_all(directory)
-        .with_context(|| format!("cannot create {}", directory.display()))?;
-
+    let path = results_path(arguments.out.as_deref())?;
     let stop = interrupts()?;
     let results = ladder::run(&plan, entrants(&plan.settings, true)?, &path, &stop)
         .with_context(|| format!("cannot measure, or write {}", path.display()))?;
@@ -177,7 +165,7 @@ fn check(setup: &Setup) -> anyhow::Result<ExitCode> {
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn report(file: &Path) -> anyhow::Result<ExitCode> {
+fn show(file: &Path) -> anyhow::Result<ExitCode> {
     let file = from_callers_directory(file);
     let results =
         Results::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -185,24 +173,68 @@ fn report(file: &Path) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn serve(arguments: &Serve) -> anyhow::Result<ExitCode> {
-    if let Some(parent) = arguments.parent {
-        end_with_parent(parent)?;
+fn count(arguments: &Count) -> anyhow::Result<ExitCode> {
+    let Count { variants, out, setup } = arguments;
+    let plan = plan(setup)?;
+    warn(&plan.settings);
+    let [core, ..] = plan.settings.server_cores[..] else { bail!("there is no CPU for a server") };
+    let settings = Settings { server_cores: vec![core], ..plan.settings.clone() };
+    let counted = Path::new(env!("CARGO_BIN_EXE_counted"));
+    let mut subjects = Vec::new();
+    for Entrant { contender, answers, command } in entrants(&settings, false)? {
+        let mut same = Command::new(counted);
+        // Without the name of the subcommand, which is all that this program does.
+        same.args(command.get_args().skip(1));
+        let split = contender.key == REFERENCE;
+        subjects.push(Subject { contender, answers, split, timed: command, counted: same });
     }
-    let name = &arguments.variant;
-    let Some(variant) = variants::find(name) else {
-        let names: Vec<_> = VARIANTS.iter().map(|variant| variant.name).collect();
-        bail!("there is no variant {name:?}; there are {}", names.join(", "));
+    choose(&mut subjects, variants)?;
+    let path = results_path(out.as_deref())?;
+    let contenders = subjects.iter().map(|subject| subject.contender.clone()).collect();
+    let mut results = study::open(&plan, contenders, &path)?;
+    let plan = counts::Plan {
+        server_cores: settings.server_cores,
+        generator_core: settings.generator_core,
+        work_rounds: settings.work_rounds,
+        workloads: workloads::all(),
     };
-    let settings = variants::Settings {
-        port: arguments.port,
-        cores: arguments.cores.0.clone(),
-        rounds: arguments.work,
+    let stop = interrupts()?;
+    let counted = counts::run(&plan, &subjects, &stop, &mut |counts| {
+        results.counts = Some(counts.clone());
+        results.write(&path)
+    });
+    let counted = counted.with_context(|| format!("cannot count, or write {}", path.display()))?;
+    say(&report::counts::table(&counted))?;
+    say(&format!("All that was counted is in {}", path.display()))?;
+    Ok(match counted.complete {
+        true if counted.workloads.iter().all(|workload| workload.failures.is_empty()) => ExitCode::SUCCESS,
+        true => ExitCode::FAILURE,
+        false => ExitCode::from(INTERRUPTED),
+    })
+}
+
+/// Keeps those that were asked for by name, if any were.
+fn choose(subjects: &mut Vec<Subject>, names: &[String]) -> anyhow::Result<()> {
+    let known: Vec<&str> = VARIANTS.iter().map(|variant| variant.name).collect();
+    for name in names {
+        ensure!(known.contains(&name.as_str()), "there is no variant {name:?}; there are {}", known.join(", "));
+    }
+    if !names.is_empty() {
+        subjects.retain(|subject| names.contains(&subject.contender.variant));
+    }
+    Ok(())
+}
+
+/// Where results go, with its directory made.
+fn results_path(out: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let path = match out {
+        Some(path) => from_callers_directory(path),
+        None => target_directory()?.join("pinloop/results.json"),
     };
-    // Whoever started this may have stopped listening, which is no reason to end.
-    let ready = |address: SocketAddr| drop(say(&format!("{READY}{address}")));
-    (variant.serve)(&settings, &ready).with_context(|| format!("{name} cannot serve"))?;
-    Ok(ExitCode::SUCCESS)
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    std::fs::create_dir_all(directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
+    Ok(path)
 }
 
 fn plan(setup: &Setup) -> anyhow::Result<Plan> {
@@ -309,10 +341,6 @@ fn from_callers_directory(path: &Path) -> PathBuf {
         (Some(_), Some(directory)) => Path::new(&directory).join(path),
         _ => path.to_path_buf(),
     }
-}
-
-fn cores(list: &str) -> Result<Cores, String> {
-    machine::cpu_list(list).map(Cores).ok_or_else(|| "expected CPUs such as 0,2-3".to_string())
 }
 
 /// Prints a line, or says why it cannot; `println!` would panic.

@@ -93,7 +93,7 @@ pub fn check(plan: &Plan, entrants: Vec<Entrant>) -> (Gate, Vec<Failure>) {
     (verdict.gate, fleet.failures)
 }
 
-fn begin(plan: &Plan, contenders: Vec<Contender>) -> io::Result<Results> {
+pub(super) fn begin(plan: &Plan, contenders: Vec<Contender>) -> io::Result<Results> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     Ok(Results {
         schema: results::SCHEMA,
@@ -107,7 +107,7 @@ fn begin(plan: &Plan, contenders: Vec<Contender>) -> io::Result<Results> {
         reference: plan.reference.clone(),
         square: plan.square.clone(),
         gate: None,
-        regimes: Vec::new(),
+        ..Results::default()
     })
 }
 

@@ -9,6 +9,7 @@
 //! What may not live here: figures. Medians, ratios and intervals are made by
 //! [`crate::report`] from the recorded counts.
 
+pub mod counts;
 pub mod exchange;
 mod exchanges;
 pub mod fleet;
@@ -20,4 +21,5 @@ pub mod progress;
 pub mod regimes;
 pub mod rounds;
 pub mod slice;
+pub mod study;
 pub mod usage;

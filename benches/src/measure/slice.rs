@@ -111,7 +111,7 @@ impl<'a> Lane<'a> {
 }
 
 /// A slice with an error, or without an answer, is no figure.
-fn judge(outcome: &Outcome) -> Result<(), String> {
+pub(super) fn judge(outcome: &Outcome) -> Result<(), String> {
     let errors = outcome.errors.total();
     if errors > 0 {
         let first = outcome.first_error.as_deref().unwrap_or("of an unknown kind");
@@ -124,7 +124,7 @@ fn judge(outcome: &Outcome) -> Result<(), String> {
 }
 
 /// Waits until the kernel has booked all of the server's time: when it sleeps.
-fn fall_asleep(id: u32) -> io::Result<()> {
+pub(super) fn fall_asleep(id: u32) -> io::Result<()> {
     for _ in 0..SETTLE_CHECKS {
         thread::sleep(SETTLE);
         if usage::sleeps(id)? {

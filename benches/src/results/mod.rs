@@ -4,6 +4,7 @@
 //! report can be made again, with better statistics, from the file alone. It is
 //! the only thing that [`crate::measure`] hands to [`crate::report`].
 
+mod counts;
 mod latency;
 
 use std::fs::{self, File};
@@ -12,6 +13,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use counts::{Counts, Place, Tally, Twice, Unavailable, Workload};
 pub use latency::Latency;
 
 /// Raised when a field changes its meaning or goes.
@@ -44,6 +46,9 @@ pub struct Results {
     pub gate: Option<Gate>,
     /// In the order measured.
     pub regimes: Vec<Regime>,
+    /// What can be counted exactly, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts: Option<Counts>,
 }
 
 /// The machine at the start of the run.
