@@ -1,25 +1,29 @@
 //! `cargo bench -- …`: arguments -> study.
 
-use std::env;
+#[path = "compare/count.rs"]
+mod count;
+
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+use std::{env, fs};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use clap::{Args, Parser, Subcommand};
+use count::Count;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use pinloop::app::DEFAULT_ROUNDS;
 use pinloop_bench::load;
 use pinloop_bench::load::command::LoadArgs;
-use pinloop_bench::measure::counts::{self, Subject, workloads};
 use pinloop_bench::measure::fleet::Entrant;
 use pinloop_bench::measure::ladder::{self, Plan};
-use pinloop_bench::measure::{machine, regimes, study};
-use pinloop_bench::report::{self, table};
+use pinloop_bench::measure::{machine, regimes};
+use pinloop_bench::report::page::{self, Options};
+use pinloop_bench::report::{markdown, table};
 use pinloop_bench::results::{Contender, Results, Settings, Square};
 use pinloop_bench::serve::{self, Cores, Serve, cores};
 use pinloop_bench::variants::{REFERENCE, SQUARE, VARIANTS};
@@ -48,10 +52,7 @@ enum Study {
     /// Only check that every variant gives the same bytes
     Check(Setup),
     /// Show the report of an earlier run
-    Report {
-        /// A results.json
-        file: PathBuf,
-    },
+    Report(Report),
     /// Count exactly what a request takes: instructions, system calls, allocations
     Count(Count),
     /// Load any HTTP/1.1 server, as wrk does
@@ -81,20 +82,27 @@ struct Ladder {
     #[arg(long)]
     out: Option<PathBuf>,
     #[command(flatten)]
+    price: Price,
+    #[command(flatten)]
     setup: Setup,
 }
 
 #[derive(Args)]
-struct Count {
-    /// Only these variants, such as pinloop,axum [default: all]
-    #[arg(long, value_delimiter = ',')]
-    variants: Vec<String>,
-    /// Where to add the results [default: pinloop/results.json in cargo's target
-    /// directory]
+struct Report {
+    /// A results.json
+    file: PathBuf,
+    /// Print Markdown, for a pull request, and write no page
     #[arg(long)]
-    out: Option<PathBuf>,
+    markdown: bool,
     #[command(flatten)]
-    setup: Setup,
+    price: Price,
+}
+
+#[derive(Args)]
+struct Price {
+    /// Dollars for one core and an hour, to reckon what requests cost
+    #[arg(long, default_value_t = Options::default().price_per_core_hour, value_parser = price)]
+    price_per_core_hour: f64,
 }
 
 #[derive(Args)]
@@ -115,9 +123,9 @@ fn main() -> ExitCode {
     let done = match study {
         Some(Study::Ladder(ladder)) => measure(&ladder),
         Some(Study::Check(setup)) => check(&setup),
-        Some(Study::Report { file }) => show(&file),
+        Some(Study::Report(arguments)) => report(&arguments),
         Some(Study::Load(arguments)) => return load::command::run(&arguments),
-        Some(Study::Count(arguments)) => count(&arguments),
+        Some(Study::Count(arguments)) => count::run(&arguments),
         Some(Study::Serve(arguments)) => serve::run(&arguments).map(|()| ExitCode::SUCCESS),
         None if bench => measure(&ladder),
         // `cargo test --all-targets` runs benches too, without `--bench`.
@@ -145,7 +153,8 @@ fn measure(arguments: &Ladder) -> anyhow::Result<ExitCode> {
     let results = ladder::run(&plan, entrants(&plan.settings, true)?, &path, &stop)
         .with_context(|| format!("cannot measure, or write {}", path.display()))?;
     say(&table::render(&results))?;
-    say(&format!("All that was counted is in {}", path.display()))?;
+    say(&format!("All that was counted: {}", path.display()))?;
+    write_page(&results, &path, &arguments.price)?;
     let failed = results.regimes.iter().any(|regime| !regime.failures.is_empty());
     Ok(match results.complete {
         false => ExitCode::from(INTERRUPTED),
@@ -165,64 +174,29 @@ fn check(setup: &Setup) -> anyhow::Result<ExitCode> {
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn show(file: &Path) -> anyhow::Result<ExitCode> {
-    let file = from_callers_directory(file);
+fn report(arguments: &Report) -> anyhow::Result<ExitCode> {
+    let file = from_callers_directory(&arguments.file);
     let results =
         Results::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    say(&table::render(&results))?;
+    if arguments.markdown {
+        say(markdown::render(&results).trim_end())?;
+    } else {
+        say(&table::render(&results))?;
+        write_page(&results, &file, &arguments.price)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-fn count(arguments: &Count) -> anyhow::Result<ExitCode> {
-    let Count { variants, out, setup } = arguments;
-    let plan = plan(setup)?;
-    warn(&plan.settings);
-    let [core, ..] = plan.settings.server_cores[..] else { bail!("there is no CPU for a server") };
-    let settings = Settings { server_cores: vec![core], ..plan.settings.clone() };
-    let counted = Path::new(env!("CARGO_BIN_EXE_counted"));
-    let mut subjects = Vec::new();
-    for Entrant { contender, answers, command } in entrants(&settings, false)? {
-        let mut same = Command::new(counted);
-        // Without the name of the subcommand, which is all that this program does.
-        same.args(command.get_args().skip(1));
-        let split = contender.key == REFERENCE;
-        subjects.push(Subject { contender, answers, split, timed: command, counted: same });
-    }
-    choose(&mut subjects, variants)?;
-    let path = results_path(out.as_deref())?;
-    let contenders = subjects.iter().map(|subject| subject.contender.clone()).collect();
-    let mut results = study::open(&plan, contenders, &path)?;
-    let plan = counts::Plan {
-        server_cores: settings.server_cores,
-        generator_core: settings.generator_core,
-        work_rounds: settings.work_rounds,
-        workloads: workloads::all(),
+/// Writes the page beside the results that it is made of.
+fn write_page(results: &Results, file: &Path, price: &Price) -> anyhow::Result<()> {
+    let name = match file.file_stem() {
+        Some(stem) if stem != "results" => Path::new(stem).with_extension("html"),
+        _ => PathBuf::from("report.html"),
     };
-    let stop = interrupts()?;
-    let counted = counts::run(&plan, &subjects, &stop, &mut |counts| {
-        results.counts = Some(counts.clone());
-        results.write(&path)
-    });
-    let counted = counted.with_context(|| format!("cannot count, or write {}", path.display()))?;
-    say(&report::counts::table(&counted))?;
-    say(&format!("All that was counted is in {}", path.display()))?;
-    Ok(match counted.complete {
-        true if counted.workloads.iter().all(|workload| workload.failures.is_empty()) => ExitCode::SUCCESS,
-        true => ExitCode::FAILURE,
-        false => ExitCode::from(INTERRUPTED),
-    })
-}
-
-/// Keeps those that were asked for by name, if any were.
-fn choose(subjects: &mut Vec<Subject>, names: &[String]) -> anyhow::Result<()> {
-    let known: Vec<&str> = VARIANTS.iter().map(|variant| variant.name).collect();
-    for name in names {
-        ensure!(known.contains(&name.as_str()), "there is no variant {name:?}; there are {}", known.join(", "));
-    }
-    if !names.is_empty() {
-        subjects.retain(|subject| names.contains(&subject.contender.variant));
-    }
-    Ok(())
+    let path = file.with_file_name(name);
+    let page = page::render(results, &Options { price_per_core_hour: price.price_per_core_hour })?;
+    fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))?;
+    say(&format!("The report: {}", path.display()))
 }
 
 /// Where results go, with its directory made.
@@ -232,7 +206,7 @@ fn results_path(out: Option<&Path>) -> anyhow::Result<PathBuf> {
         None => target_directory()?.join("pinloop/results.json"),
     };
     let directory = path.parent().unwrap_or(Path::new("/"));
-    std::fs::create_dir_all(directory)
+    fs::create_dir_all(directory)
         .with_context(|| format!("cannot create {}", directory.display()))?;
     Ok(path)
 }
@@ -340,6 +314,13 @@ fn from_callers_directory(path: &Path) -> PathBuf {
     match (env::var_os("CARGO"), env::var_os("PWD")) {
         (Some(_), Some(directory)) => Path::new(&directory).join(path),
         _ => path.to_path_buf(),
+    }
+}
+
+fn price(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(price) if f64::is_finite(price) && price > 0.0 => Ok(price),
+        _ => Err("expected dollars, more than 0, such as 0.0125".to_string()),
     }
 }
 

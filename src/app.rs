@@ -6,11 +6,19 @@
 //! same bytes. What may not live here: sockets, threads, and anything that only
 //! one variant needs.
 
+use std::borrow::Cow;
+#[cfg(feature = "rate-limit")]
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::http::{
-    Content, ContentWriter, FieldLine, Framing, Piece, Request, Response, Service, field_line,
+    Answer, Content, ContentWriter, FieldLine, Framing, Piece, Request, Response, Service,
+    field_line,
 };
+use crate::{Metrics, Workers};
+#[cfg(feature = "rate-limit")]
+use crate::{RateLimiter, TooMany};
 
 /// The body of `GET /` and `GET /echo`.
 pub const HINT: &str = "Try POST /echo";
@@ -29,6 +37,9 @@ pub const DEFAULT_ROUNDS: u32 = 100;
 
 const TEXT_LINE: FieldLine = field_line!("content-type", "text/plain");
 const JSON_LINE: FieldLine = field_line!("content-type", "application/json");
+#[cfg(feature = "metrics")]
+const METRICS_LINE: FieldLine =
+    field_line!("content-type", "application/openmetrics-text; version=1.0.0; charset=utf-8");
 
 /// What a request is answered with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,24 +94,137 @@ fn is_known(method: &str) -> bool {
 pub struct App {
     /// Rounds of the work function for one `GET /data`.
     pub rounds: u32,
+    /// Who does the work of `GET /data?offload`; without, it is done at once.
+    pub workers: Option<Workers>,
+    /// What `GET /metrics` shows; without, it is 404.
+    pub metrics: Option<Metrics>,
+    /// Who may ask how often, but for `/healthz` and `/readyz`; without, anybody.
+    #[cfg(feature = "rate-limit")]
+    pub limit: Option<Limit>,
+}
+
+impl App {
+    /// The service that does all work at once, and nothing besides.
+    pub const fn new(rounds: u32) -> App {
+        App {
+            rounds,
+            workers: None,
+            metrics: None,
+            #[cfg(feature = "rate-limit")]
+            limit: None,
+        }
+    }
+
+    /// Does the work on another thread, while the connection waits.
+    fn offload(&self, workers: &Workers, response: &mut Response<'_>) {
+        let Some(place) = workers.reserve() else {
+            return response.status(503).field("retry-after", "1").content(b"");
+        };
+        let (ticket, rounds) = (response.defer(), self.rounds);
+        place.run(move || ticket.answer(Answer::new(200).line(JSON_LINE).content(work(rounds))));
+    }
+
+    /// Answers what is for whoever runs the server: no [`Route`] of the comparison,
+    /// and looked for last, so that it costs the others nothing.
+    fn operate(&self, request: &Request<'_>, response: &mut Response<'_>) {
+        const READ: &str = "GET, HEAD, OPTIONS";
+        let path = request.path();
+        let page = match &*path {
+            "/healthz" => Page { status: 200, content: "alive\n".into(), line: TEXT_LINE },
+            "/readyz" if response.is_draining() => {
+                Page { status: 503, content: "draining\n".into(), line: TEXT_LINE }
+            }
+            "/readyz" => Page { status: 200, content: "ready\n".into(), line: TEXT_LINE },
+            #[cfg(feature = "metrics")]
+            "/metrics" if self.metrics.is_some() => {
+                let text = self.metrics.as_ref().map(Metrics::render).unwrap_or_default();
+                Page { status: 200, content: text.into(), line: METRICS_LINE }
+            }
+            _ => return response.status(404).content(b""),
+        };
+        match request.method() {
+            "GET" | "HEAD" => {
+                response.status(page.status).line(page.line).content(page.content.as_bytes());
+            }
+            "OPTIONS" => response.status(204).field("allow", READ).content(b""),
+            _ => response.status(405).field("allow", READ).content(b""),
+        }
+    }
+}
+
+/// An answer for whoever runs the server.
+struct Page {
+    status: u16,
+    content: Cow<'static, str>,
+    line: FieldLine,
+}
+
+/// A core's use of a limiter: a request is counted once, and before its content is read.
+#[cfg(feature = "rate-limit")]
+#[derive(Clone, Debug)]
+pub struct Limit {
+    limiter: Arc<RateLimiter>,
+    /// What was found before the content, for the call that follows.
+    found: Option<TooMany>,
+}
+
+#[cfg(feature = "rate-limit")]
+impl Limit {
+    /// A use of `limiter`.
+    pub fn new(limiter: Arc<RateLimiter>) -> Limit {
+        Limit { limiter, found: None }
+    }
+
+    fn content(&mut self, request: &Request<'_>, response: &Response<'_>) -> bool {
+        self.found = self.check(request, response);
+        self.found.is_some()
+    }
+
+    fn call(&mut self, request: &Request<'_>, response: &Response<'_>) -> Option<TooMany> {
+        match request.framing() {
+            Framing::None => self.check(request, response),
+            Framing::Length(_) | Framing::Chunked => self.found.take(),
+        }
+    }
+
+    fn check(&self, request: &Request<'_>, response: &Response<'_>) -> Option<TooMany> {
+        match &*request.path() {
+            "/healthz" | "/readyz" => None,
+            _ => self.limiter.check(response.client()).err(),
+        }
+    }
 }
 
 impl Service for App {
     fn call(&mut self, request: &Request<'_>, response: &mut Response<'_>) {
+        #[cfg(feature = "rate-limit")]
+        if let Some(too_many) = self.limit.as_mut().and_then(|limit| limit.call(request, response))
+        {
+            return too_many.answer(response);
+        }
         match route(request.method(), &request.path()) {
             Route::Hint => response.line(TEXT_LINE).content(HINT.as_bytes()),
             Route::Echo => {
                 response.field("content-type", content_type(request)).content(request.content())
             }
-            Route::Data => response.line(JSON_LINE).content(work(self.rounds).as_bytes()),
+            Route::Data => match &self.workers {
+                Some(workers) if request.query() == Some("offload") => {
+                    self.offload(workers, response);
+                }
+                _ => response.line(JSON_LINE).content(work(self.rounds).as_bytes()),
+            },
             Route::Options(allow) => response.status(204).field("allow", allow).content(b""),
             Route::NotAllowed(allow) => response.status(405).field("allow", allow).content(b""),
-            Route::NotFound => response.status(404).content(b""),
+            Route::NotFound => self.operate(request, response),
             Route::NotImplemented => response.status(501).content(b""),
         }
     }
 
     fn content(&mut self, request: &Request<'_>, response: &mut Response<'_>) -> Content {
+        #[cfg(feature = "rate-limit")]
+        if self.limit.as_mut().is_some_and(|limit| limit.content(request, response)) {
+            return Content::Ignore;
+        }
         match route(request.method(), &request.path()) {
             Route::Echo => {
                 response.field("content-type", content_type(request));

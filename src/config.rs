@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crate::http::{FIELDS_MAX_CAP, Limits};
+use crate::metrics::Metrics;
 
 /// How a server is set up.
 ///
@@ -43,6 +44,8 @@ pub struct Config {
     pub limits: Limits,
     /// How long a connection may take for what.
     pub timeouts: Timeouts,
+    /// Where to count what happens. Nowhere.
+    pub metrics: Option<Metrics>,
 }
 
 /// What becomes of connections beyond [`Config::connections_max`].
@@ -90,6 +93,7 @@ impl Default for Config {
             buffered_bytes_max: 256 * 1024 * 1024,
             limits: Limits::default(),
             timeouts: Timeouts::default(),
+            metrics: None,
         }
     }
 }

@@ -30,14 +30,27 @@
 //! - [`http`]: the protocol, bytes in, bytes out, without I/O. Begin with its docs.
 //! - `server`: all I/O; `event_loop.rs` is its one readable page.
 //! - [`Config`]: every limit and timeout, and why it is what it is.
+//! - [`Background`]: what is repeated off the loops.
+//! - `RateLimiter` (feature `rate-limit`): how often each client may ask.
+//! - [`Workers`]: threads for answers that take long, which a service can defer.
 //! - [`app`]: the service that the `pinloop` binary serves.
 #![forbid(unsafe_code)]
 
 pub mod app;
+mod background;
 mod config;
 pub mod http;
+mod metrics;
+#[cfg(feature = "rate-limit")]
+mod rate_limit;
 mod server;
+mod workers;
 
+pub use background::Background;
 pub use config::{Config, ConfigError, Timeouts, WhenFull};
 pub use http::{Content, Limits, Request, Response, Service};
-pub use server::{Core, Server, StartError, Stopper, start};
+pub use metrics::Metrics;
+#[cfg(feature = "rate-limit")]
+pub use rate_limit::{Rate, RateLimiter, TooMany};
+pub use server::{Core, Server, StartError, Stopper, cores, start};
+pub use workers::{Place, Workers};

@@ -3,13 +3,14 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use pinloop::app::{App, DEFAULT_ROUNDS};
-use pinloop::{Config, StartError};
+use pinloop::app::{App, DEFAULT_ROUNDS, Limit};
+use pinloop::{Background, Config, Metrics, Rate, RateLimiter, StartError, WhenFull, Workers};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -39,9 +40,13 @@ fn main() -> ExitCode {
 fn serve(arguments: &Arguments) -> Result<(), Failure> {
     // Before the line that says so: whoever reads it may send a signal at once.
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    let rounds = arguments.work;
-    let server =
-        pinloop::start(&arguments.config(), move |_core| App { rounds }).map_err(Failure::Start)?;
+    let config = arguments.config();
+    let background = Background::default();
+    let mut app = App::new(arguments.work);
+    app.workers = workers(arguments, &config)?;
+    app.metrics = config.metrics.clone();
+    app.limit = limiter(arguments, &background)?.map(Limit::new);
+    let server = pinloop::start(&config, move |_core| app.clone()).map_err(Failure::Start)?;
     announce(&server);
 
     let stopper = server.stopper();
@@ -52,6 +57,39 @@ fn serve(arguments: &Arguments) -> Result<(), Failure> {
     })?;
     Ok(server.join()?)
 }
+
+/// The threads for `GET /data?offload`, on the CPUs that the event loops leave free.
+fn workers(arguments: &Arguments, config: &Config) -> Result<Option<Workers>, Failure> {
+    let used = pinloop::cores(config).map_err(|error| Failure::Start(error.into()))?;
+    let usable = core_affinity::get_core_ids().unwrap_or_default();
+    let is_free = |cpu: &usize| config.pin && !used.iter().any(|core| core.cpu == Some(*cpu));
+    let free: Vec<usize> = usable.into_iter().map(|core| core.id).filter(is_free).collect();
+    let count = NonZeroUsize::new(arguments.workers.unwrap_or(free.len().max(1)));
+    Ok(count.map(|count| Workers::start(count, &free, JOBS_MAX)).transpose()?)
+}
+
+/// The limiter, if there is a limit, and its housekeeping.
+fn limiter(
+    arguments: &Arguments,
+    background: &Background,
+) -> std::io::Result<Option<Arc<RateLimiter>>> {
+    let per_client = arguments.rate_limit.map(|rate| (rate, arguments.rate_limit_burst));
+    let total = arguments.rate_limit_total.map(|rate| (rate, arguments.rate_limit_total_burst));
+    if per_client.is_none() && total.is_none() {
+        return Ok(None);
+    }
+    let limiter = Arc::new(RateLimiter::new(per_client, total));
+    let forgetful = limiter.clone();
+    background.every(FORGET_INTERVAL, "forgetting clients", move || forgetful.forget())?;
+    Ok(Some(limiter))
+}
+
+/// How often the limiter forgets clients: a walk over 100,000 of them takes some 10 ms.
+const FORGET_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Jobs that wait for a worker: 1,024 of a millisecond each are a second of
+/// waiting, which is as long as a client should wait before it is told to come back.
+const JOBS_MAX: usize = 1024;
 
 /// The one line on start. Nobody may be reading it, which is no reason to stop.
 fn announce(server: &pinloop::Server) {
@@ -122,6 +160,39 @@ struct Arguments {
     #[arg(long, env = "PINLOOP_WORK", value_name = "ROUNDS", default_value_t = DEFAULT_ROUNDS)]
     work: u32,
 
+    /// Threads for GET /data?offload; 0 for none [default: one per CPU that the event
+    /// loops leave free, at least 1]
+    #[arg(long, env = "PINLOOP_WORKERS", value_name = "N")]
+    workers: Option<usize>,
+
+    /// Count what happens, for GET /metrics
+    #[arg(long, env = "PINLOOP_METRICS")]
+    metrics: bool,
+
+    /// Requests that each client address may make, e.g. 100/s or 6000/m; more are 429.
+    /// An IPv6 client is its /64
+    #[arg(long, env = "PINLOOP_RATE_LIMIT", value_name = "RATE")]
+    rate_limit: Option<Rate>,
+
+    /// Requests that each client may make at once after a pause [default: what the rate
+    /// allows in 20 ms, at least 20]
+    #[arg(long, env = "PINLOOP_RATE_LIMIT_BURST", value_name = "N", requires = "rate_limit")]
+    rate_limit_burst: Option<NonZeroU32>,
+
+    /// Requests that all clients together may make; more are 429
+    #[arg(long, env = "PINLOOP_RATE_LIMIT_TOTAL", value_name = "RATE")]
+    rate_limit_total: Option<Rate>,
+
+    /// Requests that all clients together may make at once after a pause [default: as
+    /// for each client]
+    #[arg(
+        long,
+        env = "PINLOOP_RATE_LIMIT_TOTAL_BURST",
+        value_name = "N",
+        requires = "rate_limit_total"
+    )]
+    rate_limit_total_burst: Option<NonZeroU32>,
+
     /// Bytes of a request's head; more is 431, or 414 for the target
     #[arg(long, env = "PINLOOP_MAX_HEAD_BYTES", value_name = "BYTES", default_value_t = Config::default().limits.head_bytes_max)]
     max_head_bytes: usize,
@@ -134,9 +205,14 @@ struct Arguments {
     #[arg(long, env = "PINLOOP_MAX_BODY_BYTES", value_name = "BYTES", default_value_t = Config::default().limits.content_bytes_max)]
     max_body_bytes: u64,
 
-    /// Connections open at a time; more are answered with 503 and closed
+    /// Connections open at a time
     #[arg(long, env = "PINLOOP_MAX_CONNECTIONS", value_name = "N", default_value_t = Config::default().connections_max)]
     max_connections: usize,
+
+    /// What becomes of more connections: answered with 503 and closed, or left in the
+    /// listener's queue until there is room
+    #[arg(long, env = "PINLOOP_WHEN_FULL", value_name = "shed|wait", value_parser = parse_when_full, default_value = "shed")]
+    when_full: WhenFull,
 
     /// From a head's first byte, or the connection's beginning, to its end
     #[arg(long, env = "PINLOOP_HEAD_TIMEOUT", value_name = "SECONDS", value_parser = parse_seconds, default_value = "10")]
@@ -167,6 +243,8 @@ impl Arguments {
             cores: self.cores.clone().map(|cores| cores.0),
             pin: !self.no_pin,
             connections_max: self.max_connections,
+            when_full: self.when_full,
+            metrics: self.metrics.then(Metrics::default),
             ..Config::default()
         };
         config.limits.head_bytes_max = self.max_head_bytes;
@@ -201,6 +279,14 @@ fn parse_cores(list: &str) -> Result<Cores, String> {
     Ok(Cores(cores))
 }
 
+fn parse_when_full(text: &str) -> Result<WhenFull, String> {
+    match text {
+        "shed" => Ok(WhenFull::Shed),
+        "wait" => Ok(WhenFull::Wait),
+        _ => Err(format!("'{text}' is neither shed nor wait")),
+    }
+}
+
 fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 =
         text.parse().map_err(|_| format!("'{text}' is no number of seconds such as 10 or 0.5"))?;
@@ -231,5 +317,6 @@ mod tests {
         let shown = Arguments::parse_from(["pinloop"]).config();
         assert_eq!(format!("{:?}", shown.timeouts), format!("{:?}", Config::default().timeouts));
         assert_eq!(shown.limits, Config::default().limits);
+        assert_eq!(shown.when_full, Config::default().when_full);
     }
 }

@@ -72,10 +72,10 @@ fn the_counter_counts() {
 
 fn the_core_allocates_nothing_for_a_whole_request() {
     let (limits, date) = (Limits::default(), Date::at(SystemTime::now()));
-    let context = Context { limits: &limits, date: &date, draining: false };
+    let context = Context::new(&limits, &date);
     let mut connection = Connection::default();
     let mut output = Vec::with_capacity(64 * 1024);
-    let mut service = App { rounds: ROUNDS };
+    let mut service = App::new(ROUNDS);
     let big = [
         b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\n\r\n".as_slice(),
         &[b'x'; 50_000],
@@ -108,7 +108,7 @@ fn a_server_allocates_nothing_for_a_whole_request() {
     };
     let server = pinloop::start(&config, |_| {
         COUNTED.set(true);
-        App { rounds: ROUNDS }
+        App::new(ROUNDS)
     })
     .expect("the server starts");
     let mut stream = TcpStream::connect(server.addr()).expect("the server accepts");

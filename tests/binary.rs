@@ -1,23 +1,25 @@
 //! The binary itself: its arguments, its one line, its signals.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::support::process::{BINARY, Running};
 
 #[test]
 fn says_where_it_listens_and_ends_well_on_either_signal() {
     for signal in [SIGTERM, SIGINT] {
         let mut running = Running::start(&["--threads", "1", "--no-pin"]);
-        assert!(running.line.ends_with(" with 1 thread not pinned\n"), "{}", running.line);
+        assert!(running.line().ends_with(" with 1 thread not pinned\n"), "{}", running.line());
         let mut stream = TcpStream::connect(running.addr()).unwrap();
         stream.write_all(b"GET /data HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         assert!(answer.ends_with("Value: 99\"}"), "{answer}");
         running.signal(signal);
-        assert_eq!(running.child.wait().unwrap().code(), Some(0));
+        assert_eq!(running.wait().code(), Some(0));
     }
 }
 
@@ -28,8 +30,8 @@ fn pins_each_thread_to_its_core() {
     let mut stream = TcpStream::connect(running.addr()).unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
     stream.read_to_end(&mut Vec::new()).unwrap();
-    let (_, core) = running.line.trim_end().rsplit_once(" on core ").expect("a pinned thread");
-    let tasks = std::fs::read_dir(format!("/proc/{}/task", running.child.id())).unwrap();
+    let (_, core) = running.line().trim_end().rsplit_once(" on core ").expect("a pinned thread");
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", running.id())).unwrap();
     let allowed: Vec<String> = tasks
         .map(|task| std::fs::read_to_string(task.unwrap().path().join("status")).unwrap())
         .filter(|status| status.starts_with("Name:\tpinloop-0\n"))
@@ -66,6 +68,8 @@ fn a_flag_that_cannot_be_honoured_exits_with_2_and_says_what_is_allowed() {
         (&["--max-headers", "1000"], "allowed is 1 to 256"),
         (&["--head-timeout", "-1"], "0.1 to 86400 are allowed"),
         (&["--idle-timeout", "0"], "allowed is 100ms to 86400s"),
+        (&["--rate-limit", "10"], "such as 100/s or 6000/m"),
+        (&["--rate-limit-burst", "10"], "--rate-limit <RATE>"),
     ] {
         let failed = run(arguments);
         let message = String::from_utf8_lossy(&failed.stderr).into_owned();
@@ -80,44 +84,6 @@ fn an_environment_variable_stands_for_its_option() {
     assert_eq!(failed.status.code(), Some(2));
 }
 
-const BINARY: &str = env!("CARGO_BIN_EXE_pinloop");
-
 fn run(arguments: &[&str]) -> Output {
     Command::new(BINARY).args(arguments).output().expect("the binary runs")
-}
-
-/// A running server, which does not outlive the test.
-struct Running {
-    child: Child,
-    line: String,
-}
-
-impl Running {
-    fn start(arguments: &[&str]) -> Running {
-        let mut command = Command::new(BINARY);
-        command.args(["--addr", "127.0.0.1:0"]).args(arguments).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("the binary runs");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Running { child, line }
-    }
-
-    fn addr(&self) -> &str {
-        let (_, rest) =
-            self.line.split_once("pinloop listening on http://").expect("the line on start");
-        rest.split_once(' ').unwrap().0
-    }
-
-    fn signal(&self, signal: i32) {
-        let kill =
-            Command::new("kill").args([format!("-{signal}"), self.child.id().to_string()]).status();
-        assert!(kill.unwrap().success());
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

@@ -1,8 +1,15 @@
 //! The server's tests, by what a user relies on.
 
 mod binary;
+mod conformance;
+mod hostile;
 mod imports;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod properties;
 mod protocol;
+#[cfg(feature = "rate-limit")]
+mod rate_limit;
 mod regressions;
 mod server;
 mod support;

@@ -210,7 +210,8 @@ fn timed_out(input: &str) -> String {
     assert_eq!((progress.next, output.len()), (Next::Read, 0));
     let rest = &input.as_bytes()[progress.consumed..];
     let date = Date::at(UNIX_EPOCH);
-    let context = Context { limits: &Limits::default(), date: &date, draining: false };
+    let limits = Limits::default();
+    let context = Context::new(&limits, &date);
     connection.refuse(Refusal::Timeout, rest, &mut output, &context);
     String::from_utf8(output).expect("an answer of text")
 }
@@ -222,7 +223,8 @@ fn advance(input: &str, draining: bool) -> (Progress, String) {
 
 fn advance_in(connection: &mut Connection, input: &str, draining: bool) -> (Progress, Vec<u8>) {
     let date = Date::at(UNIX_EPOCH);
-    let context = Context { limits: &Limits::default(), date: &date, draining };
+    let limits = Limits::default();
+    let context = Context { draining, ..Context::new(&limits, &date) };
     let mut output = Vec::new();
     let progress = connection.advance(input.as_bytes(), &mut output, &mut APP.clone(), &context);
     (progress, output)

@@ -3,9 +3,11 @@
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use pinloop::{Config, Request, Response, StartError};
+use pinloop::http::Answer;
+use pinloop::{Config, Request, Response, Server, StartError, Workers};
 
 use crate::support::{connect, read_answer, read_to_end, serve, serve_app, stop, talk};
 
@@ -217,4 +219,105 @@ fn an_address_in_use_and_a_setting_that_cannot_be_are_named() {
         error.to_string().starts_with("core 4000 is none that this process may use; allowed are "),
         "{error}"
     );
+}
+
+/// Answers `/` at once and everything else by a worker: `/hold` when the test lets
+/// it, `/panic` never.
+fn serve_deferring(config: Config, workers: &Workers, held: mpsc::Receiver<()>) -> Server {
+    let held = Arc::new(Mutex::new(held));
+    let workers = workers.clone();
+    serve(config, move |_| {
+        let (workers, held) = (workers.clone(), held.clone());
+        move |request: &Request<'_>, response: &mut Response<'_>| {
+            let path = request.path().into_owned();
+            if path == "/" {
+                return response.content(b"at once");
+            }
+            let Some(place) = workers.reserve() else {
+                return response.status(503).field("retry-after", "1").content(b"");
+            };
+            let ticket = response.defer();
+            let held = held.clone();
+            place.run(move || match &*path {
+                "/panic" => panic!("as the test wants it"),
+                _ => {
+                    held.lock().unwrap().recv().unwrap();
+                    ticket.answer(Answer::new(200).field("x", "y").content(path));
+                }
+            });
+        }
+    })
+}
+
+#[test]
+fn a_deferred_answer_comes_in_its_order_and_holds_up_nobody_else() {
+    let workers = Workers::start(NonZeroUsize::MIN, &[], 9).unwrap();
+    let (release, held) = mpsc::channel();
+    let server = serve_deferring(Config::default(), &workers, held);
+    let mut waiting = connect(&server);
+    waiting
+        .write_all(b"GET /hold HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    let mut other = connect(&server);
+    other.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert_eq!(read_answer(&mut other).1, b"at once");
+    release.send(()).unwrap();
+    let (head, content) = read_answer(&mut waiting);
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\nx: y\r\ncontent-length: 5\r\ndate: "), "{head}");
+    assert_eq!(content, b"/hold");
+    assert_eq!(read_answer(&mut waiting).1, b"at once");
+    stop(server);
+}
+
+#[test]
+fn a_worker_that_panics_is_a_500_and_a_full_queue_a_503() {
+    let workers = Workers::start(NonZeroUsize::MIN, &[], 1).unwrap();
+    let (release, held) = mpsc::channel();
+    let server = serve_deferring(Config::default(), &workers, held);
+    let panicked = talk(&server, b"GET /panic HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert!(panicked.starts_with("HTTP/1.1 500 "), "{panicked}");
+    let place = workers.reserve().expect("the only place");
+    let full = talk(&server, b"GET /hold HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert!(full.starts_with("HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n"), "{full}");
+    drop((place, release));
+    stop(server);
+}
+
+#[test]
+fn a_client_that_goes_away_drops_its_deferred_answer() {
+    let workers = Workers::start(NonZeroUsize::MIN, &[], 9).unwrap();
+    let (release, held) = mpsc::channel();
+    let server = serve_deferring(Config::default(), &workers, held);
+    let mut gone = connect(&server);
+    // An answer that is left unread makes the close a reset, which the server notices.
+    gone.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /hold HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    let mut byte = [0];
+    gone.read_exact(&mut byte).unwrap();
+    drop(gone);
+    // The next one is in its place, and must not get its answer.
+    let mut next = connect(&server);
+    next.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert_eq!(read_answer(&mut next).1, b"at once");
+    release.send(()).unwrap();
+    next.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert_eq!(read_answer(&mut next).1, b"at once");
+    stop(server);
+}
+
+#[test]
+fn draining_waits_for_deferred_answers() {
+    let workers = Workers::start(NonZeroUsize::MIN, &[], 9).unwrap();
+    let (release, held) = mpsc::channel();
+    let server = serve_deferring(Config::default(), &workers, held);
+    let mut waiting = connect(&server);
+    waiting
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /hold HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    assert_eq!(read_answer(&mut waiting).1, b"at once");
+    server.stop();
+    release.send(()).unwrap();
+    let answer = read_to_end(&mut waiting);
+    assert!(answer.ends_with("/hold"), "{answer}");
+    server.join().unwrap();
 }

@@ -1,11 +1,12 @@
 //! The report from made-up results whose figures are known beforehand.
 
 use pinloop_bench::report::figures::{self, RegimeFigures, Row};
+use pinloop_bench::report::page::{self, Options};
 use pinloop_bench::report::stats::Verdict;
-use pinloop_bench::report::table;
+use pinloop_bench::report::{markdown, square, table};
 use pinloop_bench::results::{
     Block, Contender, Difference, Failure, Gate, Latency, Regime, Results, SCHEMA, Sample,
-    Settings, Subject,
+    Settings, Square, Subject,
 };
 
 #[test]
@@ -142,6 +143,92 @@ fn results_survive_a_file_and_other_schemas_are_refused() {
     std::fs::remove_dir_all(&directory).unwrap();
 }
 
+#[test]
+fn the_page_says_the_answer_and_needs_nothing_from_elsewhere() {
+    let page = page(&results());
+    let sentence = "hyper costs 1.25 times the CPU time of pinloop for one GET:";
+    assert!(page.contains(sentence), "{page}");
+    assert!(page.contains("no difference"));
+    for foreign in ["<script", "src=", "href=", "@import", "url("] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+    assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
+    assert_eq!(page.matches("<svg role=").count(), 4, "two pictures in two sizes");
+}
+
+#[test]
+fn words_from_outside_are_text_on_the_page() {
+    let mut results = results();
+    results.contenders[2].key = "<b>&".to_string();
+    for block in &mut results.regimes[0].blocks {
+        let of_hyper = block.samples.iter_mut().filter(|sample| sample.contender == "hyper");
+        of_hyper.for_each(|sample| sample.contender = "<b>&".to_string());
+    }
+    let failure = Failure { contender: "pinloop".to_string(), reason: "<i>".to_string() };
+    results.regimes[0].failures.push(failure);
+    let page = page(&results);
+    assert!(!page.contains("<b>") && !page.contains("<i>"));
+}
+
+#[test]
+fn results_without_figures_make_a_page_and_markdown_too() {
+    let mut results = results();
+    results.regimes[0].blocks.clear();
+    assert!(page(&results).contains("Nothing was measured that could be compared"));
+    assert!(markdown::render(&results).contains("Nothing was measured"));
+    assert!(page(&Results::default()).contains("The ladder was not measured."));
+}
+
+#[test]
+fn markdown_has_a_table_for_each_regime() {
+    let text = markdown::render(&results());
+    assert!(text.starts_with("**hyper costs 1.25 times"), "{text}");
+    assert!(
+        text.lines().any(|line| line.starts_with("| hyper | 7.") && line.contains(" µs | 1.2")),
+        "{text}"
+    );
+}
+
+/// Made of costs that are known: hyper adds 1.5 µs, Tokio 0.5, both together 0.3
+/// more than that.
+#[test]
+fn the_square_finds_what_it_was_made_of() {
+    let mut results = results();
+    let corners = [("p", 6000.0), ("t", 6500.0), ("h", 7500.0), ("b", 8300.0)];
+    results.square = Some(Square {
+        plain: "p".to_string(),
+        tokio: "t".to_string(),
+        hyper: "h".to_string(),
+        both: "b".to_string(),
+    });
+    let mut rng = fastrand::Rng::with_seed(5);
+    for block in &mut results.regimes[0].blocks {
+        let disturbance = 1.0 + rng.f64();
+        block.samples.extend(corners.map(|(key, cpu_ns)| Sample {
+            contender: key.to_string(),
+            requests: 1000,
+            elapsed_ns: 100_000_000,
+            cpu_ns: (1000.0 * cpu_ns * disturbance * (1.0 + 0.01 * (rng.f64() - 0.5))) as u64,
+            ..Sample::default()
+        }));
+    }
+    for (key, _) in corners {
+        let mut contender = results.contenders[0].clone();
+        (contender.key, contender.variant) = (key.to_string(), key.to_string());
+        results.contenders.push(contender);
+    }
+    let figures = closed(&results);
+    let square = square::of(&results, &results.regimes[0], &figures).unwrap();
+    let part = |ns: f64| ns / square.plain * 6000.0;
+    let near = |ns: f64, made_of: f64| (part(ns) - made_of).abs() < 40.0;
+    assert!(near(square.tokio_to_core.value, 500.0), "{square:?}");
+    assert!(near(square.hyper_on_mio.value, 1500.0), "{square:?}");
+    assert!(near(square.tokio_to_hyper.value, 800.0), "{square:?}");
+    assert!(near(square.hyper_on_tokio.value, 1800.0), "{square:?}");
+    assert!(near(square.interaction.value, 300.0), "{square:?}");
+    assert!(!square.is_noise(square.hyper_on_mio));
+}
+
 /// pinloop twice at about 6 µs and hyper at 1.25 times that, with some noise.
 fn results() -> Results {
     let contender = |key: &str, variant: &str| Contender {
@@ -183,9 +270,18 @@ fn results() -> Results {
             contender("hyper", "hyper"),
         ],
         reference: "pinloop".to_string(),
-        regimes: vec![Regime { key: "closed".to_string(), blocks, ..Regime::default() }],
+        regimes: vec![Regime {
+            key: "closed".to_string(),
+            brief: "for one GET".to_string(),
+            blocks,
+            ..Regime::default()
+        }],
         ..Results::default()
     }
+}
+
+fn page(results: &Results) -> String {
+    page::render(results, &Options::default()).unwrap()
 }
 
 fn scale(results: &mut Results, key: &str, factor: f64) {

@@ -3,10 +3,14 @@
 //! [`Connection::advance`] decides; the functions below it each take one step
 //! from one state. The states are drawn in the [module's docs](super).
 
+use core::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use super::body::{Chunked, Decoded, Decoder};
+use super::counts::Counts;
 use super::date::Date;
+use super::deferred::{Answer, Mailbox};
 use super::error::Refusal;
 use super::request::{self, Framing, Head, Parsed, Persistence};
 use super::response::{Answering, ContentWriter, Finished, Flow, Producer, Response, To};
@@ -20,8 +24,8 @@ pub struct Connection {
     state: State,
 }
 
-/// What a step needs besides the bytes: the same for all connections of a core.
-#[derive(Debug)]
+/// What a step needs besides the bytes.
+#[derive(Clone, Copy)]
 pub struct Context<'a> {
     /// The bounds on what a client may send.
     pub limits: &'a Limits,
@@ -30,13 +34,34 @@ pub struct Context<'a> {
     /// The server stops: the answer to the last request that has arrived is the
     /// last on its connection.
     pub draining: bool,
+    /// Who takes deferred answers; without, none can be deferred.
+    pub mailbox: Option<&'a Arc<dyn Mailbox>>,
+    /// What the mailbox knows this connection by.
+    pub address: u64,
+    /// The address of the client, where it is known.
+    pub client: Option<&'a IpAddr>,
+    /// Where answers are counted, if anywhere.
+    pub counts: Option<&'a Counts>,
 }
 
-impl Context<'_> {
-    /// The context of a request with `rest` behind it in the input. More requests
-    /// may be in there, and none may be answered after a `connection: close`.
-    fn before(&self, rest: &[u8]) -> Context<'_> {
-        Context { draining: self.draining && rest.is_empty(), ..*self }
+impl<'a> Context<'a> {
+    /// A context that does not drain and takes no deferred answers.
+    pub fn new(limits: &'a Limits, date: &'a Date) -> Context<'a> {
+        Context {
+            limits,
+            date,
+            draining: false,
+            mailbox: None,
+            address: 0,
+            client: None,
+            counts: None,
+        }
+    }
+
+    /// Whether a request with `rest` behind it in the input is to be the last one.
+    /// More may be in there, and none may be answered after a `connection: close`.
+    fn is_last_before(&self, rest: &[u8]) -> bool {
+        self.draining && rest.is_empty()
     }
 }
 
@@ -57,6 +82,9 @@ pub enum Next {
     /// To be called again, with the input that was not consumed, once the
     /// output is sent.
     Write,
+    /// An answer that is being made elsewhere, by [`Connection::deliver`]; then to be
+    /// called again with the input that was not consumed.
+    Answer,
     /// To be closed once the output is sent.
     Close {
         /// The client may still be sending: the write side is to be shut down
@@ -76,6 +104,8 @@ pub enum Waiting {
     Content,
     /// Room for the rest of an answer.
     Output,
+    /// An answer that is being made elsewhere.
+    Answer,
     /// Nothing: all is said.
     End,
 }
@@ -91,6 +121,8 @@ enum State {
     Stream(Box<Streaming>),
     /// The answer's content is written as there is room.
     Produce(Box<Producing>),
+    /// The answer is made elsewhere.
+    Deferred { to: To, unread: bool },
     /// No byte is read as a request any more.
     Closed { linger: bool },
 }
@@ -176,6 +208,9 @@ impl Connection {
                     Some(state) => Step::to(state, 0),
                     None => Step::to(State::Produce(producing), 0),
                 },
+                deferred @ State::Deferred { .. } => {
+                    Step { used: 0, state: deferred, needs: Some(Next::Answer) }
+                }
                 closed @ State::Closed { .. } => Step::to(closed, 0),
             };
             consumed += step.used;
@@ -201,6 +236,7 @@ impl Connection {
             State::Head => Some(request::is_head(input)),
             State::Collect(collecting) => Some(request::is_head(&collecting.head)),
             State::Stream(streaming) => (!streaming.begun).then_some(streaming.is_head),
+            State::Deferred { to, .. } => Some(to.is_head),
             State::Produce(_) | State::Closed { .. } => None,
         };
         self.state = match answerable {
@@ -209,12 +245,31 @@ impl Connection {
         };
     }
 
+    /// Writes the answer that was deferred, where one is waited for. `input` is what
+    /// was not consumed.
+    pub fn deliver(
+        &mut self,
+        answer: &Answer,
+        input: &[u8],
+        output: &mut Vec<u8>,
+        context: &Context<'_>,
+    ) {
+        if let State::Deferred { mut to, unread } = self.state {
+            if context.is_last_before(input) {
+                to.persistence = Persistence::Close;
+            }
+            let persistence = Response::new(output, context, to).write(answer);
+            self.state = after(persistence, unread);
+        }
+    }
+
     /// What the connection waits for, where it has said [`Next::Read`] or [`Next::Write`].
     pub fn waiting(&self) -> Waiting {
         match self.state {
             State::Head => Waiting::Head,
             State::Collect(_) | State::Stream(_) => Waiting::Content,
             State::Produce(_) => Waiting::Output,
+            State::Deferred { .. } => Waiting::Answer,
             State::Closed { .. } => Waiting::End,
         }
     }
@@ -226,7 +281,7 @@ impl Connection {
                 collecting.head.capacity() + collecting.content.capacity()
             }
             State::Stream(streaming) => streaming.held.capacity(),
-            State::Head | State::Produce(_) | State::Closed { .. } => 0,
+            State::Head | State::Produce(_) | State::Deferred { .. } | State::Closed { .. } => 0,
         }
     }
 }
@@ -275,8 +330,8 @@ fn begin_parsed<S: Service>(
 ) -> Step {
     let refusal = match parsed {
         Ok(Parsed::Head(head)) if head.request.framing() == Framing::None => {
-            let context = context.before(&input[head.bytes.len()..]);
-            let state = answer(&head, b"", output, service, &context);
+            let is_last = context.is_last_before(&input[head.bytes.len()..]);
+            let state = answer(&head, b"", is_last, output, service, context);
             return Step::to(state, head.bytes.len());
         }
         Ok(Parsed::Head(head)) => return begin_content(&head, input, output, service, context),
@@ -307,7 +362,7 @@ fn begin_content<S: Service>(
         Framing::Length(length) if length <= rest.len() as u64 => Some(&rest[..length as usize]),
         _ => None,
     };
-    let context = &context.before(&rest[content.map_or(rest.len(), <[u8]>::len)..]);
+    let is_last = context.is_last_before(&rest[content.map_or(rest.len(), <[u8]>::len)..]);
     let refused = |refusal, output: &mut Vec<u8>| {
         Step::to(refuse(refusal, is_head, output, context), head_bytes)
     };
@@ -320,7 +375,7 @@ fn begin_content<S: Service>(
     }
     let start = output.len();
     let chosen = catch_unwind(AssertUnwindSafe(|| {
-        let mut response = Response::new(output, context.date, to(head, context));
+        let mut response = Response::new(output, context, to(head, is_last));
         match service.content(&head.request, &mut response) {
             Content::Stream { length, receiver } => {
                 Chosen::Stream(receiver, response.finish_head(length))
@@ -346,7 +401,7 @@ fn begin_content<S: Service>(
         (Chosen::Collect, framing) => {
             output.truncate(start);
             if let Some(content) = content {
-                let state = answer(head, content, output, service, context);
+                let state = answer(head, content, is_last, output, service, context);
                 return Step::to(state, head_bytes + content.len());
             }
             let collecting = Collecting {
@@ -404,8 +459,8 @@ fn collect<S: Service>(
             }
             Ok(Decoded::Partial) => return Step::partial(State::Collect(collecting), used),
             Ok(Decoded::End) => {
-                let context = context.before(&input[used..]);
-                let state = answer_collected(&collecting, output, service, &context);
+                let is_last = context.is_last_before(&input[used..]);
+                let state = answer_collected(&collecting, is_last, output, service, context);
                 return Step::to(state, used);
             }
             Err(refusal) => refusal,
@@ -417,6 +472,7 @@ fn collect<S: Service>(
 
 fn answer_collected<S: Service>(
     collecting: &Collecting,
+    is_last: bool,
     output: &mut Vec<u8>,
     service: &mut S,
     context: &Context<'_>,
@@ -424,7 +480,9 @@ fn answer_collected<S: Service>(
     let mut slots = [const { std::mem::MaybeUninit::uninit() }; FIELDS_MAX_CAP];
     // The head was valid when it arrived, under the same limits.
     match request::parse(&collecting.head, &mut slots, usize::MAX) {
-        Ok(Parsed::Head(head)) => answer(&head, &collecting.content, output, service, context),
+        Ok(Parsed::Head(head)) => {
+            answer(&head, &collecting.content, is_last, output, service, context)
+        }
         _ => refuse(Refusal::Service, false, output, context),
     }
 }
@@ -433,20 +491,22 @@ fn answer_collected<S: Service>(
 fn answer<S: Service>(
     head: &Head<'_>,
     content: &[u8],
+    is_last: bool,
     output: &mut Vec<u8>,
     service: &mut S,
     context: &Context<'_>,
 ) -> State {
-    let to = to(head, context);
+    let to = to(head, is_last);
     let start = output.len();
     let request = head.request.with_content(content);
     let finished = catch_unwind(AssertUnwindSafe(|| {
-        let mut response = Response::new(output, context.date, to);
+        let mut response = Response::new(output, context, to);
         service.call(&request, &mut response);
         response.finish()
     }));
     match finished {
-        Ok(Finished::Whole(persistence)) => after(persistence),
+        Ok(Finished::Whole(persistence)) => after(persistence, false),
+        Ok(Finished::Deferred(to)) => State::Deferred { to, unread: false },
         Ok(Finished::Streaming(answer, producer)) => {
             State::Produce(Box::new(Producing { producer, answer, unread: false }))
         }
@@ -465,12 +525,12 @@ fn answer_unread<S: Service>(
     service: &mut S,
     context: &Context<'_>,
 ) -> State {
-    let as_last = Context { draining: true, ..*context };
-    match answer(head, b"", output, service, &as_last) {
+    match answer(head, b"", true, output, service, context) {
         State::Produce(mut producing) => {
             producing.unread = true;
             State::Produce(producing)
         }
+        State::Deferred { to, .. } => State::Deferred { to, unread: true },
         _ => State::Closed { linger: true },
     }
 }
@@ -542,7 +602,7 @@ fn stream(
                         continue;
                     }
                     Ok(()) if answer.outgoing.end(output) => {
-                        return (used, Streamed::Over(after(answer.persistence)));
+                        return (used, Streamed::Over(after(answer.persistence, false)));
                     }
                     Ok(()) | Err(_) => Refusal::Service,
                 }
@@ -573,10 +633,7 @@ fn produce(
             // One that writes nothing and is not done would be called for ever.
             Ok(Flow::More) if output.len() > before => {}
             Ok(Flow::Done) if answer.outgoing.end(output) => {
-                return Some(match after(answer.persistence) {
-                    State::Closed { .. } => State::Closed { linger: *unread },
-                    state => state,
-                });
+                return Some(after(answer.persistence, *unread));
             }
             Ok(_) | Err(_) => return Some(State::Closed { linger: *unread }),
         }
@@ -586,8 +643,11 @@ fn produce(
 
 /// Writes the answer to a request that is refused: the last one.
 fn refuse(refusal: Refusal, is_head: bool, output: &mut Vec<u8>, context: &Context<'_>) -> State {
+    if let Some(counts) = context.counts {
+        counts.refusals[refusal as usize].add(1);
+    }
     let to = To { persistence: Persistence::Close, is_head, minor_version: 1 };
-    let mut response = Response::new(output, context.date, to);
+    let mut response = Response::new(output, context, to);
     response
         .status(refusal.status())
         .field("content-type", "text/plain")
@@ -595,8 +655,8 @@ fn refuse(refusal: Refusal, is_head: bool, output: &mut Vec<u8>, context: &Conte
     State::Closed { linger: true }
 }
 
-fn to(head: &Head<'_>, context: &Context<'_>) -> To {
-    let is_last = context.draining || head.request.method() == "CONNECT";
+fn to(head: &Head<'_>, is_last: bool) -> To {
+    let is_last = is_last || head.request.method() == "CONNECT";
     To {
         persistence: if is_last { Persistence::Close } else { head.persistence },
         is_head: head.request.method() == "HEAD",
@@ -604,10 +664,12 @@ fn to(head: &Head<'_>, context: &Context<'_>) -> To {
     }
 }
 
-fn after(persistence: Persistence) -> State {
+/// The state after an answer. Where content of the request is left unread, the
+/// client may still be sending it.
+fn after(persistence: Persistence, unread: bool) -> State {
     match persistence {
         Persistence::Keep | Persistence::KeepSaid => State::Head,
-        Persistence::Close => State::Closed { linger: false },
+        Persistence::Close => State::Closed { linger: unread },
     }
 }
 

@@ -1,6 +1,9 @@
 //! The `date` field line, rendered once a second (RFC 9110, 6.6.1).
 
+use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use httpdate::HttpDate;
 
 /// RFC 9110's example, as the last line of a head.
 const EXAMPLE: &[u8; 39] = b"date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n";
@@ -10,12 +13,14 @@ const EXAMPLE: &[u8; 39] = b"date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n";
 pub struct Date {
     second: u64,
     line: [u8; EXAMPLE.len()],
+    /// Kept, so that no second needs memory of its own.
+    text: String,
 }
 
 impl Date {
     /// The date at `now`.
     pub fn at(now: SystemTime) -> Date {
-        let mut date = Date { second: u64::MAX, line: *EXAMPLE };
+        let mut date = Date { second: u64::MAX, line: *EXAMPLE, text: String::new() };
         date.update(now);
         date
     }
@@ -31,8 +36,10 @@ impl Date {
         };
         if second != self.second {
             self.second = second;
-            let text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
-            self.line[6..35].copy_from_slice(text.as_bytes());
+            let date = HttpDate::from(UNIX_EPOCH + Duration::from_secs(second));
+            self.text.clear();
+            write!(self.text, "{date}").expect("a String takes all that is written");
+            self.line[6..35].copy_from_slice(self.text.as_bytes());
         }
     }
 

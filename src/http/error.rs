@@ -51,6 +51,54 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// All reasons, in the order of their discriminants.
+    pub const ALL: [Refusal; 19] = [
+        Refusal::RequestLine,
+        Refusal::Target,
+        Refusal::Scheme,
+        Refusal::Version,
+        Refusal::FieldLine,
+        Refusal::BareLf,
+        Refusal::Host,
+        Refusal::ContentLength,
+        Refusal::TransferEncoding,
+        Refusal::TransferCoding,
+        Refusal::Chunk,
+        Refusal::Expectation,
+        Refusal::MethodTooLong,
+        Refusal::TargetTooLong,
+        Refusal::HeadTooLarge,
+        Refusal::ContentTooLarge,
+        Refusal::Timeout,
+        Refusal::Service,
+        Refusal::Overload,
+    ];
+
+    /// The reason in a word, as a label of metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Refusal::RequestLine => "request_line",
+            Refusal::Target => "target",
+            Refusal::Scheme => "scheme",
+            Refusal::Version => "version",
+            Refusal::FieldLine => "field_line",
+            Refusal::BareLf => "bare_lf",
+            Refusal::Host => "host",
+            Refusal::ContentLength => "content_length",
+            Refusal::TransferEncoding => "transfer_encoding",
+            Refusal::TransferCoding => "transfer_coding",
+            Refusal::Chunk => "chunk",
+            Refusal::Expectation => "expectation",
+            Refusal::MethodTooLong => "method_too_long",
+            Refusal::TargetTooLong => "target_too_long",
+            Refusal::HeadTooLarge => "head_too_large",
+            Refusal::ContentTooLarge => "content_too_large",
+            Refusal::Timeout => "timeout",
+            Refusal::Service => "service",
+            Refusal::Overload => "overload",
+        }
+    }
+
     /// The status code of the answer (RFC 9110, 15).
     pub fn status(self) -> u16 {
         match self {

@@ -17,6 +17,7 @@
 //!                  |  |  |  +--> Collect --- content whole ------+
 //!                  |  |  +-----> Stream ---- content whole ------+
 //!                  |  +--------> Produce --- answer whole -------+
+//!                  |  +--------> Deferred -- answer delivered ---+
 //!                  |                                             |
 //!                  +------------- the connection persists -------+
 //! ```
@@ -26,6 +27,7 @@
 //! - **Collect**: the content is gathered until the service can be called.
 //! - **Stream**: the content goes to the service as it comes.
 //! - **Produce**: the service writes its answer as there is room.
+//! - **Deferred**: the answer is being made elsewhere.
 //! - **Closed**: whatever else arrives, it is not a request.
 //!
 //! # Errors
@@ -33,10 +35,34 @@
 //! Incomplete is not an error: [`Next::Read`] says that more is needed. A
 //! [`Refusal`] is, and each one is the last thing that happens on its connection.
 
+//! # What it costs
+//!
+//! User instructions for one `GET /` with `host`, `user-agent` and `accept` on a
+//! kept connection, the event loop's part included, as callgrind counts them
+//! (x86-64, rustc 1.95): 2,843, and 1,942 where 16 are pipelined. Of the 2,843,
+//! httparse takes 940, and libc's wrappers of four system calls and the clock 240.
+//! All of it is some 8 % of a request's CPU time; the rest is the kernel's.
+//!
+//! | technique | instructions saved |
+//! | --- | --- |
+//! | deadlines in ticks instead of `Duration`s, targets checked in one pass | 248 |
+//! | constant fields checked by the compiler and written in one copy | 210 |
+//! | one copy for `date` and the end of the head, no drop glue in `Response` | 131 |
+//! | hosts checked by one table, ports of four digits without arithmetic | 34 |
+//!
+//! | tried and left out | instructions |
+//! | --- | --- |
+//! | the head handed on by reference instead of moved | 2 saved |
+//! | a static binary (`+crt-static`) | 43 saved, and is up to who builds it |
+//!
+//! Deferred answers cost each request 40.
+
 mod body;
 mod chars;
 mod connection;
+mod counts;
 mod date;
+mod deferred;
 mod error;
 mod request;
 mod response;
@@ -46,7 +72,9 @@ mod target;
 pub use crate::field_line;
 pub use body::Piece;
 pub use connection::{Connection, Context, Next, Progress, Waiting};
+pub use counts::{Count, Counts};
 pub use date::Date;
+pub use deferred::{Answer, Mailbox, Ticket};
 pub use error::Refusal;
 pub use request::{Framing, Request};
 pub use response::{ContentWriter, FieldLine, Flow, Producer, Response};

@@ -298,13 +298,13 @@ fn read_fields(fields: &[httparse::Header<'_>], minor_version: u8) -> Result<Rul
         let (name, value) = (field.name, field.value);
         // By length first: most fields are none of these, and one comparison says so.
         match name.len() {
-            4 if name.eq_ignore_ascii_case("host") => {
+            4 if is(name, b"host") => {
                 hosts += 1;
                 if hosts > 1 || !target::is_authority(value) {
                     return Err(Refusal::Host);
                 }
             }
-            6 if name.eq_ignore_ascii_case("expect") => {
+            6 if is(name, b"expect") => {
                 for expectation in members(value) {
                     if !expectation.eq_ignore_ascii_case(b"100-continue") {
                         return Err(Refusal::Expectation);
@@ -313,15 +313,15 @@ fn read_fields(fields: &[httparse::Header<'_>], minor_version: u8) -> Result<Rul
                     expects_continue = minor_version > 0;
                 }
             }
-            10 if name.eq_ignore_ascii_case("connection") => connection.read(value),
-            14 if name.eq_ignore_ascii_case("content-length") => {
+            10 if is(name, b"connection") => connection.read(value),
+            14 if is(name, b"content-length") => {
                 let found = content_length(value)?;
                 if length.is_some_and(|length| length != found) {
                     return Err(Refusal::ContentLength);
                 }
                 length = Some(found);
             }
-            17 if name.eq_ignore_ascii_case("transfer-encoding") => codings.read(value),
+            17 if is(name, b"transfer-encoding") => codings.read(value),
             _ => {}
         }
     }
@@ -348,6 +348,14 @@ fn read_fields(fields: &[httparse::Header<'_>], minor_version: u8) -> Result<Rul
         persistence,
         expects_continue: expects_continue && framing != Framing::None,
     })
+}
+
+/// Whether a field's name, which is a token of the same length, is `known` in any
+/// case. No token has a control character, so one bit makes letters lower case and
+/// leaves the rest.
+fn is<const N: usize>(name: &str, known: &[u8; N]) -> bool {
+    let differs = |differs, (byte, known): (u8, &u8)| differs | ((byte | 0x20) ^ known);
+    name.bytes().zip(known).fold(0, differs) == 0
 }
 
 /// A decimal number, or a list of the same number, which counts once (RFC 9112, 6.3).

@@ -3,9 +3,12 @@
 //! The order of the fields is: the service's, `connection` where it is needed,
 //! `content-length` or `transfer-encoding`, `date`; all names in lower case.
 
+use core::net::IpAddr;
+
 use super::body::Piece;
 use super::chars;
-use super::date::Date;
+use super::connection::Context;
+use super::deferred::{Answer, Ticket};
 use super::request::Persistence;
 
 /// The answer to one request.
@@ -15,7 +18,7 @@ use super::request::Persistence;
 /// [`stream`](Self::stream) has no content.
 pub struct Response<'o> {
     output: &'o mut Vec<u8>,
-    date: &'o Date,
+    context: &'o Context<'o>,
     to: To,
     status: u16,
     stage: Stage,
@@ -39,6 +42,8 @@ enum Stage {
     Fields,
     /// All is written but the content of one that is streamed.
     Ended,
+    /// The answer is made elsewhere.
+    Deferred,
 }
 
 impl std::fmt::Debug for Response<'_> {
@@ -62,8 +67,8 @@ pub enum Flow {
 }
 
 impl<'o> Response<'o> {
-    pub(super) fn new(output: &'o mut Vec<u8>, date: &'o Date, to: To) -> Response<'o> {
-        Response { output, date, to, status: 200, stage: Stage::Status, streaming: None }
+    pub(super) fn new(output: &'o mut Vec<u8>, context: &'o Context<'o>, to: To) -> Response<'o> {
+        Response { output, context, to, status: 200, stage: Stage::Status, streaming: None }
     }
 
     /// Sets the status code; 200 where it is not called. 1xx are the server's own.
@@ -87,18 +92,8 @@ impl<'o> Response<'o> {
     /// a client's bytes could pass for another field (RFC 9110, 5.5), or if the
     /// answer has been ended.
     pub fn field(&mut self, name: &str, value: impl AsRef<[u8]>) -> &mut Self {
-        let value = value.as_ref();
-        assert!(!name.is_empty() && name.bytes().all(chars::is_token), "{name:?} is no field name");
-        assert!(
-            value.iter().all(|&b| chars::is_field_value(b)),
-            "the value of {name} has control characters"
-        );
-        debug_assert!(!is_the_servers_own(name), "{name} is the server's own field");
         self.begin();
-        self.output.extend_from_slice(name.as_bytes());
-        self.output.extend_from_slice(b": ");
-        self.output.extend_from_slice(value);
-        self.output.extend_from_slice(b"\r\n");
+        write_field(self.output, name, value.as_ref());
         self
     }
 
@@ -109,7 +104,7 @@ impl<'o> Response<'o> {
     /// If the answer has been ended.
     pub fn line(&mut self, line: FieldLine) -> &mut Self {
         self.begin();
-        self.output.extend_from_slice(line.0.as_bytes());
+        self.output.extend_from_slice(line.as_bytes());
         self
     }
 
@@ -131,6 +126,38 @@ impl<'o> Response<'o> {
         }
     }
 
+    /// The address of the client, where whoever drives this connection knows it.
+    pub fn client(&self) -> Option<IpAddr> {
+        self.context.client.copied()
+    }
+
+    /// Whether the server stops, and this is one of the last answers.
+    pub fn is_draining(&self) -> bool {
+        self.context.draining
+    }
+
+    /// Leaves the answer to whoever has the ticket, on this thread or another; the
+    /// service returns without one. Nothing may have been said of it before.
+    ///
+    /// # Panics
+    /// If a status or a field has been said, or whoever drives this connection takes
+    /// no deferred answers ([`Context::mailbox`](super::Context::mailbox)).
+    pub fn defer(&mut self) -> Ticket {
+        assert!(self.stage == Stage::Status, "an answer is deferred before anything is said of it");
+        let mailbox = self.context.mailbox.expect("a mailbox for deferred answers");
+        self.stage = Stage::Deferred;
+        Ticket::new(mailbox.clone(), self.context.address)
+    }
+
+    /// Ends an answer that was made elsewhere.
+    pub(super) fn write(mut self, answer: &Answer) -> Persistence {
+        self.status = answer.status;
+        self.begin();
+        self.output.extend_from_slice(&answer.fields);
+        self.content(&answer.content);
+        self.to.persistence
+    }
+
     /// Ends the head and has `producer` write the content when there is room:
     /// `length` bytes or, without, as many as it likes, chunked for HTTP/1.1
     /// and up to the end of the connection for HTTP/1.0.
@@ -150,8 +177,10 @@ impl<'o> Response<'o> {
 
     /// What is left to do once the service has returned.
     pub(super) fn finish(mut self) -> Finished {
-        if self.stage != Stage::Ended {
-            self.content(b"");
+        match self.stage {
+            Stage::Ended => {}
+            Stage::Deferred => return Finished::Deferred(self.to),
+            Stage::Status | Stage::Fields => self.content(b""),
         }
         let persistence = self.to.persistence;
         match self.streaming {
@@ -168,17 +197,27 @@ impl<'o> Response<'o> {
         Answering { persistence: self.to.persistence, outgoing }
     }
 
+    #[inline]
     fn begin(&mut self) {
-        if self.stage == Stage::Status {
-            write_status_line(self.output, self.status);
-            self.stage = Stage::Fields;
+        match self.stage {
+            Stage::Fields => {}
+            Stage::Status => {
+                self.stage = Stage::Fields;
+                match self.status {
+                    200 => self.output.extend_from_slice(b"HTTP/1.1 200 OK\r\n"),
+                    status => write_status_line(self.output, status),
+                }
+            }
+            Stage::Ended | Stage::Deferred => panic!("the answer has been ended"),
         }
-        assert!(self.stage == Stage::Fields, "the answer has been ended");
     }
 
     fn end_head(&mut self, length: Option<u64>) -> Outgoing {
         self.begin();
         self.stage = Stage::Ended;
+        if let Some(counts) = self.context.counts {
+            counts.answers[usize::from(self.status / 100)].add(1);
+        }
         // 205 has no content and says so (RFC 9110, 15.3.6).
         let length = if self.status == 205 { Some(0) } else { length };
         let outgoing = match length {
@@ -207,7 +246,7 @@ impl<'o> Response<'o> {
             }
             None => {}
         }
-        self.output.extend_from_slice(self.date.last_line());
+        self.output.extend_from_slice(self.context.date.last_line());
         outgoing
     }
 
@@ -233,6 +272,10 @@ impl FieldLine {
         assert!(chars::all!(value, chars::is_field_value), "the value has control characters");
         assert!(line.len() == name.len() + value.len() + 4, "made by field_line!");
         FieldLine(line)
+    }
+
+    pub(super) fn as_bytes(self) -> &'static [u8] {
+        self.0.as_bytes()
     }
 }
 
@@ -260,6 +303,8 @@ pub(super) enum Finished {
     Whole(Persistence),
     /// To have the content written.
     Streaming(Answering, Producer),
+    /// To wait for the answer.
+    Deferred(To),
 }
 
 /// An answer whose head is written.
@@ -338,10 +383,20 @@ impl ContentWriter<'_> {
     }
 }
 
+/// Writes a field line that is checked as it is written.
+pub(super) fn write_field(output: &mut Vec<u8>, name: &str, value: &[u8]) {
+    let is_name = !name.is_empty() && name.bytes().all(chars::is_token);
+    assert!(is_name, "{name:?} is no field name");
+    let is_value = value.iter().all(|&b| chars::is_field_value(b));
+    assert!(is_value, "the value of {name} has control characters");
+    debug_assert!(!is_the_servers_own(name), "{name} is the server's own field");
+    output.extend_from_slice(name.as_bytes());
+    output.extend_from_slice(b": ");
+    output.extend_from_slice(value);
+    output.extend_from_slice(b"\r\n");
+}
+
 fn write_status_line(output: &mut Vec<u8>, status: u16) {
-    if status == 200 {
-        return output.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-    }
     output.extend_from_slice(b"HTTP/1.1 ");
     write_decimal(output, u64::from(status));
     output.push(b' ');
@@ -397,21 +452,16 @@ fn reason_phrase(status: u16) -> &'static str {
 }
 
 fn write_decimal(output: &mut Vec<u8>, number: u64) {
-    write_digits::<10>(output, number);
+    output.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-fn write_hexadecimal(output: &mut Vec<u8>, number: u64) {
-    write_digits::<16>(output, number);
-}
-
-fn write_digits<const BASE: u64>(output: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0; 20];
+fn write_hexadecimal(output: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; 16];
     let mut at = digits.len();
     loop {
         at -= 1;
-        let digit = (number % BASE) as u8;
-        digits[at] = if digit < 10 { b'0' + digit } else { b'A' + digit - 10 };
-        number /= BASE;
+        digits[at] = b"0123456789ABCDEF"[(number % 16) as usize];
+        number /= 16;
         if number == 0 {
             break;
         }

@@ -87,7 +87,7 @@ fn is_port(digits: &[u8]) -> bool {
 /// those, are equal to their characters. The digits of the others are put in upper
 /// case, as they mean the same in either (RFC 3986, 6.2.2).
 pub(super) fn normalize(path: &str) -> Cow<'_, str> {
-    if !path.as_bytes().contains(&b'%') {
+    if !path.bytes().any(|byte| byte == b'%') {
         return Cow::Borrowed(path);
     }
     let mut normal = String::with_capacity(path.len());
@@ -155,6 +155,7 @@ fn is_escape(bytes: &[u8]) -> bool {
 }
 
 /// What stands between the brackets of an IPv6 address or a later kind.
+#[cold]
 fn is_ip_literal(literal: &[u8]) -> bool {
     match literal {
         [b'v' | b'V', rest @ ..] => {

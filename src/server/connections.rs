@@ -5,7 +5,8 @@
 //! loop's business. An idle connection owns no heap memory.
 
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown};
+use std::sync::Arc;
 use std::time::Instant;
 
 use mio::net::TcpStream;
@@ -14,7 +15,8 @@ use slab::Slab;
 
 use super::deadlines::{Deadline, Deadlined, Deadlines, Ticks};
 use crate::config::{Config, Timeouts};
-use crate::http::{self, Context, Date, Next, Refusal, Service, Waiting};
+use crate::http::{self, Answer, Context, Date, Mailbox, Next, Refusal, Service, Waiting};
+use crate::metrics::CoreMetrics;
 
 /// Bytes that count as progress: a peer that moves fewer in a timeout is too slow.
 const PROGRESS_BYTES: usize = 4096;
@@ -34,16 +36,48 @@ pub(super) struct Core<S> {
     /// hold a whole head and then some, so there is always room to read.
     pub(super) input: Vec<u8>,
     pub(super) output: Vec<u8>,
+    pub(super) surroundings: Surroundings,
+}
+
+/// What a turn depends on besides bytes.
+pub(super) struct Surroundings {
     pub(super) date: Date,
     pub(super) now: Instant,
     pub(super) draining: bool,
+    pub(super) mailbox: Arc<dyn Mailbox>,
+    /// Where the core counts, if anywhere.
+    pub(super) metrics: Option<Arc<CoreMetrics>>,
     /// Bytes that all connections of the core keep.
     pub(super) buffered_bytes: usize,
+}
+
+impl Surroundings {
+    fn context<'a>(&'a self, address: u64, client: &'a IpAddr, config: &'a Config) -> Context<'a> {
+        Context {
+            limits: &config.limits,
+            date: &self.date,
+            draining: self.draining,
+            mailbox: Some(&self.mailbox),
+            address,
+            client: Some(client),
+            counts: self.metrics.as_ref().map(|metrics| &metrics.counts),
+        }
+    }
+
+    fn count(&self, add: impl FnOnce(&CoreMetrics)) {
+        if let Some(metrics) = &self.metrics {
+            add(metrics);
+        }
+    }
 }
 
 /// One client.
 pub(super) struct Connection {
     stream: TcpStream,
+    client: IpAddr,
+    /// What a deferred answer finds the connection by: its key, and in the upper half
+    /// how many the event loop had opened before, as keys are used again.
+    address: u64,
     http: http::Connection,
     stage: Stage,
     /// Input that is not consumed: the beginning of a head or, behind unsent
@@ -62,6 +96,8 @@ pub(super) struct Connection {
     buffered_bytes: usize,
     class: Class,
     deadline: Deadline,
+    /// When the answer that is waited for was deferred.
+    deferred: Option<Instant>,
 }
 
 /// How far a connection has come.
@@ -83,13 +119,25 @@ pub(super) enum Class {
     Content,
     Idle,
     Write,
+    /// An answer that is made elsewhere: the service's own time.
+    Service,
     Linger,
 }
 
+/// How many classes there are.
+pub(super) const CLASSES: usize = 6;
+
+/// The key of the connection that has this address.
+pub(super) fn key(address: u64) -> usize {
+    address as u32 as usize
+}
+
 /// How long each class has, in its order.
-pub(super) fn ticks(timeouts: &Timeouts) -> [Ticks; 5] {
+pub(super) fn ticks(timeouts: &Timeouts) -> [Ticks; CLASSES] {
     let Timeouts { head, content, idle, write, linger, drain: _ } = *timeouts;
-    [head, content, idle, write, linger].map(Ticks::at_least)
+    let [head, content, idle, write, linger] =
+        [head, content, idle, write, linger].map(Ticks::at_least);
+    [head, content, idle, write, Ticks::NEVER, linger]
 }
 
 /// What a turn came to.
@@ -104,9 +152,12 @@ pub(super) enum Turn {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream) -> Connection {
+    /// The connection in place `key` of its event loop, which has opened so many.
+    pub(super) fn new(stream: TcpStream, client: IpAddr, key: usize, opened: u32) -> Connection {
         Connection {
             stream,
+            client,
+            address: u64::from(opened) << 32 | key as u64,
             http: http::Connection::default(),
             stage: Stage::Open,
             carry: Vec::new(),
@@ -119,7 +170,12 @@ impl Connection {
             // Its first turn finds that it waits for a head, and sets the deadline.
             class: Class::Idle,
             deadline: Deadline::NONE,
+            deferred: None,
         }
+    }
+
+    pub(super) fn address(&self) -> u64 {
+        self.address
     }
 
     pub(super) fn source(&mut self) -> &mut TcpStream {
@@ -140,11 +196,12 @@ impl Connection {
         core: &mut Core<S>,
         config: &Config,
     ) -> io::Result<Turn> {
-        if !self.unsent.is_empty() && !self.send_unsent()? {
+        if !self.unsent.is_empty() && !self.send_unsent(core)? {
             // Nothing is read from a peer that does not read.
             return Ok(Turn::Wait);
         }
         match self.stage {
+            Stage::Open if self.http.waiting() == Waiting::Answer => Ok(Turn::Wait),
             Stage::Open if self.stalled => match self.resume(core, config)? {
                 Turn::Wait if self.is_reading() => self.receive(core, config),
                 turn => Ok(turn),
@@ -153,6 +210,27 @@ impl Connection {
             Stage::Ending { linger } => self.end(linger),
             Stage::Lingering => self.discard(core),
         }
+    }
+
+    /// Takes the answer that was deferred, and goes on.
+    pub(super) fn deliver<S: Service>(
+        &mut self,
+        answer: &Answer,
+        core: &mut Core<S>,
+        config: &Config,
+    ) -> io::Result<Turn> {
+        let context = core.surroundings.context(self.address, &self.client, config);
+        self.http.deliver(answer, &self.carry, &mut core.output, &context);
+        if let Some(deferred) = self.deferred.take() {
+            let took = core.surroundings.now - deferred;
+            core.surroundings.count(|metrics| metrics.record_deferred(took));
+        }
+        // What came behind the request can be read now.
+        self.stalled = true;
+        if !self.unsent.is_empty() {
+            self.unsent.append(&mut core.output);
+        }
+        self.turn(core, config)
     }
 
     /// Gives up what has begun to arrive, with an answer if it can have one.
@@ -165,19 +243,20 @@ impl Connection {
         if !self.unsent.is_empty() || self.stage != Stage::Open {
             return Ok(Turn::Close);
         }
-        let context = Context { limits: &config.limits, date: &core.date, draining: true };
+        let context = core.surroundings.context(self.address, &self.client, config);
         self.http.refuse(refusal, &self.carry, &mut core.output, &context);
         self.carry = Vec::new();
-        self.send(&mut core.output)?;
+        self.send(core)?;
         self.end_when_sent(true)
     }
 
     /// The deadline of what the connection now waits for has passed.
     pub(super) fn time_out<S>(&mut self, core: &mut Core<S>, config: &Config) -> io::Result<Turn> {
+        core.surroundings.count(|metrics| metrics.timeouts[self.class as usize].add(1));
         match self.class {
             Class::Head if self.carry.is_empty() => Ok(Turn::Close),
             Class::Head | Class::Content => self.refuse(Refusal::Timeout, core, config),
-            Class::Idle | Class::Write | Class::Linger => Ok(Turn::Close),
+            Class::Idle | Class::Write | Class::Service | Class::Linger => Ok(Turn::Close),
         }
     }
 
@@ -195,7 +274,7 @@ impl Connection {
     pub(super) fn keep_time(
         &mut self,
         key: usize,
-        timeouts: &[Ticks; 5],
+        timeouts: &[Ticks; CLASSES],
         deadlines: &mut Deadlines,
     ) {
         let class = self.class();
@@ -203,7 +282,7 @@ impl Connection {
             || match class {
                 Class::Idle | Class::Head => self.moved_bytes > 0,
                 Class::Content | Class::Write => self.moved_bytes as usize >= PROGRESS_BYTES,
-                Class::Linger => false,
+                Class::Service | Class::Linger => false,
             };
         if due {
             self.class = class;
@@ -216,7 +295,8 @@ impl Connection {
     pub(super) fn account<S>(&mut self, core: &mut Core<S>) -> bool {
         let bytes = self.carry.capacity() + self.unsent.capacity() + self.http.buffered_bytes();
         let before = std::mem::replace(&mut self.buffered_bytes, bytes);
-        core.buffered_bytes = core.buffered_bytes + bytes - before;
+        let kept = &mut core.surroundings.buffered_bytes;
+        *kept = *kept + bytes - before;
         bytes > before
     }
 
@@ -229,6 +309,7 @@ impl Connection {
         match (self.stage, self.http.waiting()) {
             (Stage::Lingering, _) => Class::Linger,
             _ if !self.unsent.is_empty() || self.stalled => Class::Write,
+            (Stage::Open, Waiting::Answer) => Class::Service,
             (Stage::Open, Waiting::Content) => Class::Content,
             (Stage::Open, Waiting::Head) if self.carry.is_empty() && self.used => Class::Idle,
             (Stage::Open, Waiting::Head) => Class::Head,
@@ -237,7 +318,9 @@ impl Connection {
     }
 
     fn is_reading(&self) -> bool {
-        self.stage == Stage::Open && self.unsent.is_empty()
+        self.stage == Stage::Open
+            && self.unsent.is_empty()
+            && self.http.waiting() != Waiting::Answer
     }
 
     /// Reads once, or until the end where one is announced, and answers.
@@ -249,7 +332,10 @@ impl Connection {
             let read = match self.stream.read(&mut core.input[carried..]) {
                 // All complete requests are answered, and the rest will never be whole.
                 Ok(0) => return Ok(Turn::Close),
-                Ok(read) => read,
+                Ok(read) => {
+                    core.surroundings.count(|metrics| metrics.received_bytes.add(read as u64));
+                    read
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Turn::Wait),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
@@ -281,8 +367,7 @@ impl Connection {
         let mut done = 0;
         let mut written = 0;
         loop {
-            let context =
-                Context { limits: &config.limits, date: &core.date, draining: core.draining };
+            let context = core.surroundings.context(self.address, &self.client, config);
             let progress = self.http.advance(
                 &core.input[done..filled],
                 &mut core.output,
@@ -293,7 +378,7 @@ impl Connection {
             written += core.output.len();
             self.used |= progress.consumed > 0;
             self.moved_bytes = self.moved_bytes.saturating_add(progress.consumed as u32);
-            self.send(&mut core.output)?;
+            self.send(core)?;
             self.stalled = progress.next == Next::Write;
             match progress.next {
                 Next::Close { linger } => {
@@ -301,7 +386,10 @@ impl Connection {
                     return self.end_when_sent(linger);
                 }
                 Next::Write if self.unsent.is_empty() && written < TURN_BYTES_MAX => {}
-                _ => {
+                next => {
+                    if next == Next::Answer {
+                        self.deferred = Some(core.surroundings.now);
+                    }
                     self.keep(&core.input[done..filled]);
                     return Ok(if self.stalled && self.unsent.is_empty() {
                         Turn::Again
@@ -324,13 +412,15 @@ impl Connection {
     }
 
     /// Sends the output in one write, and keeps what the socket does not take.
-    fn send(&mut self, output: &mut Vec<u8>) -> io::Result<()> {
+    fn send<S>(&mut self, core: &mut Core<S>) -> io::Result<()> {
+        let output = &mut core.output;
         if output.is_empty() {
             return Ok(());
         }
         let written = write(&mut self.stream, output);
         if let Ok(written) = written {
             self.moved_bytes = self.moved_bytes.saturating_add(written as u32);
+            core.surroundings.count(|metrics| metrics.sent_bytes.add(written as u64));
             if written < output.len() {
                 self.unsent = output[written..].to_vec();
             }
@@ -343,8 +433,9 @@ impl Connection {
     }
 
     /// Whether all of what was left is sent now.
-    fn send_unsent(&mut self) -> io::Result<bool> {
+    fn send_unsent<S>(&mut self, core: &Core<S>) -> io::Result<bool> {
         let written = write(&mut self.stream, &self.unsent)?;
+        core.surroundings.count(|metrics| metrics.sent_bytes.add(written as u64));
         self.moved_bytes = self.moved_bytes.saturating_add(written as u32);
         if written < self.unsent.len() {
             self.unsent.drain(..written);
@@ -391,6 +482,7 @@ impl Deadlined for Slab<Connection> {
 }
 
 /// Bytes that the socket took.
+#[inline]
 fn write(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
     loop {
         return match stream.write(bytes) {

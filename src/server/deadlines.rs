@@ -26,6 +26,9 @@ pub(super) type Tick = u32;
 pub(super) struct Ticks(Tick);
 
 impl Ticks {
+    /// Longer than anybody waits: three years.
+    pub(super) const NEVER: Ticks = Ticks(1 << 30);
+
     /// At least `duration`: one tick more, as the present one has begun.
     pub(super) fn at_least(duration: Duration) -> Ticks {
         Ticks(duration.as_millis().div_ceil(TICK.as_millis()) as Tick + 1)

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -16,11 +17,13 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
-use super::connections::{self, Connection, Core, Turn};
+use super::connections::{self, CLASSES, Connection, Core, Surroundings, Turn};
 use super::deadlines::{Deadlines, Ticks};
 use super::listener::{Accepted, Listener};
+use super::post::Post;
 use crate::config::{Config, WhenFull};
 use crate::http::{Date, Refusal, Service};
+use crate::metrics::{CoreMetrics, Metrics};
 
 pub(super) const LISTENER: Token = Token(usize::MAX - 1);
 pub(super) const WAKER: Token = Token(usize::MAX - 2);
@@ -49,6 +52,8 @@ const DRAIN_UNUSED: Duration = Duration::from_millis(500);
 pub(super) struct Shared {
     /// Connections open, over all threads.
     pub(super) connections: AtomicUsize,
+    /// Threads that are without their spare file descriptor.
+    pub(super) spares_missing: Arc<AtomicUsize>,
     pub(super) stop: AtomicBool,
 }
 
@@ -56,11 +61,14 @@ pub(super) struct Shared {
 pub(super) struct EventLoop<S> {
     poll: Poll,
     listener: Option<Listener>,
+    post: Arc<Post>,
     connections: Slab<Connection>,
+    /// Connections opened so far; wraps.
+    opened: u32,
     /// Connections with more to do.
     again: VecDeque<usize>,
     deadlines: Deadlines,
-    timeouts: [Ticks; 5],
+    timeouts: [Ticks; CLASSES],
     due: Vec<usize>,
     core: Core<S>,
     date_until: Instant,
@@ -73,17 +81,20 @@ impl<S: Service> EventLoop<S> {
     pub(super) fn new(
         poll: Poll,
         listener: std::net::TcpListener,
+        post: Arc<Post>,
         service: S,
         config: Config,
         shared: Arc<Shared>,
     ) -> io::Result<EventLoop<S>> {
         let now = Instant::now();
-        let mut listener = Listener::new(listener);
+        let mut listener = Listener::new(listener, shared.spares_missing.clone());
         poll.registry().register(listener.source(), LISTENER, Interest::READABLE)?;
         Ok(EventLoop {
             poll,
             listener: Some(listener),
+            post: post.clone(),
             connections: Slab::new(),
+            opened: 0,
             again: VecDeque::new(),
             deadlines: Deadlines::new(now),
             timeouts: connections::ticks(&config.timeouts),
@@ -96,10 +107,14 @@ impl<S: Service> EventLoop<S> {
                         + READ_BYTES
                 ],
                 output: Vec::new(),
-                date: Date::at(SystemTime::now()),
-                now,
-                draining: false,
-                buffered_bytes: 0,
+                surroundings: Surroundings {
+                    date: Date::at(SystemTime::now()),
+                    now,
+                    draining: false,
+                    mailbox: post,
+                    metrics: config.metrics.as_ref().map(Metrics::add_core),
+                    buffered_bytes: 0,
+                },
             },
             date_until: now,
             drain_until: None,
@@ -120,14 +135,21 @@ impl<S: Service> EventLoop<S> {
             for event in &events {
                 match event.token() {
                     LISTENER => self.listener.iter_mut().for_each(Listener::set_ready),
-                    WAKER => self.drain(),
-                    Token(key) => self.turn(key, is_read_closed(event)),
+                    WAKER => {
+                        self.deliver();
+                        self.drain();
+                    }
+                    Token(key) if is_gone(event) => self.close(key),
+                    Token(key) => self.turn(key, event.is_read_closed()),
                 }
             }
             for _ in 0..self.again.len() {
                 if let Some(key) = self.again.pop_front() {
                     self.turn(key, false);
                 }
+            }
+            if let Some(metrics) = &self.core.surroundings.metrics {
+                metrics.end_wakeup(self.core.surroundings.now.elapsed());
             }
             if self.is_accepting() {
                 self.accept();
@@ -144,7 +166,7 @@ impl<S: Service> EventLoop<S> {
         if is_plain {
             return deadline;
         }
-        let now = self.core.now;
+        let now = self.core.surroundings.now;
         let again = (!self.again.is_empty()).then_some(Duration::ZERO);
         let accept = self.listener.as_ref().and_then(|listener| listener.wait(now));
         let drain = self.drain_until.map(|until| until.saturating_duration_since(now));
@@ -158,15 +180,15 @@ impl<S: Service> EventLoop<S> {
 
     /// Reads the clock, once a wake-up.
     fn read_clock(&mut self) {
-        self.core.now = Instant::now();
-        self.deadlines.set_now(self.core.now);
-        if self.core.now >= self.date_until {
+        self.core.surroundings.now = Instant::now();
+        self.deadlines.set_now(self.core.surroundings.now);
+        if self.core.surroundings.now >= self.date_until {
             let date = SystemTime::now();
-            self.core.date.update(date);
+            self.core.surroundings.date.update(date);
             let into_second =
                 date.duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.subsec_nanos());
-            self.date_until =
-                self.core.now + Duration::from_secs(1) - Duration::from_nanos(into_second.into());
+            self.date_until = self.core.surroundings.now + Duration::from_secs(1)
+                - Duration::from_nanos(into_second.into());
         }
     }
 
@@ -188,11 +210,11 @@ impl<S: Service> EventLoop<S> {
         let turn = match turn {
             Ok(turn)
                 if connection.account(&mut self.core)
-                    && self.core.buffered_bytes > self.config.buffered_bytes_max =>
+                    && self.core.surroundings.buffered_bytes > self.config.buffered_bytes_max =>
             {
                 debug!(
                     "shedding a connection: the thread keeps {} bytes",
-                    self.core.buffered_bytes
+                    self.core.surroundings.buffered_bytes
                 );
                 match turn {
                     Turn::Close => Turn::Close,
@@ -203,6 +225,9 @@ impl<S: Service> EventLoop<S> {
             }
             Ok(turn) => turn,
             Err(error) => {
+                if let Some(metrics) = &self.core.surroundings.metrics {
+                    metrics.count_error(error.kind());
+                }
                 debug!("a connection failed: {error}");
                 Turn::Close
             }
@@ -210,7 +235,9 @@ impl<S: Service> EventLoop<S> {
         match turn {
             Turn::Close => return self.close(key),
             Turn::Again => self.again.push_back(key),
-            Turn::Wait if self.core.draining && connection.is_idle() => return self.close(key),
+            Turn::Wait if self.core.surroundings.draining && connection.is_idle() => {
+                return self.close(key);
+            }
             Turn::Wait => {}
         }
         connection.keep_time(key, &self.timeouts, &mut self.deadlines);
@@ -218,40 +245,47 @@ impl<S: Service> EventLoop<S> {
 
     fn close(&mut self, key: usize) {
         // Closing the socket takes it out of epoll.
-        let connection = self.connections.remove(key);
-        self.core.buffered_bytes -= connection.buffered_bytes();
+        let Some(connection) = self.connections.try_remove(key) else { return };
+        self.core.surroundings.buffered_bytes -= connection.buffered_bytes();
         self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        self.count(|metrics| metrics.closed.add(1));
     }
 
     /// Takes connections from the listener's queue.
     fn accept(&mut self) {
         for _ in 0..ACCEPTS_MAX {
-            let now = self.core.now;
+            let now = self.core.surroundings.now;
             let Some(listener) = &mut self.listener else { return };
             if listener.wait(now) != Some(Duration::ZERO) {
                 return;
             }
             let open = self.shared.connections.load(Ordering::Relaxed);
-            if open >= self.config.connections_max && self.config.when_full == WhenFull::Wait {
+            let may_wait =
+                self.config.when_full == WhenFull::Wait && !self.core.surroundings.draining;
+            if open >= self.config.connections_max && may_wait {
                 return listener.pause(now);
             }
             match listener.accept(now) {
-                Accepted::Connection(stream) => self.open(stream, open),
-                Accepted::Shed | Accepted::Failed => {}
+                Accepted::Connection(stream, client) => self.open(stream, client.ip(), open),
+                Accepted::Shed => self.count(|metrics| metrics.shed_without_descriptor.add(1)),
+                Accepted::Failed => {}
                 Accepted::Empty => return,
             }
         }
     }
 
     /// Begins a connection, or refuses it where as many as may be are `open`.
-    fn open(&mut self, stream: TcpStream, open: usize) {
-        let is_full = open >= self.config.connections_max;
-        if open >= self.config.connections_max.saturating_add(SHEDDING_MAX) {
-            return;
+    fn open(&mut self, stream: TcpStream, client: IpAddr, open: usize) {
+        // Whoever has waited is served at the end: the alternative is a reset.
+        let may_shed = self.config.when_full == WhenFull::Shed;
+        let is_full = may_shed && open >= self.config.connections_max;
+        if may_shed && open >= self.config.connections_max.saturating_add(SHEDDING_MAX) {
+            return self.count(|metrics| metrics.shed_at_limit.add(1));
         }
-        let mut connection = Connection::new(stream);
         let entry = self.connections.vacant_entry();
         let key = entry.key();
+        self.opened = self.opened.wrapping_add(1);
+        let mut connection = Connection::new(stream, client, key, self.opened);
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.poll.registry().register(connection.source(), Token(key), interest)
         {
@@ -259,11 +293,29 @@ impl<S: Service> EventLoop<S> {
         }
         let connection = entry.insert(connection);
         self.shared.connections.fetch_add(1, Ordering::Relaxed);
+        if let Some(metrics) = &self.core.surroundings.metrics {
+            metrics.accepted.add(1);
+            metrics.shed_at_limit.add(u64::from(is_full));
+        }
         let turn = match is_full {
             true => connection.refuse(Refusal::Overload, &mut self.core, &self.config),
             false => Ok(Turn::Wait),
         };
         self.settle(key, turn);
+    }
+
+    /// Takes the answers that were made elsewhere to their connections.
+    fn deliver(&mut self) {
+        for (address, answer) in self.post.take() {
+            let key = connections::key(address);
+            // The client may be gone, and another one be in its place.
+            if let Some(connection) = self.connections.get_mut(key)
+                && connection.address() == address
+            {
+                let turn = connection.deliver(&answer, &mut self.core, &self.config);
+                self.settle(key, turn);
+            }
+        }
     }
 
     /// Ends the connections whose time is up.
@@ -282,18 +334,16 @@ impl<S: Service> EventLoop<S> {
     /// Begins to stop, once told to: takes no more connections, answers what has
     /// arrived, and closes whoever has nothing unfinished.
     fn drain(&mut self) {
-        if self.core.draining || !self.shared.stop.load(Ordering::Acquire) {
+        if self.core.surroundings.draining || !self.shared.stop.load(Ordering::Acquire) {
             return;
         }
-        self.core.draining = true;
-        self.drain_until = Some(self.core.now + self.config.timeouts.drain);
+        self.core.surroundings.draining = true;
+        self.drain_until = Some(self.core.surroundings.now + self.config.timeouts.drain);
         // Whoever is in the listener's queue would be reset.
-        self.listener.iter_mut().for_each(Listener::set_ready);
-        while self
-            .listener
-            .as_ref()
-            .is_some_and(|listener| listener.wait(self.core.now) == Some(Duration::ZERO))
-        {
+        self.listener.iter_mut().for_each(Listener::resume);
+        while self.listener.as_ref().is_some_and(|listener| {
+            listener.wait(self.core.surroundings.now) == Some(Duration::ZERO)
+        }) {
             self.accept();
         }
         self.listener = None;
@@ -308,13 +358,19 @@ impl<S: Service> EventLoop<S> {
         }
     }
 
+    fn count(&self, add: impl FnOnce(&CoreMetrics)) {
+        if let Some(metrics) = &self.core.surroundings.metrics {
+            add(metrics);
+        }
+    }
+
     fn is_drained(&self) -> bool {
-        let timed_out = self.drain_until.is_some_and(|until| self.core.now >= until);
-        self.core.draining && (self.connections.is_empty() || timed_out)
+        let timed_out = self.drain_until.is_some_and(|until| self.core.surroundings.now >= until);
+        self.core.surroundings.draining && (self.connections.is_empty() || timed_out)
     }
 }
 
-/// Whether the event says that there is an end to read.
-fn is_read_closed(event: &Event) -> bool {
-    event.is_read_closed() || event.is_error()
+/// Whether nothing can be said to the peer any more.
+fn is_gone(event: &Event) -> bool {
+    event.is_write_closed() || event.is_error()
 }

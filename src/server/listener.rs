@@ -1,14 +1,17 @@
 //! Listeners, one a thread on the same port, and what becomes of connections
 //! that can't be taken.
 
-use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use log::warn;
 use mio::net::{TcpListener, TcpStream};
 use socket2::{Domain, Protocol, Socket, Type};
+
+use super::spare::Spare;
 
 /// How often at most a shortage of file descriptors is logged.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
@@ -39,11 +42,7 @@ pub(super) fn check_free(addr: SocketAddr) -> io::Result<()> {
 /// A listener in an event loop.
 pub(super) struct Listener {
     socket: TcpListener,
-    /// Held for the moment when there are no more: closing it makes room to accept
-    /// a connection and close it, which empties the queue. Otherwise a queue that
-    /// can't be emptied would either keep the loop spinning or be forgotten by an
-    /// edge-triggered poll.
-    spare: Option<File>,
+    spare: Spare,
     /// There may be connections in the queue.
     ready: bool,
     /// Nothing can be accepted before then.
@@ -56,7 +55,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// What came of accepting.
 pub(super) enum Accepted {
-    Connection(TcpStream),
+    Connection(TcpStream, SocketAddr),
     /// A connection was closed at once for want of a file descriptor.
     Shed,
     /// This one failed, and the next may not.
@@ -66,10 +65,11 @@ pub(super) enum Accepted {
 }
 
 impl Listener {
-    pub(super) fn new(socket: std::net::TcpListener) -> Listener {
+    /// `spares_missing` is shared by the listeners of all threads.
+    pub(super) fn new(socket: std::net::TcpListener, spares_missing: Arc<AtomicUsize>) -> Listener {
         Listener {
             socket: TcpListener::from_std(socket),
-            spare: spare(),
+            spare: Spare::new(spares_missing),
             ready: false,
             paused_until: None,
             logged: None,
@@ -103,10 +103,21 @@ impl Listener {
         self.paused_until = Some(now + PAUSE);
     }
 
+    /// Looks into the queue, whatever there was to wait for.
+    pub(super) fn resume(&mut self) {
+        self.ready = true;
+        self.paused_until = None;
+    }
+
     /// Accepts one connection.
     pub(super) fn accept(&mut self, now: Instant) -> Accepted {
+        if !self.spare.regain() {
+            self.pause(now);
+            return Accepted::Empty;
+        }
         match self.socket.accept() {
-            Ok((stream, _)) => Accepted::Connection(stream),
+            Ok(_) if self.spare.is_missing_anywhere() => Accepted::Shed,
+            Ok((stream, client)) => Accepted::Connection(stream, client),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.ready = false;
                 Accepted::Empty
@@ -122,29 +133,22 @@ impl Listener {
             self.logged = Some(now);
             warn!("{error}: closing new connections; raise `ulimit -n` or lower --max-connections");
         }
-        self.spare = None;
-        let accepted = self.socket.accept();
-        let empty = accepted.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
-        let shed = accepted.is_ok();
-        drop(accepted);
-        self.spare = spare();
-        match (shed, empty) {
-            (true, _) => Accepted::Shed,
-            (false, true) => {
+        self.spare.give_up();
+        let accepted = self.socket.accept().map(drop);
+        self.spare.regain();
+        match accepted.map_err(|error| error.kind()) {
+            Ok(()) => Accepted::Shed,
+            Err(io::ErrorKind::WouldBlock) => {
                 self.ready = false;
                 Accepted::Empty
             }
             // Another thread was faster to take the descriptor.
-            (false, false) => {
+            Err(_) => {
                 self.pause(now);
                 Accepted::Empty
             }
         }
     }
-}
-
-fn spare() -> Option<File> {
-    File::open("/dev/null").ok()
 }
 
 /// EMFILE, ENFILE, ENOBUFS and ENOMEM: a shortage of the process or the system.

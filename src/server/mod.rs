@@ -8,6 +8,8 @@ mod connections;
 mod deadlines;
 mod event_loop;
 mod listener;
+mod post;
+mod spare;
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,11 +18,12 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use core_affinity::CoreId;
-use mio::{Poll, Waker};
+use mio::Poll;
 
 use crate::config::{Config, ConfigError};
 use crate::http::Service;
-use event_loop::{EventLoop, Shared, WAKER};
+use event_loop::{EventLoop, Shared};
+use post::Post;
 
 /// The core that a service is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +47,7 @@ pub struct Server {
 /// Tells a server to stop, from any thread.
 #[derive(Clone, Debug)]
 pub struct Stopper {
-    wakers: Arc<[Waker]>,
+    posts: Arc<[Arc<Post>]>,
     shared: Arc<Shared>,
 }
 
@@ -58,7 +61,7 @@ where
     S: Service + 'static,
 {
     config.check()?;
-    let cores = choose_cores(config)?;
+    let cores = cores(config)?;
     let listen_error = |error| StartError::Listen(config.addr, error);
 
     let mut addr = config.addr;
@@ -71,13 +74,15 @@ where
     }
 
     let polls: Vec<Poll> = cores.iter().map(|_| Poll::new()).collect::<io::Result<_>>()?;
-    let wakers =
-        polls.iter().map(|poll| Waker::new(poll.registry(), WAKER)).collect::<io::Result<_>>()?;
+    let post = |poll: &Poll| Post::new(poll.registry()).map(Arc::new);
+    let posts: Arc<[Arc<Post>]> = polls.iter().map(post).collect::<io::Result<_>>()?;
     let shared = Arc::new(Shared::default());
     let make = Arc::new(make);
     let (ready, all_ready) = mpsc::channel();
     let mut threads = Vec::new();
-    for ((&core, listener), poll) in cores.iter().zip(listeners).zip(polls) {
+    for (((&core, listener), poll), post) in
+        cores.iter().zip(listeners).zip(polls).zip(posts.iter().cloned())
+    {
         let (make, config, shared) = (make.clone(), config.clone(), shared.clone());
         let ready = ready.clone();
         let run = move || {
@@ -86,7 +91,7 @@ where
             {
                 log::warn!("thread {} could not be pinned to CPU {id}", core.index);
             }
-            let event_loop = EventLoop::new(poll, listener, make(core), config, shared)?;
+            let event_loop = EventLoop::new(poll, listener, post, make(core), config, shared)?;
             // Whoever started the server may have given up waiting, which is no failure.
             let _ = ready.send(());
             drop(ready);
@@ -96,7 +101,7 @@ where
         threads.push(std::thread::Builder::new().name(name).spawn(run)?);
     }
     drop(ready);
-    let stopper = Stopper { wakers, shared };
+    let stopper = Stopper { posts, shared };
     if all_ready.iter().count() < threads.len() {
         stopper.stop();
         return Err(StartError::Io(
@@ -145,11 +150,7 @@ impl Stopper {
     /// As [`Server::stop`].
     pub fn stop(&self) {
         self.shared.stop.store(true, Ordering::Release);
-        for waker in self.wakers.iter() {
-            if let Err(error) = waker.wake() {
-                log::error!("a thread could not be woken to stop: {error}");
-            }
-        }
+        self.posts.iter().for_each(|post| post.wake());
     }
 }
 
@@ -188,8 +189,8 @@ impl From<io::Error> for StartError {
     }
 }
 
-/// The cores of the server's threads.
-fn choose_cores(config: &Config) -> Result<Vec<Core>, ConfigError> {
+/// The cores that a server with this configuration has its threads on.
+pub fn cores(config: &Config) -> Result<Vec<Core>, ConfigError> {
     let usable: Vec<usize> =
         core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect();
     let list = |cpus: &[usize]| cpus.iter().map(usize::to_string).collect::<Vec<_>>().join(",");

@@ -1,6 +1,9 @@
 //! What the tests share: the core fed from bytes alone, and clients on real
 //! sockets.
 
+pub(crate) mod probe;
+pub(crate) mod process;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, UNIX_EPOCH};
@@ -13,7 +16,7 @@ use pinloop::{Config, Core, Limits, Server};
 pub(crate) const DATE: &str = "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
 
 /// The service under test, with little work.
-pub(crate) const APP: App = App { rounds: 3 };
+pub(crate) const APP: App = App::new(3);
 
 /// What a connection answered, and how it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +37,21 @@ pub(crate) fn exchange_in<S: Service>(
     input: &[u8],
     pieces: &[usize],
 ) -> Exchange {
+    let (answers, closed, rest) = feed(service, limits, input, pieces);
+    let output = String::from_utf8_lossy(&answers).replace(DATE, "");
+    Exchange { output, closed, rest }
+}
+
+/// As [`exchange_in`]: the very bytes of the answers, whether the connection is to
+/// be closed, and how many bytes were not consumed.
+pub(crate) fn feed<S: Service>(
+    service: &mut S,
+    limits: &Limits,
+    input: &[u8],
+    pieces: &[usize],
+) -> (Vec<u8>, bool, usize) {
     let date = Date::at(UNIX_EPOCH + Duration::from_secs(784_111_777));
-    let context = Context { limits, date: &date, draining: false };
+    let context = Context::new(limits, &date);
     let mut connection = Connection::default();
     let (mut answers, mut output, mut carry) = (Vec::new(), Vec::new(), Vec::new());
     let mut rest = input;
@@ -49,7 +65,7 @@ pub(crate) fn exchange_in<S: Service>(
             carry.drain(..progress.consumed);
             answers.append(&mut output);
             match progress.next {
-                Next::Read => break,
+                Next::Read | Next::Answer => break,
                 Next::Write => {}
                 Next::Close { .. } => {
                     closed = true;
@@ -61,8 +77,7 @@ pub(crate) fn exchange_in<S: Service>(
             break;
         }
     }
-    let output = String::from_utf8_lossy(&answers).replace(DATE, "");
-    Exchange { output, closed, rest: carry.len() + rest.len() }
+    (answers, closed, carry.len() + rest.len())
 }
 
 /// Feeds `input` whole to the service under test.

@@ -341,6 +341,7 @@ impl From<LoadError> for Failure {
 mod tests {
     use clap::Parser;
 
+    use super::super::tests::held_port;
     use super::*;
 
     #[derive(Parser)]
@@ -402,7 +403,7 @@ mod tests {
 
     #[test]
     fn ends_with_a_sentence_and_a_status() {
-        let refused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (_held, refused) = held_port();
         let here = format!("http://{refused}/");
         for (url, args, status, said) in [
             ("host:80", "", MISUSED, "must begin with http://"),

@@ -151,30 +151,17 @@ impl Connection {
         }
     }
 
-    /// Whether the connection is established; `None` while that isn't known.
+    /// Looks whether a connection that was being opened is open now, or failed; `None` where it
+    /// is neither, or was not being opened.
     pub(super) fn confirm(&mut self) -> Option<Result<(), Fault>> {
-        let stream = match std::mem::take(&mut self.link) {
-            Link::Closed => return None,
-            Link::Open(stream) => {
-                self.link = Link::Open(stream);
-                return Some(Ok(()));
-            }
-            Link::Opening(stream) => stream,
-        };
+        let Link::Opening(stream) = &self.link else { return None };
         match stream.take_error() {
             Ok(Some(error)) | Err(error) => return Some(Err(Fault::connecting(error))),
             Ok(None) => {}
         }
-        match stream.peer_addr() {
-            Ok(_) => {
-                self.link = Link::Open(stream);
-                Some(Ok(()))
-            }
-            Err(_) => {
-                self.link = Link::Opening(stream);
-                None
-            }
-        }
+        stream.peer_addr().ok()?;
+        self.has_used();
+        Some(Ok(()))
     }
 
     /// Adds a request that started at `start` and has `bytes`, to be sent by [`Self::send`].
@@ -308,7 +295,7 @@ impl Connection {
         tally.count_answer(answer.status, now.saturating_sub(start));
     }
 
-    /// The socket has taken or given something: it is open.
+    /// The socket has shown that it is open.
     fn has_used(&mut self) {
         self.link = match std::mem::take(&mut self.link) {
             Link::Opening(stream) => Link::Open(stream),

@@ -359,14 +359,24 @@ impl Generator {
             }
             wait(&mut self.poll, &mut events, CHECK_EVERY)?;
             for event in &events {
-                if let Some(confirmed) = self.connections[event.token().0].confirm() {
+                let connection = &mut self.connections[event.token().0];
+                if let Some(confirmed) = connection.confirm() {
                     confirmed.map_err(|fault| failed(fault.to_string()))?;
                     opened += 1;
                     progress_at = now_ns();
                 }
+                if event.is_read_closed() {
+                    // Closed again already, which a server may do to an idle connection.
+                    drop(connection.close());
+                }
             }
             if now_ns() - progress_at > as_ns(self.timeout) {
-                return Err(failed(format!("it did not answer for {:?}", self.timeout)));
+                let all = self.connections.len();
+                let reason = format!(
+                    "it took {opened} of {all} connections, and no more for {:?}",
+                    self.timeout
+                );
+                return Err(failed(reason));
             }
         }
         Ok(())

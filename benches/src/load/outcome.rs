@@ -21,7 +21,8 @@ pub struct Outcome {
     pub unanswered: u64,
     /// Requests that a rate made due, and for which no connection was free before the end.
     pub unsent: u64,
-    /// From the start to the last answer, or to the time to stop if that was later.
+    /// From the start to the last answer, or to the time to stop if that was later, or to when
+    /// the server was found to be gone.
     pub elapsed: Duration,
     /// Of every answer, in ns, from when its request started.
     pub latency_ns: Histogram<u64>,

@@ -122,8 +122,12 @@ impl<'a> Run<'a> {
         self.give_up_at.is_some_and(|at| now >= at)
     }
 
-    /// Tells the one who watches where it is time to.
+    /// Tells the one who watches where it is time to. The last interval is longer by the wait for
+    /// the last answers: one of a few of these alone would tell nothing.
     pub(super) fn tell(&mut self, now: u64, clients: usize) {
+        if self.schedule.is_over(now) {
+            return;
+        }
         let Tally { outcome, watch: Some(watch) } = &mut self.tally else { return };
         if now >= watch.next_at() && watch.tell(now, self.started, clients, outcome).is_break() {
             self.schedule.stop(now);
@@ -139,7 +143,11 @@ impl<'a> Run<'a> {
         outcome.unsent = self.schedule.overdue(now);
         // The time to stop, where there was one, or the last answer, whichever came later. Not
         // the wait after that for answers that never came: the server is not the slower for it.
-        let stopped = if self.schedule.end() < now { self.schedule.end() } else { self.started };
+        let stopped = match self.schedule.end() {
+            _ if self.server_is_gone => now,
+            end if end <= now => end,
+            _ => self.started,
+        };
         outcome.elapsed = Duration::from_nanos(self.answered_at.max(stopped) - self.started);
         outcome
     }

@@ -1,6 +1,7 @@
 //! A run in words and as JSON. Pure functions of its outcome.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -13,6 +14,9 @@ use super::watch::Snapshot;
 /// Above it the generator has next to no time left in which it waits for the server, and it is
 /// the generator that was measured.
 const BOTTLENECK_LOAD: f64 = 0.95;
+
+/// A run shorter than that is over before its generator has settled: its CPU time tells nothing.
+const SETTLED_AFTER: Duration = Duration::from_millis(100);
 
 /// Below it a rate counts as not reached: latencies are then those of a queue that grows, and
 /// hang on how long the run lasted.
@@ -201,7 +205,7 @@ fn latencies(latency_ns: &Histogram<u64>) -> String {
 }
 
 fn is_bottleneck(outcome: &Outcome) -> bool {
-    outcome.generator_load() > BOTTLENECK_LOAD
+    outcome.elapsed > SETTLED_AFTER && outcome.generator_load() > BOTTLENECK_LOAD
 }
 
 fn errors(outcome: &Outcome) -> String {
@@ -253,8 +257,6 @@ fn significant(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn outcome() -> Outcome {

@@ -149,6 +149,7 @@ impl<'a> Part<'a> {
         results::Regime {
             key: self.regime.key.to_string(),
             title: self.regime.title.to_string(),
+            brief: self.regime.brief.to_string(),
             connections: self.regime.connections,
             pipeline: self.regime.pipeline,
             blocks: Vec::new(),

@@ -7,6 +7,8 @@ pub struct Regime {
     pub key: &'static str,
     /// For people.
     pub title: &'static str,
+    /// The same in a few words, for the middle of a sentence.
+    pub brief: &'static str,
     /// One request, as it goes over the wire.
     pub request: Vec<u8>,
     /// Connections that stay open.
@@ -26,6 +28,7 @@ pub fn quick() -> Vec<Regime> {
     vec![
         Regime {
             key: "closed",
+            brief: "for one small GET at a time",
             title: "GET /, one request at a time on each of 64 connections",
             request: get("/"),
             connections: CONNECTIONS,
@@ -34,6 +37,7 @@ pub fn quick() -> Vec<Regime> {
         },
         Regime {
             key: "pipelined",
+            brief: "for 16 pipelined GETs at a time",
             title: "GET /, 16 requests at a time on each of 64 connections",
             request: get("/"),
             connections: CONNECTIONS,
@@ -42,6 +46,7 @@ pub fn quick() -> Vec<Regime> {
         },
         Regime {
             key: "data",
+            brief: "with the work of /data",
             title: "GET /data with its work, one at a time on each of 64 connections",
             request: get("/data"),
             connections: CONNECTIONS,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::stats::{self, Estimate, Interval, Verdict};
-use crate::results::{Regime, Results, Sample};
+use crate::results::{Block, Regime, Results, Sample};
 
 /// Fewer ticks say nothing about the share of user space: of 20, one is 5 %.
 const TICKS_MIN: u64 = 20;
@@ -11,8 +11,12 @@ const TICKS_MIN: u64 = 20;
 /// All contenders in one regime.
 #[derive(Clone, Debug)]
 pub struct RegimeFigures {
+    /// As in results.
+    pub key: String,
     /// For people.
     pub title: String,
+    /// The same in a few words, for the middle of a sentence.
+    pub brief: String,
     /// Blocks that figures are made of.
     pub blocks: usize,
     /// Ratio of the A/A pair.
@@ -23,6 +27,13 @@ pub struct RegimeFigures {
     pub rows: Vec<Row>,
 }
 
+impl RegimeFigures {
+    /// The figures of one contender, if it has any.
+    pub fn of(&self, contender: &str) -> Option<&Figures> {
+        self.rows.iter().find(|row| row.contender == contender)?.figures.as_ref().ok()
+    }
+}
+
 /// One contender in one regime.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -30,6 +41,10 @@ pub struct Row {
     pub contender: String,
     /// Whether it is the second of the A/A pair.
     pub again: bool,
+    /// The variant that it adds one layer to.
+    pub base: Option<String>,
+    /// That layer, in a few words.
+    pub adds: String,
     /// Its figures, or why there are none.
     pub figures: Result<Figures, String>,
 }
@@ -52,6 +67,8 @@ pub struct Figures {
     pub p50_ns: Option<u64>,
     /// Of all requests.
     pub p99_ns: Option<u64>,
+    /// Latencies of all requests: upper bound in ns, and count.
+    pub latencies: Vec<(u64, u64)>,
     /// Share of the time that the server's CPUs, as many as it has threads,
     /// were at work for it: median of all blocks.
     pub busy: f64,
@@ -88,11 +105,19 @@ fn of_regime(results: &Results, regime: &Regime) -> RegimeFigures {
                 Some(failure) => Err(failure.reason.clone()),
                 None => Ok(figures(results, regime, key, same_band)?),
             };
-            Some(Row { contender: key.clone(), again: again(key, &contender.variant), figures })
+            Some(Row {
+                contender: key.clone(),
+                again: again(key, &contender.variant),
+                base: contender.base.clone(),
+                adds: contender.adds.clone(),
+                figures,
+            })
         })
         .collect();
     RegimeFigures {
+        key: regime.key.clone(),
         title: regime.title.clone(),
+        brief: regime.brief.clone(),
         blocks: regime.blocks.len(),
         a_to_a,
         same_band,
@@ -126,9 +151,15 @@ fn figures(
         requests_per_s: median(&|s| s.requests as f64 / s.elapsed_ns as f64 * 1e9),
         p50_ns: stats::percentile(&latencies, 0.50),
         p99_ns: stats::percentile(&latencies, 0.99),
+        latencies,
         busy: median(&|s| s.cpu_ns as f64 / s.elapsed_ns as f64 / server_cores),
         generator_busy: median(&|s| s.generator.cpu_ns as f64 / s.elapsed_ns as f64),
     })
+}
+
+/// CPU time per request of one contender in one block, in ns.
+pub(super) fn cpu_ns_in(block: &Block, key: &str) -> Option<f64> {
+    block.samples.iter().find(|sample| sample.contender == key).map(cpu_ns)
 }
 
 /// CPU time per request of one contender in ratio to another, over the blocks

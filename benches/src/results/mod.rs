@@ -184,6 +184,8 @@ pub struct Regime {
     pub key: String,
     /// For people.
     pub title: String,
+    /// The same in a few words, for the middle of a sentence.
+    pub brief: String,
     /// Open connections.
     pub connections: usize,
     /// Requests under way on each connection.

@@ -18,7 +18,7 @@ pub(super) fn serve(settings: &Settings, ready: Ready<'_>) -> io::Result<()> {
         cores: Some(settings.cores.clone()),
         ..Config::default()
     };
-    let server = pinloop::start(&config, move |_| App { rounds }).map_err(io::Error::other)?;
+    let server = pinloop::start(&config, move |_| App::new(rounds)).map_err(io::Error::other)?;
     ready(server.addr());
     server.join()
 }

@@ -37,7 +37,7 @@ fn run(listener: TcpListener, rounds: u32) -> io::Result<()> {
 async fn accept(listener: TcpListener, rounds: u32) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let core = Rc::new(RefCell::new(Core {
-        app: App { rounds },
+        app: App::new(rounds),
         limits: Limits::default(),
         date: Date::at(SystemTime::now()),
         input: vec![0; INPUT_BYTES],
@@ -77,6 +77,7 @@ impl Client {
             next = match next {
                 Next::Read => poll_fn(|task| self.receive(&mut core.borrow_mut(), task)).await?,
                 Next::Write => self.answer(&mut core.borrow_mut(), 0)?,
+                Next::Answer => unreachable!("this service has no workers to defer an answer to"),
                 Next::Close { linger } => return self.end(linger).await,
             };
             if !self.unsent.is_empty() {
@@ -103,7 +104,7 @@ impl Client {
     fn answer(&mut self, core: &mut Core, read: usize) -> io::Result<Next> {
         let filled = self.carry.len() + read;
         core.input[..self.carry.len()].copy_from_slice(&self.carry);
-        let context = Context { limits: &core.limits, date: &core.date, draining: false };
+        let context = Context::new(&core.limits, &core.date);
         let progress =
             self.http.advance(&core.input[..filled], &mut core.output, &mut core.app, &context);
         // No rest, as usual, takes no memory.

@@ -1,8 +1,7 @@
 //! Instructions by address, from the file that callgrind writes.
 
 /// Has callgrind write each address and name in full.
-pub const OPTIONS: [&str; 3] =
-    ["--dump-instr=yes", "--compress-strings=no", "--compress-pos=no"];
+pub const OPTIONS: [&str; 3] = ["--dump-instr=yes", "--compress-strings=no", "--compress-pos=no"];
 
 /// What was executed in one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +19,7 @@ pub struct Cost {
     pub object: String,
     /// The symbol, as callgrind has it.
     pub symbol: String,
-    /// Where it was in the process.
+    /// Where it is in that file, as its symbols have it.
     pub address: u64,
     /// Times.
     pub times: u64,

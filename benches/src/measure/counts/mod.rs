@@ -17,20 +17,23 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
-use std::{fs, io};
+use std::time::{Duration, Instant, SystemTime};
+use std::{fs, io, thread};
 
-use self::places::{Place, Source};
+use self::places::Place;
 use self::tools::Tool;
 use self::workloads::Workload;
 use super::process::Process;
 use super::progress::Progress;
 use super::slice::{fall_asleep, judge};
 use crate::load::{self, Generator, Outcome, Pace, Shape, Stop, Target};
-use crate::results::{self, Contender, Counts, Failure, Tally, Twice, Unavailable};
+use crate::results::{self, Contender, Counts, Failure, Settings, Tally, Twice, Unavailable};
 
 /// A server under callgrind takes some 50 times as long for everything.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between two looks at a file that is being written.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// A server to count.
 #[derive(Debug)]
@@ -47,23 +50,11 @@ pub struct Subject {
     pub counted: Command,
 }
 
-/// What is to be counted.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// CPUs of the servers: one, as counts are those of one thread.
-    pub server_cores: Vec<usize>,
-    /// CPU of the load generator.
-    pub generator_core: usize,
-    /// Rounds of the work function for one `GET /data`.
-    pub work_rounds: u32,
-    /// In this order.
-    pub workloads: Vec<Workload>,
-}
-
 /// Counts, and hands what there is to `save` after each workload. When `stop` is
 /// set, it ends within a run with what there is.
 pub fn run(
-    plan: &Plan,
+    settings: &Settings,
+    workloads: &[Workload],
     subjects: &[Subject],
     stop: &AtomicBool,
     save: &mut dyn FnMut(&Counts) -> io::Result<()>,
@@ -71,26 +62,26 @@ pub fn run(
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let mut counts = Counts {
         started_unix_s: now.map_or(0, |now| now.as_secs()),
-        work_rounds: plan.work_rounds,
+        work_rounds: settings.work_rounds,
         ..Counts::default()
     };
     let mut tools = Vec::new();
     for tool in Tool::ALL {
         match tool.check() {
             Ok(()) => tools.push(tool),
-            Err(reason) => counts
-                .unavailable
-                .push(Unavailable { counts: tool.counts().to_string(), reason }),
+            Err(reason) => {
+                counts.unavailable.push(Unavailable { counts: tool.counts().to_string(), reason })
+            }
         }
     }
-    load::pin(plan.generator_core)?;
-    let parts = plan.workloads.iter().map(|workload| Part::of(workload, subjects, &tools));
+    load::pin(settings.generator_core)?;
+    let parts = workloads.iter().map(|workload| Part::of(workload, subjects, &tools));
     let parts: Vec<Part> = parts.collect();
     let progress = Progress::new(parts.iter().map(Part::runs).sum());
     for part in &parts {
         progress.says(part.workload.title);
         let goes_on = || !stop.load(Ordering::Relaxed);
-        counts.workloads.push(part.count(plan, &progress, &goes_on));
+        counts.workloads.push(part.count(settings, &progress, &goes_on));
         counts.complete = goes_on() && counts.workloads.len() == parts.len();
         save(&counts)?;
         if !goes_on() {
@@ -134,7 +125,7 @@ impl<'a> Part<'a> {
 
     fn count(
         &self,
-        plan: &Plan,
+        settings: &Settings,
         progress: &Progress,
         goes_on: &dyn Fn() -> bool,
     ) -> results::Workload {
@@ -157,12 +148,12 @@ impl<'a> Part<'a> {
                     return counted;
                 }
                 let runs = requests.map(|requests| {
-                    let run = run_once(plan, workload, subject, tool, requests);
+                    let run = run_once(settings, workload, subject, tool, requests);
                     progress.slice_done();
                     run
                 });
                 match runs {
-                    [Ok(once), Ok(again)] => add(&mut tally, once, again),
+                    [Ok(once), Ok(again)] => add(&mut tally, &once, &again),
                     [Err(reason), _] | [_, Err(reason)] => {
                         let reason = format!("no {}: {reason}", tool.counts());
                         counted.failures.push(Failure { contender: contender.clone(), reason });
@@ -176,20 +167,22 @@ impl<'a> Part<'a> {
 }
 
 /// Puts together what two runs counted.
-fn add(tally: &mut Tally, once: Run, again: Run) {
+fn add(tally: &mut Tally, once: &Run, again: &Run) {
     let both = |once: Option<u64>, again: Option<u64>| Some(Twice(once?, again?));
     tally.bytes_sent = Some(Twice(once.bytes_sent, again.bytes_sent));
     tally.instructions = tally.instructions.or(both(once.instructions, again.instructions));
     let calls = |run: &Run| run.allocated.map(|allocated| allocated.calls);
     let bytes = |run: &Run| run.allocated.map(|allocated| allocated.bytes);
-    tally.allocations = tally.allocations.or(both(calls(&once), calls(&again)));
-    tally.allocated_bytes = tally.allocated_bytes.or(both(bytes(&once), bytes(&again)));
+    tally.allocations = tally.allocations.or(both(calls(once), calls(again)));
+    tally.allocated_bytes = tally.allocated_bytes.or(both(bytes(once), bytes(again)));
     if let (Some(once), Some(again)) = (&once.syscalls, &again.syscalls) {
         tally.syscalls = Some(twice(once, again).collect());
     }
-    tally.places.extend(twice(&once.places, &again.places).filter(|(_, times)| times.0 < times.1).map(
-        |((file, function), instructions)| results::Place { file, function, instructions },
-    ));
+    tally.places.extend(
+        twice(&once.places, &again.places).filter(|(_, times)| times.0 < times.1).map(
+            |((file, function), instructions)| results::Place { file, function, instructions },
+        ),
+    );
 }
 
 /// The counts of all that either has.
@@ -209,7 +202,7 @@ fn twice<K: Ord + Clone>(
 
 /// One run of a server, from its start to its end. The error is a sentence.
 fn run_once(
-    plan: &Plan,
+    settings: &Settings,
     workload: &Workload,
     subject: &Subject,
     tool: Tool,
@@ -221,12 +214,8 @@ fn run_once(
     };
     let file = Scratch::new();
     let mut command = tool.around(server, &file.path);
-    let process = Process::start(&mut command, &plan.server_cores, PATIENCE)
+    let process = Process::start(&mut command, &settings.server_cores, PATIENCE)
         .map_err(|error| error.to_string())?;
-    let source = (tool == Tool::Callgrind && subject.split && workload.split)
-        .then(|| source(server, &process))
-        .transpose()
-        .map_err(|error| format!("its source cannot be told: {error}"))?;
 
     let (outcome, generator) = ask(&process, workload, requests)?;
     // So that the kernel is done with the last answer, and the server as well.
@@ -236,24 +225,22 @@ fn run_once(
     drop(generator);
 
     let mut run = Run { bytes_sent: outcome.bytes_received, ..Run::default() };
-    let malformed = || "the tool's file is not whole".to_string();
     match tool {
-        Tool::Allocator => run.allocated = Some(allocator::read(&printed).ok_or_else(malformed)?),
-        Tool::Strace => {
-            run.syscalls = Some(strace::read(&file.read()?).ok_or_else(malformed)?);
+        Tool::Allocator => {
+            let said = allocator::read(&printed);
+            run.allocated = Some(said.ok_or("it did not say what it allocated")?);
         }
+        Tool::Strace => run.syscalls = Some(file.read(strace::read)?),
         Tool::Callgrind => {
-            let profile = callgrind::read(&file.read()?).ok_or_else(malformed)?;
+            let profile = file.read(callgrind::read)?;
             run.instructions = Some(profile.instructions);
-            run.places = source.map(|source| source.places(&profile)).unwrap_or_default();
+            if subject.split && workload.split {
+                let places = places::of(&profile, Path::new(server.get_program()));
+                run.places = places.map_err(|error| format!("no places of them: {error}"))?;
+            }
         }
     }
     Ok(run)
-}
-
-fn source(server: &Command, process: &Process) -> io::Result<Source> {
-    let program = fs::canonicalize(server.get_program())?;
-    Source::of(&program, &fs::read_to_string(format!("/proc/{}/maps", process.id()))?)
 }
 
 /// Asks so many times, with the connections for it; these stay open.
@@ -294,9 +281,18 @@ impl Scratch {
         Self { path: std::env::temp_dir().join(name) }
     }
 
-    fn read(&self) -> Result<String, String> {
-        let unreadable = |error| format!("{} cannot be read: {error}", self.path.display());
-        fs::read_to_string(&self.path).map_err(unreadable)
+    /// Reads it once it is whole: strace writes it when the server has ended.
+    fn read<T>(&self, parse: fn(&str) -> Option<T>) -> Result<T, String> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let text = fs::read_to_string(&self.path);
+            match text.as_deref().map(parse) {
+                Ok(Some(parsed)) => return Ok(parsed),
+                _ if Instant::now() < deadline => thread::sleep(LOOK_EVERY),
+                Ok(None) => return Err("the tool's file is not whole".to_string()),
+                Err(error) => return Err(format!("the tool's file cannot be read: {error}")),
+            }
+        }
     }
 }
 

@@ -4,12 +4,13 @@
 //! library's: a slice's bounds check counts for who indexes, not for `core`.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use addr2line::Loader;
 
-use super::callgrind::Profile;
+use super::callgrind::{Cost, Profile};
 
 /// A file and a function of the source, as in [`crate::results::Place`].
 pub type Place = (String, String);
@@ -17,64 +18,43 @@ pub type Place = (String, String);
 /// Where this project's own files are.
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../");
 
-/// A program's debugging information, and where it was in memory.
-pub struct Source {
-    object: PathBuf,
-    base: u64,
-    loader: Loader,
-}
-
-impl Source {
-    /// Of the program `object`, of which a process's /proc/PID/maps is `maps`.
-    pub fn of(object: &Path, maps: &str) -> io::Result<Self> {
-        let base = base(object, maps).ok_or_else(|| {
-            io::Error::other(format!("{} is not in the process's memory", object.display()))
-        })?;
-        let loader = Loader::new(object).map_err(|error| io::Error::other(error.to_string()))?;
-        Ok(Self { object: object.to_path_buf(), base, loader })
-    }
-
-    /// Where the instructions of `profile` come from, and how many from each.
-    pub fn places(&self, profile: &Profile) -> BTreeMap<Place, u64> {
-        let mut places = BTreeMap::new();
-        for cost in &profile.costs {
-            let object = Path::new(&cost.object);
-            let place = match object == self.object {
-                true => self.place(cost.address),
-                false => (library(object), cost.symbol.clone()),
-            };
-            *places.entry(place).or_insert(0) += cost.times;
-        }
-        places
-    }
-
-    fn place(&self, address: u64) -> Place {
-        let unknown = || ("unknown".to_string(), String::new());
-        let Ok(mut frames) = self.loader.find_frames(address.wrapping_sub(self.base)) else {
-            return unknown();
+/// Where the instructions of a profile of `program` come from, and how many from
+/// each place.
+pub fn of(profile: &Profile, program: &Path) -> io::Result<BTreeMap<Place, u64>> {
+    let program = fs::canonicalize(program)?;
+    let loader = Loader::new(&program).map_err(|error| io::Error::other(error.to_string()))?;
+    let mut places = BTreeMap::new();
+    for Cost { object, symbol, address, times } in &profile.costs {
+        let place = match Path::new(object) == program {
+            true => place(&loader, *address, symbol),
+            false => (library(Path::new(object)), symbol.clone()),
         };
-        let mut found = None;
-        while let Ok(Some(frame)) = frames.next() {
-            let file = frame.location.and_then(|location| location.file);
-            let Some(file) = file.and_then(named) else { continue };
-            let name = frame.function.and_then(|name| Some(name.demangle().ok()?.into_owned()));
-            let is_std = file.starts_with("std/");
-            found = Some((file, last_segment(&name.unwrap_or_default())));
-            if !is_std {
-                break;
-            }
-        }
-        found.unwrap_or_else(unknown)
+        *places.entry(place).or_insert(0) += times;
     }
+    Ok(places)
 }
 
-/// The first address of a program, by /proc/PID/maps.
-fn base(object: &Path, maps: &str) -> Option<u64> {
-    let path = object.to_str()?;
-    let first = maps.lines().find(|line| line.ends_with(path))?;
-    let offset = first.split_ascii_whitespace().nth(2)?;
-    let start = u64::from_str_radix(first.split_once('-')?.0, 16).ok()?;
-    (u64::from_str_radix(offset, 16).ok()? == 0).then_some(start)
+/// What macros of the standard library make has its file as their only one: that
+/// counts for the crate of the symbol.
+fn place(loader: &Loader, address: u64, symbol: &str) -> Place {
+    let crate_of_symbol = symbol.split("::").next().unwrap_or_default();
+    let is_std = ["core", "alloc", "std"].contains(&crate_of_symbol.trim_start_matches('<'));
+    let mut found = (crate_of_symbol.to_string(), plain(symbol));
+    let Ok(mut frames) = loader.find_frames(address) else { return found };
+    while let Ok(Some(frame)) = frames.next() {
+        let file = frame.location.and_then(|location| location.file);
+        let Some(file) = file.and_then(named) else { continue };
+        let of_std = file.starts_with("std/");
+        if of_std && !is_std {
+            continue;
+        }
+        let name = frame.function.and_then(|name| Some(name.demangle().ok()?.into_owned()));
+        found = (file, plain(&name.unwrap_or_default()));
+        if !of_std {
+            break;
+        }
+    }
+    found
 }
 
 /// A source file's name without where this machine keeps it.
@@ -97,28 +77,79 @@ fn named(path: &str) -> Option<String> {
     Some("other/".to_string() + path.rsplit('/').next()?)
 }
 
-/// `read` of `pinloop::http::Request::read::<u8>`, `{closure}` of what has no name.
-fn last_segment(name: &str) -> String {
+/// A function's name without its path and its types: `read` of
+/// `<pinloop::http::Request>::read::<u8>`, `start::{closure#0}` of what has no name.
+fn plain(name: &str) -> String {
     let mut depth = 0;
-    let mut start = 0;
-    let bytes = name.as_bytes();
-    for at in 0..bytes.len() {
-        match bytes[at] {
-            b'<' => depth += 1,
-            b'>' if at > 0 && bytes[at - 1] != b'-' => depth -= 1,
-            b':' if depth == 0 && bytes.get(at + 1) == Some(&b':') => {
-                if bytes.get(at + 2) != Some(&b'<') && bytes.get(at + 2) != Some(&b'{') {
-                    start = at + 2;
-                }
-            }
-            _ => {}
+    let untyped: String = name
+        .replace("->", "")
+        .chars()
+        .filter(|&c| {
+            depth += i32::from(c == '<');
+            let kept = depth == 0;
+            depth -= i32::from(c == '>');
+            kept
+        })
+        .collect();
+    let mut named = Vec::new();
+    for segment in untyped.split("::").filter(|segment| !segment.is_empty()) {
+        if !segment.starts_with('{') {
+            named.clear();
         }
+        named.push(segment);
     }
-    name[start..].to_string()
+    named.join("::")
 }
 
 /// `libc` of `/lib/x86_64-linux-gnu/libc.so.6`.
 fn library(object: &Path) -> String {
     let file = object.file_name().map_or("???".into(), |name| name.to_string_lossy());
     file.split(['.', '-']).next().unwrap_or_default().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_are_named_without_paths_and_types() {
+        assert_eq!(plain("advance<pinloop::app::App>"), "advance");
+        assert_eq!(plain("<a::Timespec>::sub_timespec"), "sub_timespec");
+        assert_eq!(plain("a::map::<u8, fn(u8) -> b::C>"), "map");
+        assert_eq!(plain("a::start::{closure#0}<u8>"), "start::{closure#0}");
+        assert_eq!(plain("memcpy"), "memcpy");
+    }
+
+    #[test]
+    fn files_are_named_without_what_is_this_machines() {
+        let own = format!("{WORKSPACE}src/http/request.rs").replace("benches/../", "");
+        assert_eq!(named(&own).as_deref(), Some("src/http/request.rs"));
+        let std = "/rustc/59807616e1fa/library/core/src/slice/mod.rs";
+        assert_eq!(named(std).as_deref(), Some("std/core/src/slice/mod.rs"));
+        let registry =
+            "/home/a/.cargo/registry/src/index.crates.io-1949cf8c/http-body-1.0.1/src/lib.rs";
+        assert_eq!(named(registry).as_deref(), Some("http-body/src/lib.rs"));
+        assert_eq!(named("./string/memcpy.S").as_deref(), Some("other/memcpy.S"));
+    }
+
+    #[test]
+    fn libraries_are_named_without_their_version() {
+        assert_eq!(library(Path::new("/lib/x86_64-linux-gnu/libc.so.6")), "libc");
+        assert_eq!(library(Path::new("/lib/libm-2.36.so")), "libm");
+    }
+
+    #[test]
+    fn what_has_no_debugging_information_is_named_by_its_symbol() {
+        let program = std::env::current_exe().unwrap();
+        let cost = |address, times| Cost {
+            object: program.to_str().unwrap().to_string(),
+            symbol: "nobody::knows::<u8>".to_string(),
+            address,
+            times,
+        };
+        let end = 1 << 46;
+        let profile = Profile { instructions: 7, costs: vec![cost(end, 3), cost(end - 1, 4)] };
+        let places = of(&profile, &program).unwrap();
+        assert_eq!(places, BTreeMap::from([(("nobody".to_string(), "knows".to_string()), 7)]));
+    }
 }

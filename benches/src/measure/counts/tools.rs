@@ -64,7 +64,8 @@ impl Tool {
         let options: Vec<&OsStr> = match self {
             Self::Allocator => Vec::new(),
             Self::Callgrind => {
-                let options = ["valgrind", "--tool=callgrind"].into_iter().chain(callgrind::OPTIONS);
+                let options =
+                    ["valgrind", "--tool=callgrind"].into_iter().chain(callgrind::OPTIONS);
                 options.map(OsStr::new).collect()
             }
             // -D: the server is our child, and strace its.

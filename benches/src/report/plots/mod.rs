@@ -1,0 +1,147 @@
+//! Pictures as SVG: each drawn twice, for a wide page and for a phone, because
+//! one that is scaled down has text that nobody can read.
+
+mod bars;
+mod ladder;
+mod percentiles;
+
+use std::fmt;
+
+use plotters::coord::Shift;
+use plotters::prelude::{DrawingArea, IntoDrawingArea, RGBColor, SVGBackend, WHITE};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{Color, IntoFont, TextStyle};
+
+pub use bars::{Bar, bars};
+pub use ladder::ladder;
+pub use percentiles::percentiles;
+
+/// Of a page on a screen, and of a phone's, in CSS pixels.
+const WIDTHS: [u32; 2] = [900, 358];
+
+/// Of names and figures, in CSS pixels.
+const TEXT: f64 = 13.5;
+
+/// Of what stands below, likewise.
+const SMALL: f64 = 12.0;
+
+/// plotters takes a font's line for its size, and so writes it this much smaller.
+const LINE: f64 = 1.24;
+
+/// The palette of Okabe and Ito, whose colours stay apart for those who see
+/// fewer of them; in an order that gives neighbours on the ladder unlike ones.
+const PALETTE: [&str; 8] =
+    ["#000000", "#0072b2", "#56b4e9", "#e69f00", "#cc79a7", "#d55e00", "#f0e442", "#009e73"];
+
+/// Time in the kernel.
+pub const KERNEL: &str = PALETTE[1];
+
+/// Time in user space.
+pub const USER: &str = PALETTE[3];
+
+const GREY: RGBColor = RGBColor(0x66, 0x66, 0x66);
+const GRID: RGBColor = RGBColor(0xe3, 0xe3, 0xe3);
+
+/// One picture in two sizes, each a whole `<svg>`.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    /// For screens and paper.
+    pub wide: String,
+    /// For phones.
+    pub narrow: String,
+}
+
+/// Both; the page's style sheet shows the one that fits.
+impl fmt::Display for Picture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { wide, narrow } = self;
+        write!(f, "<div class=\"wide\">{wide}</div><div class=\"narrow\">{narrow}</div>")
+    }
+}
+
+/// What comes from outside is escaped when it is drawn.
+impl askama::filters::HtmlSafe for Picture {}
+
+/// Why a picture could not be drawn.
+#[derive(Debug)]
+pub struct PlotError(String);
+
+/// What is drawn on.
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+/// The colour of the contender at this place of the ladder.
+pub fn colour(place: usize) -> &'static str {
+    PALETTE[place % PALETTE.len()]
+}
+
+/// Draws in both sizes. `label` says in words what there is to see.
+fn picture(
+    label: &str,
+    height: impl Fn(u32) -> u32,
+    draw: impl Fn(&Area<'_>) -> Result<(), PlotError>,
+) -> Result<Picture, PlotError> {
+    let drawn = |width| -> Result<String, PlotError> {
+        let mut svg = String::new();
+        let area = SVGBackend::with_string(&mut svg, (width, height(width))).into_drawing_area();
+        area.fill(&WHITE)?;
+        draw(&area)?;
+        area.present()?;
+        drop(area);
+        let label = label.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
+        Ok(svg.replacen("<svg ", &format!("<svg role=\"img\" aria-label=\"{label}\" "), 1))
+    };
+    let [wide, narrow] = WIDTHS;
+    Ok(Picture { wide: drawn(wide)?, narrow: drawn(narrow)? })
+}
+
+fn is_narrow(width: u32) -> bool {
+    width < 600
+}
+
+/// A text's style: its size, colour and which of its points is given.
+fn text<'a>(size: f64, colour: RGBColor, horizontal: HPos) -> TextStyle<'a> {
+    TextStyle {
+        font: ("sans-serif", size * LINE).into_font(),
+        color: colour.to_backend_color(),
+        pos: Pos::new(horizontal, VPos::Center),
+    }
+}
+
+fn rgb(hex: &str) -> RGBColor {
+    let part = |at: usize| u8::from_str_radix(hex.get(at..at + 2).unwrap_or(""), 16).unwrap_or(0);
+    RGBColor(part(1), part(3), part(5))
+}
+
+impl<E: std::error::Error + Send + Sync> From<plotters::drawing::DrawingAreaErrorKind<E>>
+    for PlotError
+{
+    fn from(error: plotters::drawing::DrawingAreaErrorKind<E>) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl fmt::Display for PlotError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a picture cannot be drawn: {}", self.0)
+    }
+}
+
+impl std::error::Error for PlotError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_read_from_hex() {
+        let RGBColor(red, green, blue) = rgb("#e69f00");
+        assert_eq!((red, green, blue), (0xe6, 0x9f, 0x00));
+    }
+
+    #[test]
+    fn a_picture_says_what_it_shows() {
+        let picture = picture("a < b", |_| 100, |_| Ok(())).unwrap();
+        assert!(picture.wide.contains("aria-label=\"a &lt; b\""), "{}", picture.wide);
+        assert!(picture.narrow.contains("width=\"358\""), "{}", picture.narrow);
+    }
+}

@@ -1,0 +1,16 @@
+//! Who takes part.
+
+use askama::Template;
+
+use crate::report::page::{Context, Key, Section};
+
+#[derive(Template)]
+#[template(path = "sections/contenders.html")]
+struct Contenders<'a> {
+    legend: &'a [Key],
+}
+
+pub(in crate::report) fn render(context: &Context<'_>) -> Section {
+    let section = Contenders { legend: context.legend };
+    Ok(Some(section.render()?))
+}

@@ -1,0 +1,19 @@
+//! How it was measured, and what could be wrong with it.
+
+use askama::Template;
+
+use crate::report::method;
+use crate::report::page::{Context, Section};
+
+#[derive(Template)]
+#[template(path = "sections/method.html")]
+struct Method {
+    method: Vec<String>,
+    doubts: Vec<String>,
+}
+
+pub(in crate::report) fn render(context: &Context<'_>) -> Section {
+    let section =
+        Method { method: method::method(context.results), doubts: method::doubts(context.results) };
+    Ok(Some(section.render()?))
+}

@@ -1,0 +1,160 @@
+//! What `GET /metrics` says, and the pages for whoever runs the server.
+
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use pinloop::app::App;
+use pinloop::{Config, Metrics, Workers};
+
+use crate::support::{APP, connect, read_answer, read_to_end, serve, serve_app, stop, talk};
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// The sum over all threads of the series whose name and labels begin like this.
+fn sum(text: &str, series: &str, label: &str) -> f64 {
+    let is_meant = |line: &&str| {
+        let rest = line.strip_prefix(series);
+        rest.is_some_and(|rest| rest.starts_with('{')) && line.contains(label)
+    };
+    let value = |line: &str| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok());
+    let lines: Vec<&str> = text.lines().filter(is_meant).collect();
+    assert!(!lines.is_empty(), "no {series} with {label} in {text}");
+    lines.into_iter().map(|line| value(line).expect("a value")).sum()
+}
+
+#[test]
+fn adds_up_to_what_was_sent_over_all_threads() {
+    let metrics = Metrics::default();
+    let threads = NonZeroUsize::new(2);
+    let server = serve_app(Config { threads, metrics: Some(metrics.clone()), ..Config::default() });
+    let mut sent = 0;
+    let mut received = 0;
+    for connection in 0..20 {
+        let mut stream = connect(&server);
+        for _ in 0..=connection {
+            stream.write_all(GET).unwrap();
+            let (head, content) = read_answer(&mut stream);
+            sent += GET.len();
+            received += head.len() + content.len();
+        }
+        let last = b"GET /nope HTTP/1.1\r\nHost: a\r\n\r\nnonsense\r\n\r\n";
+        stream.write_all(last).unwrap();
+        sent += last.len();
+        received += read_to_end(&mut stream).len();
+    }
+    server.stop();
+    server.join().unwrap();
+
+    let text = metrics.render();
+    let total = |series: &str, label: &str| sum(&text, series, label) as usize;
+    assert_eq!(total("pinloop_requests_total", "status=\"2xx\""), 210);
+    assert_eq!(total("pinloop_requests_total", "status=\"4xx\""), 40);
+    assert_eq!(total("pinloop_requests_total", ""), 250);
+    assert_eq!(total("pinloop_refusals_total", "reason=\"request_line\""), 20);
+    assert_eq!(total("pinloop_connections_accepted_total", ""), 20);
+    assert_eq!(total("pinloop_connections_closed_total", ""), 20);
+    assert_eq!(total("pinloop_connections_active", ""), 0);
+    assert_eq!(total("pinloop_received_bytes_total", ""), sent);
+    assert_eq!(total("pinloop_sent_bytes_total", ""), received);
+    assert_eq!(total("pinloop_request_duration_seconds_count", ""), 250);
+    assert_eq!(total("pinloop_request_duration_seconds_bucket", "le=\"+Inf\""), 250);
+    assert!(sum(&text, "pinloop_request_duration_seconds_sum", "") > 0.0);
+    assert!(total("pinloop_wakeups_total", "") > 20);
+    assert!(text.ends_with("# EOF\n"));
+}
+
+#[test]
+fn counts_an_answer_that_was_deferred_once() {
+    let metrics = Metrics::default();
+    let workers = Workers::start(NonZeroUsize::MIN, &[], 8).unwrap();
+    let app = App { workers: Some(workers), metrics: Some(metrics.clone()), ..APP };
+    let config = Config { metrics: Some(metrics.clone()), ..Config::default() };
+    let server = serve(config, move |_| app.clone());
+    let mut stream = connect(&server);
+    for _ in 0..5 {
+        stream.write_all(b"GET /data?offload HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        read_answer(&mut stream);
+    }
+    stop(server);
+    let text = metrics.render();
+    assert_eq!(sum(&text, "pinloop_requests_total", "2xx"), 5.0);
+    assert_eq!(sum(&text, "pinloop_request_duration_seconds_count", ""), 5.0);
+}
+
+#[test]
+fn counts_timeouts_by_what_was_waited_for() {
+    let metrics = Metrics::default();
+    let mut config = Config { metrics: Some(metrics.clone()), ..Config::default() };
+    config.timeouts.head = Duration::from_millis(100);
+    config.timeouts.idle = Duration::from_millis(100);
+    let server = serve_app(config);
+    assert!(talk(&server, b"GET / HT").starts_with("HTTP/1.1 408 "));
+    assert!(talk(&server, GET).starts_with("HTTP/1.1 200 "));
+    stop(server);
+    let text = metrics.render();
+    assert_eq!(sum(&text, "pinloop_timeouts_total", "waiting_for=\"head\""), 1.0);
+    assert_eq!(sum(&text, "pinloop_timeouts_total", "waiting_for=\"idle\""), 1.0);
+    assert_eq!(sum(&text, "pinloop_refusals_total", "reason=\"timeout\""), 1.0);
+}
+
+#[test]
+fn metrics_are_a_page_where_there_are_any() {
+    let get = b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let without = serve_app(Config::default());
+    assert!(talk(&without, get).starts_with("HTTP/1.1 404 "));
+    stop(without);
+
+    let metrics = Metrics::default();
+    let app = App { metrics: Some(metrics.clone()), ..APP };
+    let config = Config { metrics: Some(metrics), ..Config::default() };
+    let server = serve(config, move |_| app.clone());
+    talk(&server, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let page = talk(&server, get);
+    assert!(page.contains("content-type: application/openmetrics-text; version=1.0.0"), "{page}");
+    assert!(page.contains("pinloop_requests_total{thread=\"0\",status=\"2xx\"} 1\n"), "{page}");
+    let delete = b"DELETE /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let refused = talk(&server, delete);
+    assert!(refused.starts_with("HTTP/1.1 405 ") && refused.contains("allow: GET, HEAD, OPTIONS"));
+    stop(server);
+}
+
+#[test]
+fn is_ready_until_it_drains() {
+    let server = serve_app(Config::default());
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert!(talk(&server, get("/healthz").as_bytes()).starts_with("HTTP/1.1 200 "));
+    assert!(talk(&server, get("/readyz").as_bytes()).starts_with("HTTP/1.1 200 "));
+
+    let mut unfinished = connect(&server);
+    let mut idle = connect(&server);
+    unfinished.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /readyz HTTP/1.1\r\n").unwrap();
+    read_answer(&mut unfinished);
+    idle.write_all(GET).unwrap();
+    read_answer(&mut idle);
+    server.stop();
+    // The server closes it when it begins to drain.
+    assert_eq!(read_to_end(&mut idle), "");
+    unfinished.write_all(b"Host: a\r\n\r\n").unwrap();
+    let answer = read_to_end(&mut unfinished);
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("connection: close"));
+    server.join().unwrap();
+}
+
+#[test]
+fn counts_connections_that_are_turned_away() {
+    let metrics = Metrics::default();
+    let config = Config { connections_max: 1, metrics: Some(metrics.clone()), ..Config::default() };
+    let server = serve_app(config);
+    let mut first = connect(&server);
+    first.write_all(GET).unwrap();
+    read_answer(&mut first);
+    for _ in 0..3 {
+        assert!(talk(&server, b"").starts_with("HTTP/1.1 503 "));
+    }
+    stop(server);
+    let text = metrics.render();
+    assert_eq!(sum(&text, "pinloop_connections_shed_total", "for_want_of=\"room\""), 3.0);
+    assert_eq!(sum(&text, "pinloop_connections_shed_total", "for_want_of=\"descriptors\""), 0.0);
+    assert_eq!(sum(&text, "pinloop_refusals_total", "reason=\"overload\""), 3.0);
+}

@@ -1,0 +1,386 @@
+//! What holds of any input, however it is split.
+//!
+//! The seed is fixed, so that a run is like any other; `tests/fuzz` looks further.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use proptest::test_runner::RngSeed;
+
+use pinloop::{Limits, Request, Response};
+
+use crate::support::probe::Probe;
+use crate::support::{exchange_in, feed, statuses};
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 256,
+        rng_seed: RngSeed::Fixed(9112),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn valid_requests_are_answered_in_order_however_they_are_split(
+        requests in vec(request(), 1..6),
+        pieces in pieces(),
+    ) {
+        let input: Vec<u8> = requests.iter().flat_map(|request| request.bytes.clone()).collect();
+        let expected: Vec<u16> =
+            requests.iter().flat_map(|request| request.statuses.clone()).collect();
+        let limits = Limits::default();
+        let whole = exchange_in(&mut Probe, &limits, &input, &[]);
+        prop_assert_eq!(statuses(&whole), expected);
+        prop_assert!(!whole.closed);
+        prop_assert_eq!(whole.rest, 0);
+        prop_assert_eq!(exchange_in(&mut Probe, &limits, &input, &pieces), whole);
+    }
+
+    #[test]
+    fn spoilt_requests_are_answered_the_same_however_they_are_split(
+        requests in vec(request(), 1..5),
+        slips in vec(slip(), 0..4),
+        echoed_bytes in 0..300usize,
+        pieces in pieces(),
+        limits in limits(),
+    ) {
+        let mut input: Vec<u8> = requests.iter().flat_map(|request| request.bytes.clone()).collect();
+        input.extend(malformed_echo(echoed_bytes));
+        slips.iter().for_each(|slip| slip.spoil(&mut input));
+        check_splits(&input, &pieces, &limits)?;
+    }
+
+    #[test]
+    fn what_resembles_a_head_is_answered_the_same_however_it_is_split(
+        words in vec(select(WORDS), 0..40),
+        pieces in pieces(),
+        limits in limits(),
+    ) {
+        check_splits(&words.concat(), &pieces, &limits)?;
+    }
+
+    #[test]
+    fn what_was_chunked_is_echoed_and_collected_as_it_was(
+        content in vec(any::<u8>(), 0..3_000),
+        cuts in vec(any::<Index>(), 0..8),
+        decorations in vec(select(EXTENSIONS), 9),
+        trailers in select(TRAILERS),
+        pieces in pieces(),
+    ) {
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(content.len() + 1)).collect();
+        cuts.extend([0, content.len()]);
+        cuts.sort_unstable();
+        cuts.dedup();
+        let mut chunked = Vec::new();
+        for (cut, extension) in cuts.windows(2).zip(&decorations) {
+            let data = &content[cut[0]..cut[1]];
+            chunked.extend(format!("{:x}{extension}\r\n", data.len()).into_bytes());
+            chunked.extend(data);
+            chunked.extend(b"\r\n");
+        }
+        chunked.extend(format!("0\r\n{trailers}\r\n").into_bytes());
+
+        let head = |start: &str| {
+            format!("{start} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").into_bytes()
+        };
+        let limits = Limits::default();
+        let echo = [head("POST /echo"), chunked.clone()].concat();
+        let (echoed, _, rest) = feed(&mut Probe, &limits, &echo, &pieces);
+        prop_assert_eq!(rest, 0);
+        prop_assert!(dechunked(&echoed) == content);
+
+        let mut collect = |request: &Request<'_>, response: &mut Response<'_>| {
+            response.content(request.content());
+        };
+        let put = [head("PUT /"), chunked].concat();
+        let (collected, _, _) = feed(&mut collect, &limits, &put, &pieces);
+        prop_assert!(content_of(&collected) == content);
+    }
+
+    #[test]
+    fn unreserved_characters_are_equal_to_their_escapes(
+        characters in vec((select(PATH_CHARACTERS), any::<bool>(), any::<bool>()), 0..60),
+    ) {
+        let (mut sent, mut expected) = (String::from("/"), String::from("/"));
+        for (character, is_escaped, is_upper) in characters {
+            let upper = format!("%{:02X}", character as u32);
+            let escape = if is_upper { upper.clone() } else { upper.to_ascii_lowercase() };
+            let is_unreserved = character.is_ascii_alphanumeric() || "-._~".contains(character);
+            match is_escaped {
+                true => sent.push_str(&escape),
+                false => sent.push(character),
+            }
+            match is_escaped && !is_unreserved {
+                true => expected.push_str(&upper),
+                false => expected.push(character),
+            }
+        }
+        prop_assert_eq!(&path_of(&sent), &expected);
+        prop_assert_eq!(&path_of(&expected), &expected);
+    }
+}
+
+/// Splits leave the answers, what is consumed and whether it closes as they are.
+fn check_splits(input: &[u8], pieces: &[usize], limits: &Limits) -> Result<(), TestCaseError> {
+    let whole = feed(&mut Probe, limits, input, &[]);
+    prop_assert!(feed(&mut Probe, limits, input, &vec![1; input.len()]) == whole, "byte by byte");
+    prop_assert!(feed(&mut Probe, limits, input, pieces) == whole, "in pieces");
+    Ok(())
+}
+
+/// A request and the statuses of its answer.
+#[derive(Clone, Debug)]
+struct Sent {
+    bytes: Vec<u8>,
+    statuses: Vec<u16>,
+}
+
+fn request() -> impl Strategy<Value = Sent> {
+    let start = select(STARTS);
+    let version = select(&["1.1", "1.1", "1.1", "1.2", "1.9"]);
+    let fields = vec(select(FIELDS), 0..4);
+    (start, version, fields, content()).prop_map(|((start, status), version, fields, content)| {
+        let (framing, content, is_continued) = content;
+        let is_echo = start == "POST /echo";
+        let fields = fields.concat();
+        let head = format!("{start} HTTP/{version}\r\nHost: a\r\n{fields}{framing}");
+        // Who asks before sending what nobody wants is turned away.
+        let asks = is_continued && is_echo;
+        let expect = if asks { "expect: 100-continue\r\n" } else { "" };
+        let bytes = [format!("{head}{expect}\r\n").into_bytes(), content].concat();
+        Sent { bytes, statuses: if asks { vec![100, status] } else { vec![status] } }
+    })
+}
+
+/// A request whose answer may have begun when it turns out to be malformed.
+fn malformed_echo(bytes: usize) -> Vec<u8> {
+    let head = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    format!("{head}{bytes:x}\r\n{}zz", "x".repeat(bytes)).into()
+}
+
+/// The framing fields, the content, and whether a 100 can be asked for.
+fn content() -> impl Strategy<Value = (String, Vec<u8>, bool)> {
+    let data = || vec(any::<u8>(), 0..200);
+    let chunk = (vec(any::<u8>(), 1..100), select(EXTENSIONS));
+    let chunked = (vec(chunk, 0..4), select(TRAILERS)).prop_map(|(chunks, trailers)| {
+        let mut content = Vec::new();
+        for (data, extension) in chunks {
+            content.extend(format!("{:X}{extension}\r\n", data.len()).into_bytes());
+            content.extend(data);
+            content.extend(b"\r\n");
+        }
+        content.extend(format!("0\r\n{trailers}\r\n").into_bytes());
+        content
+    });
+    prop_oneof![
+        Just((String::new(), Vec::new(), false)),
+        (data(), any::<bool>()).prop_map(|(data, asks)| {
+            let asks = asks && !data.is_empty();
+            (format!("Content-Length: {}\r\n", data.len()), data, asks)
+        }),
+        (chunked, any::<bool>()).prop_map(|(content, asks)| (
+            "Transfer-Encoding: chunked\r\n".into(),
+            content,
+            asks
+        )),
+    ]
+}
+
+/// Lengths of the pieces that an input comes in.
+fn pieces() -> impl Strategy<Value = Vec<usize>> {
+    prop_oneof![vec(1..8usize, 0..40), vec(1..200usize, 0..12)]
+}
+
+fn limits() -> impl Strategy<Value = Limits> {
+    let small = (16..400usize, 1..8usize, 0..64u64, 1..600usize, 0..300usize).prop_map(
+        |(head_bytes_max, fields_max, content_bytes_max, output_bytes_high, answer_held_bytes)| {
+            Limits {
+                head_bytes_max,
+                fields_max,
+                content_bytes_max,
+                output_bytes_high,
+                answer_held_bytes,
+            }
+        },
+    );
+    let little_output =
+        (1..600usize, 0..300usize).prop_map(|(output_bytes_high, answer_held_bytes)| Limits {
+            output_bytes_high,
+            answer_held_bytes,
+            ..Limits::default()
+        });
+    prop_oneof![Just(Limits::default()), small, little_output]
+}
+
+/// A slip on the way: what becomes of an input.
+#[derive(Clone, Debug)]
+enum Slip {
+    Replace(Index, &'static [u8]),
+    Insert(Index, &'static [u8]),
+    Remove(Index, Index),
+    Repeat(Index, Index),
+    Truncate(Index),
+}
+
+fn slip() -> impl Strategy<Value = Slip> {
+    let at = any::<Index>;
+    prop_oneof![
+        4 => (at(), select(WORDS)).prop_map(|(at, word)| Slip::Replace(at, word)),
+        4 => (at(), select(WORDS)).prop_map(|(at, word)| Slip::Insert(at, word)),
+        2 => (at(), at()).prop_map(|(from, to)| Slip::Remove(from, to)),
+        1 => (at(), at()).prop_map(|(from, to)| Slip::Repeat(from, to)),
+        1 => at().prop_map(Slip::Truncate),
+    ]
+}
+
+impl Slip {
+    fn spoil(&self, input: &mut Vec<u8>) {
+        let places = input.len() + 1;
+        let range = |from: &Index, to: &Index| {
+            let (from, to) = (from.index(places), to.index(places));
+            from.min(to)..from.max(to).min(from.min(to) + 20)
+        };
+        match self {
+            Slip::Replace(at, word) => {
+                let at = at.index(places);
+                let end = (at + word.len()).min(input.len());
+                input.splice(at..end, word.iter().copied());
+            }
+            Slip::Insert(at, word) => {
+                let at = at.index(places);
+                input.splice(at..at, word.iter().copied());
+            }
+            Slip::Remove(from, to) => {
+                input.drain(range(from, to));
+            }
+            Slip::Repeat(from, to) => {
+                let range = range(from, to);
+                let part = input[range.clone()].to_vec();
+                input.splice(range.start..range.start, part);
+            }
+            Slip::Truncate(at) => input.truncate(at.index(places)),
+        }
+    }
+}
+
+/// The path that a service sees.
+fn path_of(target: &str) -> String {
+    let mut service = |request: &Request<'_>, response: &mut Response<'_>| {
+        response.content(request.path().as_bytes());
+    };
+    let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let (answer, ..) = feed(&mut service, &Limits::default(), request.as_bytes(), &[]);
+    String::from_utf8(content_of(&answer)).expect("a path of text")
+}
+
+fn content_of(answer: &[u8]) -> Vec<u8> {
+    let end = answer.windows(4).position(|end| end == b"\r\n\r\n").expect("the end of a head");
+    answer[end + 4..].to_vec()
+}
+
+/// The content of a chunked answer: written here anew, so as to share no fault.
+fn dechunked(answer: &[u8]) -> Vec<u8> {
+    let chunked = content_of(answer);
+    let (mut rest, mut content) = (chunked.as_slice(), Vec::new());
+    loop {
+        let end = rest.windows(2).position(|end| end == b"\r\n").expect("the end of a size");
+        let size = std::str::from_utf8(&rest[..end]).expect("a size of text");
+        let size = usize::from_str_radix(size, 16).expect("a size");
+        let (data, after) = rest[end + 2..].split_at(size);
+        content.extend_from_slice(data);
+        rest = after.strip_prefix(b"\r\n").expect("the end of a chunk");
+        if size == 0 {
+            assert!(rest.is_empty(), "something behind the last chunk");
+            return content;
+        }
+    }
+}
+
+const STARTS: &[(&str, u16)] = &[
+    ("GET /", 200),
+    ("HEAD /data", 200),
+    ("POST /echo", 200),
+    ("POST /echo", 200),
+    ("PUT /show/%7Ea?b", 200),
+    ("GET http://b:80/show", 200),
+    ("GET /stream", 200),
+    ("OPTIONS *", 204),
+    ("GET /status/304", 304),
+    ("GET /nope?%20", 404),
+    ("DELETE /data", 405),
+    ("get /", 501),
+    ("M-SEARCH /nope", 501),
+];
+
+const FIELDS: &[&str] = &[
+    "X: y\r\n",
+    "Empty:\r\n",
+    "Accept: \t text/*, */*;q=0.1 \r\n",
+    "Content-Type: text/plain; a=\"b\"\r\n",
+    "Connection: keep-alive, x\r\n",
+    "Cookie: \u{e4}=b; c=d\r\n",
+    "!#$%&'*+-.^_`|~9: (\"\\\")\r\n",
+];
+
+const EXTENSIONS: &[&str] = &["", "", ";a", ";a=b", " ; a = \"b;\\\"c\" ;d"];
+
+const TRAILERS: &[&str] = &["", "a: b\r\n", "a:\r\nContent-Length: 5\r\nc: \t\u{e4}\r\n"];
+
+const PATH_CHARACTERS: &[char] = &[
+    'a', 'z', 'A', 'Z', '0', '9', '-', '.', '_', '~', '/', '!', '$', '&', '\'', '(', ')', '*', '+',
+    ',', ';', '=', ':', '@',
+];
+
+/// What heads, and what is amiss in them, are made of.
+const WORDS: &[&[u8]] = &[
+    b"GET ",
+    b"HEAD ",
+    b"POST ",
+    b"OPTIONS ",
+    b"CONNECT ",
+    b"/",
+    b"/echo",
+    b"/show?",
+    b"/stream",
+    b"/unwanted",
+    b"*",
+    b"http://a",
+    b"a:80",
+    b"%61",
+    b"%",
+    b" HTTP/1.1\r\n",
+    b" HTTP/1.0\r\n",
+    b" HTTP/1.7\r\n",
+    b" HTTP/2.0\r\n",
+    b" HTTP/",
+    b"Host: a\r\n",
+    b"Host: ",
+    b"Content-Length: 5\r\n",
+    b"Content-Length: ",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Transfer-Encoding: ",
+    b"Expect: 100-continue\r\n",
+    b"Connection: close\r\n",
+    b"chunked",
+    b"5\r\nhello\r\n",
+    b"0\r\n\r\n",
+    b"1",
+    b"a",
+    b";",
+    b",",
+    b":",
+    b": ",
+    b" ",
+    b"\t",
+    b"\"",
+    b"\\",
+    b"\r",
+    b"\n",
+    b"\r\n",
+    b"\r\n\r\n",
+    b"\0",
+    b"\x7f",
+    b"\x80",
+    b"\xc3\xa4",
+    b"-",
+];
