@@ -2,6 +2,8 @@
 
 #[path = "compare/count.rs"]
 mod count;
+#[path = "compare/memory.rs"]
+mod memory;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -11,9 +13,10 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use std::{env, fs};
 
+use self::count::Count;
+use self::memory::Memory;
 use anyhow::{Context, ensure};
 use clap::{Args, Parser, Subcommand};
-use count::Count;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use pinloop::app::DEFAULT_ROUNDS;
@@ -55,6 +58,8 @@ enum Study {
     Report(Report),
     /// Count exactly what a request takes: instructions, system calls, allocations
     Count(Count),
+    /// Measure the memory that an idle connection takes
+    Memory(Memory),
     /// Load any HTTP/1.1 server, as wrk does
     Load(LoadArgs),
     /// Serve one variant until the process is ended
@@ -126,6 +131,7 @@ fn main() -> ExitCode {
         Some(Study::Report(arguments)) => report(&arguments),
         Some(Study::Load(arguments)) => return load::command::run(&arguments),
         Some(Study::Count(arguments)) => count::run(&arguments),
+        Some(Study::Memory(arguments)) => memory::run(&arguments),
         Some(Study::Serve(arguments)) => serve::run(&arguments).map(|()| ExitCode::SUCCESS),
         None if bench => measure(&ladder),
         // `cargo test --all-targets` runs benches too, without `--bench`.
@@ -197,6 +203,19 @@ fn write_page(results: &Results, file: &Path, price: &Price) -> anyhow::Result<(
     let page = page::render(results, &Options { price_per_core_hour: price.price_per_core_hour })?;
     fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))?;
     say(&format!("The report: {}", path.display()))
+}
+
+/// Those variants that were asked for by name, or all.
+fn chosen(mut entrants: Vec<Entrant>, names: &[String]) -> anyhow::Result<Vec<Entrant>> {
+    let known: Vec<&str> = VARIANTS.iter().map(|variant| variant.name).collect();
+    for name in names {
+        let is_known = known.contains(&name.as_str());
+        ensure!(is_known, "there is no variant {name:?}; there are {}", known.join(", "));
+    }
+    if !names.is_empty() {
+        entrants.retain(|entrant| names.contains(&entrant.contender.variant));
+    }
+    Ok(entrants)
 }
 
 /// Where results go, with its directory made.

@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use clap::Args;
 use pinloop_bench::measure::counts::{self, Subject, workloads};
 use pinloop_bench::measure::fleet::Entrant;
 use pinloop_bench::measure::study;
 use pinloop_bench::report::table;
-use pinloop_bench::variants::{REFERENCE, VARIANTS};
+use pinloop_bench::variants::REFERENCE;
 
-use crate::{INTERRUPTED, Setup, entrants, interrupts, plan, results_path, say, warn};
+use crate::{INTERRUPTED, Setup, chosen, entrants, interrupts, plan, results_path, say, warn};
 
 /// The program with the allocator that counts.
 const COUNTED: &str = env!("CARGO_BIN_EXE_counted");
@@ -34,8 +34,8 @@ pub(crate) fn run(arguments: &Count) -> anyhow::Result<ExitCode> {
     warn(&plan.settings);
     // Counts are of one thread's work, and more would only share it.
     plan.settings.server_cores.truncate(1);
-    let all = entrants(&plan.settings, false)?.into_iter().map(subject);
-    let subjects = chosen(all.collect(), &arguments.variants)?;
+    let entrants = chosen(entrants(&plan.settings, false)?, &arguments.variants)?;
+    let subjects: Vec<Subject> = entrants.into_iter().map(subject).collect();
     let contenders = subjects.iter().map(|subject| subject.contender.clone()).collect();
     let path = results_path(arguments.out.as_deref())?;
     let mut results = study::open(&plan, contenders, &path)?;
@@ -63,17 +63,4 @@ fn subject(entrant: Entrant) -> Subject {
     counted.args(timed.get_args().skip(1));
     let split = contender.key == REFERENCE;
     Subject { contender, answers, split, timed, counted }
-}
-
-/// Those that were asked for by name, or all.
-fn chosen(mut subjects: Vec<Subject>, names: &[String]) -> anyhow::Result<Vec<Subject>> {
-    let known: Vec<&str> = VARIANTS.iter().map(|variant| variant.name).collect();
-    for name in names {
-        let is_known = known.contains(&name.as_str());
-        ensure!(is_known, "there is no variant {name:?}; there are {}", known.join(", "));
-    }
-    if !names.is_empty() {
-        subjects.retain(|subject| names.contains(&subject.contender.variant));
-    }
-    Ok(subjects)
 }

@@ -16,6 +16,7 @@ pub mod fleet;
 pub mod gate;
 pub mod ladder;
 pub mod machine;
+pub mod memory;
 pub mod process;
 pub mod progress;
 pub mod regimes;

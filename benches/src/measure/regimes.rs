@@ -57,7 +57,7 @@ pub fn quick() -> Vec<Regime> {
 }
 
 /// A request with the three fields that any client sends.
-fn get(path: &str) -> Vec<u8> {
+pub(super) fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nuser-agent: pinloop\r\naccept: */*\r\n\r\n")
         .into_bytes()
 }

@@ -32,6 +32,7 @@ pub mod counts;
 pub mod figures;
 pub mod gate;
 pub mod markdown;
+pub mod memory;
 pub mod method;
 pub mod page;
 pub mod plots;

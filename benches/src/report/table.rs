@@ -4,8 +4,8 @@ use super::figures::{self, Figures, RegimeFigures, Row};
 use super::gate::{self, Finding};
 use super::stats::{Estimate, Verdict};
 use super::units::{cpus, interval, latency, microseconds, thousands};
-use super::{answer, counts, method};
-use crate::results::{Counts, Gate, Results};
+use super::{answer, counts, memory, method};
+use crate::results::{Counts, Gate, Memory, Results};
 
 /// What a part of the results says, in paragraphs.
 type Part = fn(&Results, &[RegimeFigures]) -> Vec<String>;
@@ -15,6 +15,7 @@ const PARTS: &[Part] = &[
     |results, regimes| vec![answer::sentences(results, regimes).join("\n")],
     |results, regimes| regimes.iter().map(|of| table(of, &results.reference)).collect(),
     |results, _| results.counts.iter().flat_map(counted).collect(),
+    |results, _| results.memory.iter().flat_map(memory).collect(),
     |results, _| results.gate.iter().map(gate_in_brief).collect(),
     |results, _| vec![where_and_how(results)],
     warnings,
@@ -68,6 +69,14 @@ pub fn counted(counts: &Counts) -> Vec<String> {
         .collect();
     parts.extend(counts::gaps(counts));
     parts
+}
+
+/// What an idle connection takes.
+pub fn memory(found: &Memory) -> Vec<String> {
+    let mut cells = vec![memory::HEAD.map(String::from)];
+    cells.extend(memory::rows(found).iter().map(memory::words));
+    let remarks = memory::remarks(found).join("\n");
+    vec![format!("Memory of an idle connection\n{}\n{remarks}", align(&cells).join("\n"))]
 }
 
 fn both(found: &Finding, reference: &str) -> String {

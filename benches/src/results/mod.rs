@@ -6,6 +6,7 @@
 
 mod counts;
 mod latency;
+mod memory;
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use counts::{Counts, Place, Tally, Twice, Unavailable, Workload};
 pub use latency::Latency;
+pub use memory::{Climb, Level, Memory};
 
 /// Raised when a field changes its meaning or goes.
 pub const SCHEMA: u32 = 2;
@@ -49,6 +51,9 @@ pub struct Results {
     /// What can be counted exactly, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<Counts>,
+    /// What an idle connection takes, if that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Memory>,
 }
 
 /// The machine at the start of the run.

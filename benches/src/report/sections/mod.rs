@@ -6,6 +6,7 @@ pub(super) mod contenders;
 pub(super) mod counts;
 pub(super) mod gate;
 pub(super) mod machine;
+pub(super) mod memory;
 pub(super) mod method;
 pub(super) mod price;
 pub(super) mod regimes;
