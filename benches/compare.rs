@@ -4,6 +4,8 @@
 mod count;
 #[path = "compare/memory.rs"]
 mod memory;
+#[path = "compare/work.rs"]
+mod work;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -15,6 +17,7 @@ use std::{env, fs};
 
 use self::count::Count;
 use self::memory::Memory;
+use self::work::Work;
 use anyhow::{Context, ensure};
 use clap::{Args, Parser, Subcommand};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -60,6 +63,8 @@ enum Study {
     Count(Count),
     /// Measure the memory that an idle connection takes
     Memory(Memory),
+    /// Measure from how much work on it no longer matters which server it is
+    Work(Work),
     /// Load any HTTP/1.1 server, as wrk does
     Load(LoadArgs),
     /// Serve one variant until the process is ended
@@ -132,6 +137,7 @@ fn main() -> ExitCode {
         Some(Study::Load(arguments)) => return load::command::run(&arguments),
         Some(Study::Count(arguments)) => count::run(&arguments),
         Some(Study::Memory(arguments)) => memory::run(&arguments),
+        Some(Study::Work(arguments)) => work::run(&arguments),
         Some(Study::Serve(arguments)) => serve::run(&arguments).map(|()| ExitCode::SUCCESS),
         None if bench => measure(&ladder),
         // `cargo test --all-targets` runs benches too, without `--bench`.

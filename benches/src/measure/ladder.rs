@@ -17,10 +17,10 @@ use crate::load;
 use crate::results::{self, Contender, Failure, Gate, Results, Sample, Settings, Square, Subject};
 
 /// Fewer blocks give no interval, whatever the time asked for.
-const BLOCKS_MIN: usize = 6;
+pub(super) const BLOCKS_MIN: usize = 6;
 
 /// What a slice takes beside its load: settling, /proc, its part of the file.
-const SLICE_OVERHEAD: Duration = Duration::from_millis(4);
+pub(super) const SLICE_OVERHEAD: Duration = Duration::from_millis(4);
 
 /// What is to be measured, and with what.
 #[derive(Clone, Debug)]

@@ -24,3 +24,4 @@ pub mod rounds;
 pub mod slice;
 pub mod study;
 pub mod usage;
+pub mod work;

@@ -42,3 +42,4 @@ pub mod square;
 pub mod stats;
 pub mod table;
 pub mod units;
+pub mod work;

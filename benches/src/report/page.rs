@@ -14,6 +14,7 @@ use crate::results::Results;
 const SECTIONS: &[fn(&Context<'_>) -> Section] = &[
     sections::regimes::render,
     sections::counts::render,
+    sections::work::render,
     sections::memory::render,
     sections::price::render,
     sections::contenders::render,

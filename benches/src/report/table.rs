@@ -4,8 +4,8 @@ use super::figures::{self, Figures, RegimeFigures, Row};
 use super::gate::{self, Finding};
 use super::stats::{Estimate, Verdict};
 use super::units::{cpus, interval, latency, microseconds, thousands};
-use super::{answer, counts, memory, method};
-use crate::results::{Counts, Gate, Memory, Results};
+use super::{answer, counts, memory, method, work};
+use crate::results::{Counts, Gate, Memory, Results, Work};
 
 /// What a part of the results says, in paragraphs.
 type Part = fn(&Results, &[RegimeFigures]) -> Vec<String>;
@@ -15,6 +15,7 @@ const PARTS: &[Part] = &[
     |results, regimes| vec![answer::sentences(results, regimes).join("\n")],
     |results, regimes| regimes.iter().map(|of| table(of, &results.reference)).collect(),
     |results, _| results.counts.iter().flat_map(counted).collect(),
+    |results, _| results.work.iter().flat_map(work).collect(),
     |results, _| results.memory.iter().flat_map(memory).collect(),
     |results, _| results.gate.iter().map(gate_in_brief).collect(),
     |results, _| vec![where_and_how(results)],
@@ -68,6 +69,18 @@ pub fn counted(counts: &Counts) -> Vec<String> {
         })
         .collect();
     parts.extend(counts::gaps(counts));
+    parts
+}
+
+/// What is left of a difference when requests take work.
+pub fn work(found: &Work) -> Vec<String> {
+    let mut parts = work::failures(found);
+    if let Some(curve) = work::curve(found) {
+        let mut cells = vec![work::head(found)];
+        cells.extend(curve.points.iter().map(work::words));
+        parts.push(format!("When requests take work\n{}", align(&cells).join("\n")));
+        parts.push(work::sentences(found, &curve).join("\n"));
+    }
     parts
 }
 

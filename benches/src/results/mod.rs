@@ -7,6 +7,7 @@
 mod counts;
 mod latency;
 mod memory;
+mod work;
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use counts::{Counts, Place, Tally, Twice, Unavailable, Workload};
 pub use latency::Latency;
 pub use memory::{Climb, Level, Memory};
+pub use work::{Work, WorkPoint};
 
 /// Raised when a field changes its meaning or goes.
 pub const SCHEMA: u32 = 2;
@@ -54,6 +56,9 @@ pub struct Results {
     /// What an idle connection takes, if that was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
+    /// What is left of a difference when requests take work, if that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<Work>,
 }
 
 /// The machine at the start of the run.

@@ -4,6 +4,7 @@
 mod bars;
 mod ladder;
 mod percentiles;
+mod work;
 
 use std::fmt;
 
@@ -15,6 +16,7 @@ use plotters::style::{Color, IntoFont, TextStyle};
 pub use bars::{Bar, bars};
 pub use ladder::ladder;
 pub use percentiles::percentiles;
+pub use work::work;
 
 /// Of a page on a screen, and of a phone's, in CSS pixels.
 const WIDTHS: [u32; 2] = [900, 358];

@@ -10,3 +10,4 @@ pub(super) mod memory;
 pub(super) mod method;
 pub(super) mod price;
 pub(super) mod regimes;
+pub(super) mod work;
