@@ -8,6 +8,7 @@ mod memory;
 mod work;
 
 use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
@@ -27,15 +28,20 @@ use pinloop_bench::load;
 use pinloop_bench::load::command::LoadArgs;
 use pinloop_bench::measure::fleet::Entrant;
 use pinloop_bench::measure::ladder::{self, Plan};
-use pinloop_bench::measure::{machine, regimes};
+use pinloop_bench::measure::process::{PORT, Readiness, end_with_parent};
+use pinloop_bench::measure::{machine, regimes, wrk};
 use pinloop_bench::report::page::{self, Options};
 use pinloop_bench::report::{markdown, table};
-use pinloop_bench::results::{Contender, Results, Settings, Square};
+use pinloop_bench::results::{Contender, GeneratorKind, Results, Settings, Square};
 use pinloop_bench::serve::{self, Cores, Serve, cores};
 use pinloop_bench::variants::{REFERENCE, SQUARE, VARIANTS};
 
 /// Of a study that was interrupted: 128 + SIGINT, as shells have it.
 const INTERRUPTED: u8 = 130;
+
+/// How often `--full` starts the servers: where a process's code and memory happen
+/// to lie is part of its figures, and another one's lie elsewhere.
+const PASSES: u32 = 5;
 
 /// What HTTP servers cost on top of a hand-written one: CPU time per request,
 /// layer by layer, on this machine.
@@ -70,20 +76,36 @@ enum Study {
     /// Serve one variant until the process is ended
     #[command(hide = true)]
     Serve(Serve),
+    /// Become a server from outside that ends with the process that measures it
+    #[command(hide = true)]
+    Become(Become),
 }
 
 #[derive(Args)]
 struct Ladder {
     /// Measure for 20 s in all, with wider intervals, instead of about 90 s
-    #[arg(long)]
+    #[arg(long, conflicts_with = "full")]
     quick: bool,
+    /// Measure in all regimes and with servers that are started again five times, in
+    /// about ten minutes
+    #[arg(long, conflicts_with = "generator")]
+    full: bool,
+    /// Measure a server of your own too: 'NAME=COMMAND', with {port} where it is told
+    /// the port of 127.0.0.1 to listen on. It is to be one process: what its
+    /// children use is not counted. Can be given several times
+    #[arg(long, value_name = "NAME=COMMAND", value_parser = own)]
+    with: Vec<Own>,
+    /// What loads the servers: wrk shows that the figures don't hang on our generator.
+    /// Its slices last a second at least, and so the whole some five minutes
+    #[arg(long, default_value = "own", value_parser = generator)]
+    generator: GeneratorKind,
     /// Measure for this many seconds in all
     #[arg(long, conflicts_with = "quick", value_parser = clap::value_parser!(u64).range(1..))]
     seconds: Option<u64>,
     /// Length of one slice in milliseconds: short, so that a block is soon over,
-    /// and long against the start of a run
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(10..=60_000))]
-    slice_ms: u64,
+    /// and long against the start of a run [default: 100; 1000 with wrk]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(10..=60_000))]
+    slice_ms: Option<u64>,
     /// Seed of the random order [default: the clock]
     #[arg(long)]
     seed: Option<u64>,
@@ -128,6 +150,22 @@ struct Setup {
     work: u32,
 }
 
+#[derive(Args)]
+struct Become {
+    /// Process that this one is to end with
+    #[arg(long)]
+    parent: u32,
+    /// For the shell
+    command: String,
+}
+
+/// A server from outside.
+#[derive(Clone)]
+struct Own {
+    name: String,
+    command: String,
+}
+
 fn main() -> ExitCode {
     let Arguments { study, ladder, bench } = Arguments::parse();
     let done = match study {
@@ -139,6 +177,7 @@ fn main() -> ExitCode {
         Some(Study::Memory(arguments)) => memory::run(&arguments),
         Some(Study::Work(arguments)) => work::run(&arguments),
         Some(Study::Serve(arguments)) => serve::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Some(Study::Become(arguments)) => become_server(&arguments),
         None if bench => measure(&ladder),
         // `cargo test --all-targets` runs benches too, without `--bench`.
         None => say("Nothing measured: this is run by `cargo bench`.").map(|()| ExitCode::SUCCESS),
@@ -151,18 +190,31 @@ fn main() -> ExitCode {
 
 fn measure(arguments: &Ladder) -> anyhow::Result<ExitCode> {
     let mut plan = plan(&arguments.setup)?;
-    plan.budget = Duration::from_secs(match (arguments.seconds, arguments.quick) {
-        (Some(seconds), _) => seconds,
-        (None, true) => 17,
-        (None, false) => 85,
+    let by_wrk = arguments.generator == GeneratorKind::Wrk;
+    if by_wrk {
+        wrk::is_installed().map_err(anyhow::Error::msg)?;
+    }
+    plan.budget = Duration::from_secs(match arguments.seconds {
+        Some(seconds) => seconds,
+        None if arguments.full => 600,
+        None if arguments.quick => 17,
+        None if by_wrk => 300,
+        None => 85,
     });
-    plan.settings.slice_ms = arguments.slice_ms;
+    plan.settings.generator = arguments.generator;
+    plan.settings.slice_ms = arguments.slice_ms.unwrap_or(if by_wrk { 1000 } else { 100 });
     plan.settings.seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
+    if arguments.full {
+        plan.settings.passes = PASSES;
+        plan.regimes = regimes::full();
+    }
     warn(&plan.settings);
 
     let path = results_path(arguments.out.as_deref())?;
     let stop = interrupts()?;
-    let results = ladder::run(&plan, entrants(&plan.settings, true)?, &path, &stop)
+    let mut entrants = entrants(&plan.settings, true)?;
+    entrants.extend(from_outside(&arguments.with)?);
+    let results = ladder::run(&plan, entrants, &path, &stop)
         .with_context(|| format!("cannot measure, or write {}", path.display()))?;
     say(&table::render(&results))?;
     say(&format!("All that was counted: {}", path.display()))?;
@@ -236,6 +288,14 @@ fn results_path(out: Option<&Path>) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
+/// The shell becomes the server, so that it is the process that is measured.
+fn become_server(arguments: &Become) -> anyhow::Result<ExitCode> {
+    end_with_parent(arguments.parent)?;
+    let command = format!("exec {}", arguments.command);
+    let error = Command::new("sh").args(["-c", &command]).exec();
+    Err(error).context("cannot run sh")
+}
+
 fn plan(setup: &Setup) -> anyhow::Result<Plan> {
     let machine = machine::describe().context("cannot tell what machine this is")?;
     let allowed = &machine.cores;
@@ -253,6 +313,7 @@ fn plan(setup: &Setup) -> anyhow::Result<Plan> {
         server_cores,
         generator_core,
         work_rounds: setup.work,
+        passes: 1,
         ..Settings::default()
     };
     Ok(Plan {
@@ -291,13 +352,42 @@ fn entrants(settings: &Settings, twice: bool) -> anyhow::Result<Vec<Entrant>> {
                     about: variant.about.to_string(),
                     base: variant.base.map(String::from),
                     adds: variant.adds.to_string(),
+                    command: None,
                 },
                 answers: variant.answers,
                 command,
+                readiness: Readiness::Announced,
             });
         }
     }
     Ok(entrants)
+}
+
+fn from_outside(servers: &[Own]) -> anyhow::Result<Vec<Entrant>> {
+    let program = env::current_exe().context("cannot find this program")?;
+    let entrant = |own: &Own| {
+        let mut command = Command::new(&program);
+        command.args(["become", "--parent", &std::process::id().to_string(), &own.command]);
+        Entrant {
+            contender: Contender {
+                key: own.name.clone(),
+                variant: own.name.clone(),
+                about: format!("from outside: {}", own.command),
+                base: None,
+                adds: "a server from outside".to_string(),
+                command: Some(own.command.clone()),
+            },
+            answers: true,
+            command,
+            readiness: Readiness::Accepting,
+        }
+    };
+    for (at, own) in servers.iter().enumerate() {
+        let taken = servers[..at].iter().any(|other| other.name == own.name)
+            || VARIANTS.iter().any(|variant| own.name.starts_with(variant.name));
+        ensure!(!taken, "--with: the name {:?} is taken; choose another one", own.name);
+    }
+    Ok(servers.iter().map(entrant).collect())
 }
 
 fn warn(settings: &Settings) {
@@ -339,6 +429,26 @@ fn from_callers_directory(path: &Path) -> PathBuf {
     match (env::var_os("CARGO"), env::var_os("PWD")) {
         (Some(_), Some(directory)) => Path::new(&directory).join(path),
         _ => path.to_path_buf(),
+    }
+}
+
+fn own(text: &str) -> Result<Own, String> {
+    let (name, command) = text.split_once('=').ok_or("expected NAME=COMMAND")?;
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if name.is_empty() || !name.chars().all(is_plain) {
+        return Err(format!("the name {name:?} is not of letters, digits, '_' and '-' only"));
+    }
+    if !command.contains(PORT) {
+        return Err(format!("the command does not say where the port goes: put {PORT} there"));
+    }
+    Ok(Own { name: name.to_string(), command: command.to_string() })
+}
+
+fn generator(text: &str) -> Result<GeneratorKind, String> {
+    match text {
+        "own" => Ok(GeneratorKind::Own),
+        "wrk" => Ok(GeneratorKind::Wrk),
+        _ => Err("expected own or wrk".to_string()),
     }
 }
 

@@ -129,6 +129,9 @@ impl App {
     fn operate(&self, request: &Request<'_>, response: &mut Response<'_>) {
         const READ: &str = "GET, HEAD, OPTIONS";
         let path = request.path();
+        if is_health(&path) {
+            response.unrecorded();
+        }
         let page = match &*path {
             "/healthz" => Page { status: 200, content: "alive\n".into(), line: TEXT_LINE },
             "/readyz" if response.is_draining() => {
@@ -150,6 +153,12 @@ impl App {
             _ => response.status(405).field("allow", READ).content(b""),
         }
     }
+}
+
+/// Whether it is a balancer that asks, which does so every few seconds: it is neither
+/// limited nor recorded.
+fn is_health(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz")
 }
 
 /// An answer for whoever runs the server.
@@ -188,9 +197,9 @@ impl Limit {
     }
 
     fn check(&self, request: &Request<'_>, response: &Response<'_>) -> Option<TooMany> {
-        match &*request.path() {
-            "/healthz" | "/readyz" => None,
-            _ => self.limiter.check(response.client()).err(),
+        match is_health(&request.path()) {
+            true => None,
+            false => self.limiter.check(response.client()).err(),
         }
     }
 }

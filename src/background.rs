@@ -117,7 +117,11 @@ impl Shared {
                 Err(_) => log::error!("{} panicked, and is not run again", activity.name),
             }
         }
-        state.ended = true;
+        // What the activities own is gone before whoever drops this goes on.
+        let schedule = std::mem::take(&mut state.schedule);
+        drop(state);
+        drop(schedule);
+        self.lock().ended = true;
         self.changed.notify_all();
     }
 

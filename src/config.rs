@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use crate::access_log::AccessLog;
 use crate::http::{FIELDS_MAX_CAP, Limits};
 use crate::metrics::Metrics;
 
@@ -46,6 +47,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// Where to count what happens. Nowhere.
     pub metrics: Option<Metrics>,
+    /// Where to write a line for each request. Nowhere.
+    pub access_log: Option<AccessLog>,
 }
 
 /// What becomes of connections beyond [`Config::connections_max`].
@@ -94,6 +97,7 @@ impl Default for Config {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             metrics: None,
+            access_log: None,
         }
     }
 }

@@ -30,12 +30,14 @@
 //! - [`http`]: the protocol, bytes in, bytes out, without I/O. Begin with its docs.
 //! - `server`: all I/O; `event_loop.rs` is its one readable page.
 //! - [`Config`]: every limit and timeout, and why it is what it is.
+//! - [`AccessLog`]: a line for each request.
 //! - [`Background`]: what is repeated off the loops.
 //! - `RateLimiter` (feature `rate-limit`): how often each client may ask.
 //! - [`Workers`]: threads for answers that take long, which a service can defer.
 //! - [`app`]: the service that the `pinloop` binary serves.
 #![forbid(unsafe_code)]
 
+mod access_log;
 pub mod app;
 mod background;
 mod config;
@@ -46,6 +48,7 @@ mod rate_limit;
 mod server;
 mod workers;
 
+pub use access_log::{AccessLog, LogFormat};
 pub use background::Background;
 pub use config::{Config, ConfigError, Timeouts, WhenFull};
 pub use http::{Content, Limits, Request, Response, Service};

@@ -4,14 +4,18 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
 use pinloop::app::{App, DEFAULT_ROUNDS, Limit};
-use pinloop::{Background, Config, Metrics, Rate, RateLimiter, StartError, WhenFull, Workers};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use pinloop::{
+    AccessLog, Background, Config, LogFormat, Metrics, Rate, RateLimiter, StartError, WhenFull,
+    Workers,
+};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 /// What a wrong argument, and a setting that can't be honoured, exit with.
@@ -24,6 +28,13 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Start(StartError::Config(error))) => {
             eprintln!("pinloop: {error}\nTry 'pinloop --help'.");
+            ExitCode::from(EXIT_USAGE)
+        }
+        Err(Failure::AccessLog(path, error)) => {
+            let path = path.display();
+            eprintln!(
+                "pinloop: cannot write an access log to {path}: {error}\nTry 'pinloop --help'."
+            );
             ExitCode::from(EXIT_USAGE)
         }
         Err(Failure::Start(error)) => {
@@ -40,8 +51,15 @@ fn main() -> ExitCode {
 fn serve(arguments: &Arguments) -> Result<(), Failure> {
     // Before the line that says so: whoever reads it may send a signal at once.
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    let config = arguments.config();
+    let mut config = arguments.config();
+    config.access_log = access_log(arguments)?;
     let background = Background::default();
+    if let Some(log) = config.access_log.clone() {
+        signals.add_signal(SIGHUP)?;
+        background.every(REPORT_INTERVAL, "the access log's report", move || {
+            log.report_dropped();
+        })?;
+    }
     let mut app = App::new(arguments.work);
     app.workers = workers(arguments, &config)?;
     app.metrics = config.metrics.clone();
@@ -49,14 +67,39 @@ fn serve(arguments: &Arguments) -> Result<(), Failure> {
     let server = pinloop::start(&config, move |_core| app.clone()).map_err(Failure::Start)?;
     announce(&server);
 
-    let stopper = server.stopper();
-    std::thread::Builder::new().name("pinloop-signals".into()).spawn(move || {
-        if signals.forever().next().is_some() {
-            stopper.stop();
+    let (stopper, log) = (server.stopper(), config.access_log.clone());
+    let handle = signals.handle();
+    let watch = std::thread::Builder::new().name("pinloop-signals".into()).spawn(move || {
+        for signal in &mut signals {
+            match (signal, &log) {
+                (SIGHUP, Some(log)) => log.reopen(),
+                _ => stopper.stop(),
+            }
         }
     })?;
-    Ok(server.join()?)
+    let ended = server.join();
+    handle.close();
+    // It has a share in the access log, whose last lines are written when all are gone.
+    let _ = watch.join();
+    Ok(ended?)
 }
+
+/// The access log, if there is to be one.
+fn access_log(arguments: &Arguments) -> Result<Option<AccessLog>, Failure> {
+    let format = match arguments.access_log_format {
+        Format::Json => LogFormat::Json,
+        Format::Combined => LogFormat::Combined,
+    };
+    let Some(path) = &arguments.access_log else { return Ok(None) };
+    let log = match path.as_os_str() == "-" {
+        true => AccessLog::stdout(format),
+        false => AccessLog::file(path, format),
+    };
+    log.map(Some).map_err(|error| Failure::AccessLog(path.clone(), error))
+}
+
+/// How often it is said that lines of the access log were dropped, if they were.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The threads for `GET /data?offload`, on the CPUs that the event loops leave free.
 fn workers(arguments: &Arguments, config: &Config) -> Result<Option<Workers>, Failure> {
@@ -111,6 +154,7 @@ fn announce(server: &pinloop::Server) {
 
 enum Failure {
     Start(StartError),
+    AccessLog(PathBuf, std::io::Error),
     Io(std::io::Error),
 }
 
@@ -131,6 +175,7 @@ impl From<std::io::Error> for Failure {
     max_term_width = 100,
     allow_negative_numbers = true,
     after_help = "SIGTERM or SIGINT: stops accepting, answers what has arrived, exits with 0.
+SIGHUP: opens the access log anew.
 Exit status: 0 stopped, 1 the address can't be listened on, 2 a wrong option.
 Logs go to stderr; RUST_LOG=debug says more.
 
@@ -164,6 +209,15 @@ struct Arguments {
     /// loops leave free, at least 1]
     #[arg(long, env = "PINLOOP_WORKERS", value_name = "N")]
     workers: Option<usize>,
+
+    /// Write a line for each request to this file, or to the standard output for -; SIGHUP
+    /// opens it anew
+    #[arg(long, env = "PINLOOP_ACCESS_LOG", value_name = "FILE|-")]
+    access_log: Option<PathBuf>,
+
+    /// How the lines of the access log look
+    #[arg(long, env = "PINLOOP_ACCESS_LOG_FORMAT", value_name = "FORMAT", default_value = "json")]
+    access_log_format: Format,
 
     /// Count what happens, for GET /metrics
     #[arg(long, env = "PINLOOP_METRICS")]
@@ -257,6 +311,15 @@ impl Arguments {
         config.timeouts.drain = self.drain_timeout;
         config
     }
+}
+
+/// The formats of [`LogFormat`].
+#[derive(clap::ValueEnum, Clone, Copy, Debug)]
+enum Format {
+    /// A JSON object a line
+    Json,
+    /// The combined log format of Apache and nginx
+    Combined,
 }
 
 /// CPU numbers, in the order in which they were given.

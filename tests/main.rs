@@ -1,5 +1,6 @@
 //! The server's tests, by what a user relies on.
 
+mod access_log;
 mod binary;
 mod conformance;
 mod hostile;

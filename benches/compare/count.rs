@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: &Count) -> anyhow::Result<ExitCode> {
 }
 
 fn subject(entrant: Entrant) -> Subject {
-    let Entrant { contender, answers, command: timed } = entrant;
+    let Entrant { contender, answers, command: timed, .. } = entrant;
     let mut counted = Command::new(Path::new(COUNTED));
     // Without the subcommand, which is all that this program does.
     counted.args(timed.get_args().skip(1));

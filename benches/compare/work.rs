@@ -68,7 +68,7 @@ pub(crate) fn run(arguments: &Work) -> anyhow::Result<ExitCode> {
         results.write(&path)
     });
     let found = found.with_context(|| format!("cannot measure, or write {}", path.display()))?;
-    say(&table::work(&found).join("\n\n"))?;
+    say(&table::work(&results, &found).join("\n\n"))?;
     say(&format!("All that was counted: {}", path.display()))?;
     let failed = found.points.iter().any(|point| !point.regime.failures.is_empty());
     Ok(match found.complete {

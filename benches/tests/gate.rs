@@ -43,11 +43,21 @@ fn a_wrong_answer_to_a_measured_request_names_its_regime() {
 }
 
 #[test]
+fn another_answer_from_outside_is_told_and_no_fault() {
+    let mut servers = [serve("hyper_single", 100), serve("hyper_single", 7)];
+    servers[1].outside = true;
+    let gate = gate::run(&servers, &regimes::quick(), &|| true).gate;
+    let data = gate.differences.iter().find(|d| d.exchange == "GET /data").unwrap();
+    assert_eq!(data.subject, Subject::Outside);
+    assert!(gate.is_passed());
+}
+
+#[test]
 fn a_server_that_is_gone_differs_in_everything() {
     let live = serve("hyper_single", 100);
     // Bound and dropped: nobody listens there.
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let gone = Server { key: "gone".to_string(), address: gone };
+    let gone = Server { key: "gone".to_string(), address: gone, outside: false };
     let gate = gate::run(&[live, gone], &[], &|| true).gate;
     assert_eq!(gate.differences.len(), gate.exchanges.len());
 }
@@ -57,7 +67,11 @@ fn a_server_that_hangs_is_asked_once_only() {
     let live = serve("hyper_single", 100);
     // Connections are queued by the kernel; nobody accepts them.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let silent = Server { key: "silent".to_string(), address: listener.local_addr().unwrap() };
+    let silent = Server {
+        key: "silent".to_string(),
+        address: listener.local_addr().unwrap(),
+        outside: false,
+    };
     let verdict = gate::run(&[live, silent], &[], &|| true);
     assert_eq!(verdict.failures.len(), 1);
     assert_eq!(verdict.failures[0].contender, "silent");
@@ -74,5 +88,5 @@ fn serve(variant: &str, rounds: u32) -> Server {
         let announce = |address: SocketAddr| ready.send(address).unwrap();
         (variant.serve)(&settings, &announce).unwrap();
     });
-    Server { key: variant.name.to_string(), address: address.recv().unwrap() }
+    Server { key: variant.name.to_string(), address: address.recv().unwrap(), outside: false }
 }

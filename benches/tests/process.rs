@@ -1,11 +1,13 @@
 //! Server processes: ready, ended, silent, and never left behind.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pinloop_bench::measure::machine::allowed_cores;
-use pinloop_bench::measure::process::{Process, ProcessError};
+use pinloop_bench::measure::process::{Process, ProcessError, Readiness};
 use pinloop_bench::measure::usage;
+
+const ANNOUNCED: Readiness = Readiness::Announced;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -23,6 +25,24 @@ fn a_server_ends_when_it_is_dropped() {
     let process = start("echo listening on 127.0.0.1:1; exec sleep 600", PATIENCE).unwrap();
     let id = process.id();
     drop(process);
+    assert!(usage::Usage::of(id).is_err());
+}
+
+#[test]
+fn a_server_that_is_asked_to_end_has_last_words() {
+    let script = "trap 'echo bye; exit' TERM; echo listening on 127.0.0.1:1; \
+                  while :; do sleep 0.01; done";
+    let process = start(script, PATIENCE).unwrap();
+    assert_eq!(process.finish(PATIENCE).unwrap(), "bye\n");
+}
+
+#[test]
+fn a_server_that_does_not_end_when_asked_is_reported_and_ended() {
+    let script = "trap '' TERM; echo listening on 127.0.0.1:1; while :; do sleep 0.01; done";
+    let process = start(script, PATIENCE).unwrap();
+    let id = process.id();
+    let error = process.finish(Duration::from_millis(50)).unwrap_err();
+    assert_eq!(error.to_string(), "did not end within 50ms of SIGTERM");
     assert!(usage::Usage::of(id).is_err());
 }
 
@@ -49,7 +69,8 @@ fn a_server_that_writes_much_to_stderr_is_not_blocked() {
 #[test]
 fn a_command_that_does_not_exist_is_an_error() {
     let cores = allowed_cores().unwrap();
-    let error = Process::start(&mut Command::new("/nowhere/at-all"), &cores, PATIENCE).unwrap_err();
+    let error = Process::start(&mut Command::new("/nowhere/at-all"), &cores, ANNOUNCED, PATIENCE)
+        .unwrap_err();
     assert!(matches!(error, ProcessError::Io(_)), "{error}");
 }
 
@@ -59,13 +80,79 @@ fn a_server_runs_on_the_given_cores_only() {
     let mine = allowed_cores().unwrap();
     let command = &mut Command::new("sh");
     command.args(["-c", "echo listening on 127.0.0.1:1; exec sleep 600"]);
-    let process = Process::start(command, &[core], PATIENCE).unwrap();
+    let process = Process::start(command, &[core], ANNOUNCED, PATIENCE).unwrap();
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
     assert!(status.contains(&format!("Cpus_allowed_list:\t{core}\n")), "{status}");
     assert_eq!(allowed_cores().unwrap(), mine, "the starting thread keeps its own");
 }
 
+#[test]
+fn a_server_that_announces_nothing_is_ready_when_it_accepts() {
+    // This test listens in its place, on the port that the script was told.
+    let file = std::env::temp_dir().join(format!("pinloop-port-{}", std::process::id()));
+    let script = format!("echo $0 > {0}.new; mv {0}.new {0}; exec sleep 600", file.display());
+    let listener = {
+        let file = file.clone();
+        std::thread::spawn(move || {
+            loop {
+                if let Ok(port) = std::fs::read_to_string(&file) {
+                    let port: u16 = port.trim().parse().unwrap();
+                    return std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+                }
+                std::thread::yield_now();
+            }
+        })
+    };
+    let mut command = Command::new("sh");
+    command.args(["-c", &script, "{port}"]);
+    let cores = allowed_cores().unwrap();
+    let process = Process::start(&mut command, &cores, Readiness::Accepting, PATIENCE).unwrap();
+    let listener = listener.join().unwrap();
+    assert_eq!(process.address(), listener.local_addr().unwrap());
+    std::fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn a_server_that_never_accepts_is_reported() {
+    let mut command = Command::new("sleep");
+    command.arg("600");
+    let cores = allowed_cores().unwrap();
+    let patience = Duration::from_millis(50);
+    let error = Process::start(&mut command, &cores, Readiness::Accepting, patience).unwrap_err();
+    assert!(matches!(error, ProcessError::Deaf(..)), "{error}");
+}
+
+#[test]
+fn what_a_server_has_started_ends_with_it() {
+    let script = "sleep 600 & echo $! >&2; echo listening on 127.0.0.1:1; wait";
+    let process = start(script, PATIENCE).unwrap();
+    let group = process.id();
+    assert_eq!(members_of(group).len(), 2);
+    drop(process);
+    // What is killed may take a moment to be gone.
+    let deadline = Instant::now() + PATIENCE;
+    while members_of(group).iter().any(|state| !matches!(state, 'Z' | 'X')) {
+        assert!(Instant::now() < deadline, "{:?}", members_of(group));
+        std::thread::yield_now();
+    }
+}
+
+/// States of the processes in a group, as /proc/PID/stat has them.
+fn members_of(group: u32) -> Vec<char> {
+    let mut states = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap() {
+        let Ok(stat) = std::fs::read_to_string(entry.unwrap().path().join("stat")) else {
+            continue;
+        };
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+        if fields.get(2).is_some_and(|pgrp| *pgrp == group.to_string()) {
+            states.push(fields[0].chars().next().unwrap());
+        }
+    }
+    states
+}
+
 fn start(script: &str, patience: Duration) -> Result<Process, ProcessError> {
     let cores = allowed_cores().unwrap();
-    Process::start(Command::new("sh").args(["-c", script]), &cores, patience)
+    Process::start(Command::new("sh").args(["-c", script]), &cores, ANNOUNCED, patience)
 }

@@ -77,6 +77,35 @@ fn without_an_a_a_pair_nothing_is_sure() {
 }
 
 #[test]
+fn a_rate_that_was_not_reached_is_no_figure() {
+    let mut results = results();
+    results.regimes[0].rate_per_s = Some(10_500.0);
+    for block in &mut results.regimes[0].blocks {
+        let of_hyper = block.samples.iter_mut().filter(|sample| sample.contender == "hyper");
+        of_hyper.for_each(|sample| sample.generator.unsent = 50);
+    }
+    let report = table::render(&results);
+    assert!(report.contains("hyper has no figures: it reached 95 % of the rate only"), "{report}");
+    assert!(report.contains("at 10,500 requests a second"), "{report}");
+}
+
+#[test]
+fn disturbed_blocks_are_in_no_figure_and_are_counted() {
+    let mut results = results();
+    for block in &mut results.regimes[0].blocks[..4] {
+        for sample in block.samples.iter_mut().filter(|sample| sample.contender == "hyper") {
+            sample.cpu_ns *= 3;
+            sample.wait_ns = 20_000_000;
+        }
+    }
+    let regime = closed(&results);
+    assert_eq!((regime.blocks, regime.dropped), (16, 4));
+    let interval = row(&regime, "hyper").figures.as_ref().unwrap().ratio.unwrap().interval.unwrap();
+    assert!(interval.high < 1.27, "{interval:?}");
+    assert!(table::render(&results).contains("16 blocks, 4 more dropped as disturbed"));
+}
+
+#[test]
 fn who_failed_is_named_with_the_reason_and_has_no_figure() {
     let mut results = results();
     let failure = Failure { contender: "hyper".to_string(), reason: "ended by itself".to_string() };
@@ -237,6 +266,7 @@ fn results() -> Results {
         about: String::new(),
         base: None,
         adds: String::new(),
+        command: None,
     };
     let mut rng = fastrand::Rng::with_seed(3);
     let blocks = (0..20)
@@ -256,7 +286,7 @@ fn results() -> Results {
                 sample("pinloop", 6000.0),
                 sample("pinloop_again", 6000.0),
             ];
-            Block { samples }
+            Block { samples, ..Block::default() }
         })
         .collect();
     Results {

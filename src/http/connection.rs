@@ -12,8 +12,9 @@ use super::counts::Counts;
 use super::date::Date;
 use super::deferred::{Answer, Mailbox};
 use super::error::Refusal;
+use super::record::{self, Asked, Kept, Recorder};
 use super::request::{self, Framing, Head, Parsed, Persistence};
-use super::response::{Answering, ContentWriter, Finished, Flow, Producer, Response, To};
+use super::response::{Answering, Finished, Flow, Producer, Response, To};
 use super::service::{Content, Receiver, Service};
 use super::{FIELDS_MAX_CAP, Limits};
 
@@ -42,6 +43,8 @@ pub struct Context<'a> {
     pub client: Option<&'a IpAddr>,
     /// Where answers are counted, if anywhere.
     pub counts: Option<&'a Counts>,
+    /// Who takes the record of each request, if anyone.
+    pub recorder: Option<&'a dyn Recorder>,
 }
 
 impl<'a> Context<'a> {
@@ -55,6 +58,7 @@ impl<'a> Context<'a> {
             address: 0,
             client: None,
             counts: None,
+            recorder: None,
         }
     }
 
@@ -122,7 +126,7 @@ enum State {
     /// The answer's content is written as there is room.
     Produce(Box<Producing>),
     /// The answer is made elsewhere.
-    Deferred { to: To, unread: bool },
+    Deferred { to: To, unread: bool, record: Kept },
     /// No byte is read as a request any more.
     Closed { linger: bool },
 }
@@ -142,6 +146,7 @@ struct Streaming {
     held: Vec<u8>,
     begun: bool,
     is_head: bool,
+    record: Kept,
 }
 
 struct Producing {
@@ -149,6 +154,13 @@ struct Producing {
     answer: Answering,
     /// Content of the request is left unread.
     unread: bool,
+    record: Kept,
+}
+
+impl Streaming {
+    fn asked<'a>(&mut self) -> Asked<'a> {
+        Asked::Kept { record: self.record.take(), is_head: self.is_head }
+    }
 }
 
 /// What a step did with its input.
@@ -232,17 +244,38 @@ impl Connection {
         output: &mut Vec<u8>,
         context: &Context<'_>,
     ) {
-        let answerable = match &self.state {
-            State::Head => Some(request::is_head(input)),
-            State::Collect(collecting) => Some(request::is_head(&collecting.head)),
-            State::Stream(streaming) => (!streaming.begun).then_some(streaming.is_head),
-            State::Deferred { to, .. } => Some(to.is_head),
-            State::Produce(_) | State::Closed { .. } => None,
+        let asked = match &mut self.state {
+            State::Head => Some(Asked::Bytes(input)),
+            State::Collect(collecting) => Some(Asked::Bytes(&collecting.head)),
+            State::Stream(streaming) if !streaming.begun => Some(streaming.asked()),
+            State::Deferred { to, record, .. } => {
+                Some(Asked::Kept { record: record.take(), is_head: to.is_head })
+            }
+            State::Stream(_) | State::Produce(_) | State::Closed { .. } => None,
         };
-        self.state = match answerable {
-            Some(is_head) => refuse(refusal, is_head, output, context),
-            None => State::Closed { linger: true },
-        };
+        let state = asked.map(|asked| refuse(refusal, asked, output, context));
+        self.abandon(context);
+        self.state = state.unwrap_or(State::Closed { linger: true });
+    }
+
+    /// Records a request whose answer has begun, or is waited for, and will never be
+    /// whole: its connection ends.
+    pub fn abandon(&mut self, context: &Context<'_>) {
+        match &mut self.state {
+            State::Stream(streaming) => {
+                let said = match streaming.begun {
+                    true => streaming.answer.said,
+                    false => streaming.answer.said.unheard(),
+                };
+                record::record_kept(streaming.record.take(), said, context);
+            }
+            State::Produce(producing) => {
+                let content_bytes = producing.answer.said.content_bytes;
+                record::record_streamed(&mut producing.record, content_bytes, context);
+            }
+            State::Deferred { record, .. } => record::record_streamed(record, 0, context),
+            State::Head | State::Collect(_) | State::Closed { .. } => {}
+        }
     }
 
     /// Writes the answer that was deferred, where one is waited for. `input` is what
@@ -254,13 +287,17 @@ impl Connection {
         output: &mut Vec<u8>,
         context: &Context<'_>,
     ) {
-        if let State::Deferred { mut to, unread } = self.state {
-            if context.is_last_before(input) {
-                to.persistence = Persistence::Close;
+        self.state = match std::mem::take(&mut self.state) {
+            State::Deferred { mut to, unread, record } => {
+                if context.is_last_before(input) {
+                    to.persistence = Persistence::Close;
+                }
+                let (persistence, said) = Response::new(output, context, to).write(answer);
+                record::record_kept(record, said, context);
+                after(persistence, unread)
             }
-            let persistence = Response::new(output, context, to).write(answer);
-            self.state = after(persistence, unread);
-        }
+            state => state,
+        };
     }
 
     /// What the connection waits for, where it has said [`Next::Read`] or [`Next::Write`].
@@ -280,8 +317,12 @@ impl Connection {
             State::Collect(collecting) => {
                 collecting.head.capacity() + collecting.content.capacity()
             }
-            State::Stream(streaming) => streaming.held.capacity(),
-            State::Head | State::Produce(_) | State::Deferred { .. } | State::Closed { .. } => 0,
+            State::Stream(streaming) => {
+                streaming.held.capacity() + record::kept_bytes(&streaming.record)
+            }
+            State::Produce(producing) => record::kept_bytes(&producing.record),
+            State::Deferred { record, .. } => record::kept_bytes(record),
+            State::Head | State::Closed { .. } => 0,
         }
     }
 }
@@ -340,7 +381,7 @@ fn begin_parsed<S: Service>(
         Ok(Parsed::MinorVersion { .. }) => Refusal::RequestLine,
         Err(refusal) => refusal,
     };
-    Step::to(refuse(refusal, request::is_head(input), output, context), 0)
+    Step::to(refuse(refusal, Asked::Bytes(input), output, context), 0)
 }
 
 /// Asks the service what is to happen to the content, and begins it.
@@ -364,7 +405,7 @@ fn begin_content<S: Service>(
     };
     let is_last = context.is_last_before(&rest[content.map_or(rest.len(), <[u8]>::len)..]);
     let refused = |refusal, output: &mut Vec<u8>| {
-        Step::to(refuse(refusal, is_head, output, context), head_bytes)
+        Step::to(refuse(refusal, Asked::Request(&head.request), output, context), head_bytes)
     };
 
     let before = output.len();
@@ -412,6 +453,7 @@ fn begin_content<S: Service>(
             Step::to(State::Collect(Box::new(collecting)), head_bytes)
         }
         (Chosen::Stream(receiver, answer), framing) => {
+            let record = record::keep(&head.request, answer.said, context);
             let mut streaming = Streaming {
                 decoder: decoder(framing),
                 receiver,
@@ -419,6 +461,7 @@ fn begin_content<S: Service>(
                 held: Vec::new(),
                 begun: false,
                 is_head,
+                record,
             };
             let (used, streamed) = stream(&mut streaming, start, rest, output, context);
             streamed.step(head_bytes + used, || Box::new(streaming))
@@ -465,8 +508,8 @@ fn collect<S: Service>(
             }
             Err(refusal) => refusal,
         };
-        let is_head = request::is_head(&collecting.head);
-        return Step::to(refuse(refusal, is_head, output, context), used);
+        let asked = Asked::Bytes(&collecting.head);
+        return Step::to(refuse(refusal, asked, output, context), used);
     }
 }
 
@@ -483,7 +526,7 @@ fn answer_collected<S: Service>(
         Ok(Parsed::Head(head)) => {
             answer(&head, &collecting.content, is_last, output, service, context)
         }
-        _ => refuse(Refusal::Service, false, output, context),
+        _ => refuse(Refusal::Service, Asked::Bytes(&collecting.head), output, context),
     }
 }
 
@@ -505,14 +548,20 @@ fn answer<S: Service>(
         response.finish()
     }));
     match finished {
-        Ok(Finished::Whole(persistence)) => after(persistence, false),
-        Ok(Finished::Deferred(to)) => State::Deferred { to, unread: false },
+        Ok(Finished::Whole(persistence, said)) => {
+            record::record(&request, said, context);
+            after(persistence, false)
+        }
+        Ok(Finished::Deferred(to, said)) => {
+            State::Deferred { to, unread: false, record: record::keep(&request, said, context) }
+        }
         Ok(Finished::Streaming(answer, producer)) => {
-            State::Produce(Box::new(Producing { producer, answer, unread: false }))
+            let record = record::keep(&request, answer.said, context);
+            State::Produce(Box::new(Producing { producer, answer, unread: false, record }))
         }
         Err(_) => {
             output.truncate(start);
-            refuse(Refusal::Service, to.is_head, output, context)
+            refuse(Refusal::Service, Asked::Request(&request), output, context)
         }
     }
 }
@@ -530,7 +579,7 @@ fn answer_unread<S: Service>(
             producing.unread = true;
             State::Produce(producing)
         }
-        State::Deferred { to, .. } => State::Deferred { to, unread: true },
+        State::Deferred { to, record, .. } => State::Deferred { to, unread: true, record },
         _ => State::Closed { linger: true },
     }
 }
@@ -569,7 +618,7 @@ fn stream(
 ) -> (usize, Streamed) {
     let mut used = 0;
     loop {
-        let Streaming { decoder, receiver, answer, held, begun, .. } = streaming;
+        let Streaming { decoder, receiver, answer, held, begun, record, .. } = streaming;
         if output.len() >= context.limits.output_bytes_high {
             // What fills the output may be the answers before this one.
             if start == 0 {
@@ -595,13 +644,14 @@ fn stream(
                         return (used, Streamed::Partial);
                     }
                 };
-                let mut writer = ContentWriter { output, outgoing: &mut answer.outgoing };
+                let mut writer = answer.writer(output);
                 match catch_unwind(AssertUnwindSafe(|| receiver(piece, &mut writer))) {
                     Ok(()) if piece.is_some() => {
                         *begun |= output.len() - start > context.limits.answer_held_bytes;
                         continue;
                     }
                     Ok(()) if answer.outgoing.end(output) => {
+                        record::record_streamed(record, answer.said.content_bytes, context);
                         return (used, Streamed::Over(after(answer.persistence, false)));
                     }
                     Ok(()) | Err(_) => Refusal::Service,
@@ -610,10 +660,11 @@ fn stream(
             Err(refusal) => refusal,
         };
         let state = if *begun {
+            record::record_streamed(record, answer.said.content_bytes, context);
             State::Closed { linger: true }
         } else {
             output.truncate(start);
-            refuse(refusal, streaming.is_head, output, context)
+            refuse(refusal, streaming.asked(), output, context)
         };
         return (used, Streamed::Over(state));
     }
@@ -625,33 +676,44 @@ fn produce(
     output: &mut Vec<u8>,
     context: &Context<'_>,
 ) -> Option<State> {
-    let Producing { producer, answer, unread } = producing;
+    let Producing { producer, answer, unread, record } = producing;
     while output.len() < context.limits.output_bytes_high {
         let before = output.len();
-        let mut writer = ContentWriter { output, outgoing: &mut answer.outgoing };
+        let mut writer = answer.writer(output);
         match catch_unwind(AssertUnwindSafe(|| producer(&mut writer))) {
             // One that writes nothing and is not done would be called for ever.
             Ok(Flow::More) if output.len() > before => {}
             Ok(Flow::Done) if answer.outgoing.end(output) => {
+                record::record_streamed(record, answer.said.content_bytes, context);
                 return Some(after(answer.persistence, *unread));
             }
-            Ok(_) | Err(_) => return Some(State::Closed { linger: *unread }),
+            Ok(_) | Err(_) => {
+                record::record_streamed(record, answer.said.content_bytes, context);
+                return Some(State::Closed { linger: *unread });
+            }
         }
     }
     None
 }
 
 /// Writes the answer to a request that is refused: the last one.
-fn refuse(refusal: Refusal, is_head: bool, output: &mut Vec<u8>, context: &Context<'_>) -> State {
+fn refuse(
+    refusal: Refusal,
+    asked: Asked<'_>,
+    output: &mut Vec<u8>,
+    context: &Context<'_>,
+) -> State {
     if let Some(counts) = context.counts {
         counts.refusals[refusal as usize].add(1);
     }
+    let is_head = asked.is_head();
     let to = To { persistence: Persistence::Close, is_head, minor_version: 1 };
     let mut response = Response::new(output, context, to);
     response
         .status(refusal.status())
         .field("content-type", "text/plain")
         .content(refusal.reason().as_bytes());
+    record::record_refused(asked, response.said(), context);
     State::Closed { linger: true }
 }
 

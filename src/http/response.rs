@@ -9,6 +9,7 @@ use super::body::Piece;
 use super::chars;
 use super::connection::Context;
 use super::deferred::{Answer, Ticket};
+use super::record::Said;
 use super::request::Persistence;
 
 /// The answer to one request.
@@ -22,6 +23,9 @@ pub struct Response<'o> {
     to: To,
     status: u16,
     stage: Stage,
+    is_private: bool,
+    /// Of an answer that is whole.
+    content_bytes: u64,
     streaming: Option<(Outgoing, Producer)>,
 }
 
@@ -68,7 +72,16 @@ pub enum Flow {
 
 impl<'o> Response<'o> {
     pub(super) fn new(output: &'o mut Vec<u8>, context: &'o Context<'o>, to: To) -> Response<'o> {
-        Response { output, context, to, status: 200, stage: Stage::Status, streaming: None }
+        Response {
+            output,
+            context,
+            to,
+            status: 200,
+            stage: Stage::Status,
+            is_private: false,
+            content_bytes: 0,
+            streaming: None,
+        }
     }
 
     /// Sets the status code; 200 where it is not called. 1xx are the server's own.
@@ -122,8 +135,16 @@ impl<'o> Response<'o> {
     pub fn content(&mut self, content: &[u8]) {
         self.end_head(Some(content.len() as u64));
         if self.has_content() {
+            self.content_bytes = content.len() as u64;
             self.output.extend_from_slice(content);
         }
+    }
+
+    /// Keeps this request out of records such as an access log: for what asks every
+    /// few seconds.
+    pub fn unrecorded(&mut self) -> &mut Self {
+        self.is_private = true;
+        self
     }
 
     /// The address of the client, where whoever drives this connection knows it.
@@ -150,12 +171,12 @@ impl<'o> Response<'o> {
     }
 
     /// Ends an answer that was made elsewhere.
-    pub(super) fn write(mut self, answer: &Answer) -> Persistence {
+    pub(super) fn write(mut self, answer: &Answer) -> (Persistence, Said) {
         self.status = answer.status;
         self.begin();
         self.output.extend_from_slice(&answer.fields);
         self.content(&answer.content);
-        self.to.persistence
+        (self.to.persistence, self.said())
     }
 
     /// Ends the head and has `producer` write the content when there is room:
@@ -179,22 +200,27 @@ impl<'o> Response<'o> {
     pub(super) fn finish(mut self) -> Finished {
         match self.stage {
             Stage::Ended => {}
-            Stage::Deferred => return Finished::Deferred(self.to),
+            Stage::Deferred => return Finished::Deferred(self.to, self.said().unheard()),
             Stage::Status | Stage::Fields => self.content(b""),
         }
-        let persistence = self.to.persistence;
+        let (persistence, said) = (self.to.persistence, self.said());
         match self.streaming {
-            None => Finished::Whole(persistence),
+            None => Finished::Whole(persistence, said),
             Some((outgoing, producer)) => {
-                Finished::Streaming(Answering { persistence, outgoing }, producer)
+                Finished::Streaming(Answering { persistence, outgoing, said }, producer)
             }
         }
+    }
+
+    pub(super) fn said(&self) -> Said {
+        let Response { status, content_bytes, is_private, .. } = *self;
+        Said { status, content_bytes, is_private }
     }
 
     /// Ends the head of an answer whose content the caller writes.
     pub(super) fn finish_head(mut self, length: Option<u64>) -> Answering {
         let outgoing = self.end_head(length);
-        Answering { persistence: self.to.persistence, outgoing }
+        Answering { persistence: self.to.persistence, outgoing, said: self.said() }
     }
 
     #[inline]
@@ -300,17 +326,28 @@ macro_rules! field_line {
 /// What the service left to the connection.
 pub(super) enum Finished {
     /// Nothing: the answer is written.
-    Whole(Persistence),
+    Whole(Persistence, Said),
     /// To have the content written.
     Streaming(Answering, Producer),
     /// To wait for the answer.
-    Deferred(To),
+    Deferred(To, Said),
 }
 
 /// An answer whose head is written.
 pub(super) struct Answering {
     pub(super) persistence: Persistence,
     pub(super) outgoing: Outgoing,
+    pub(super) said: Said,
+}
+
+impl Answering {
+    pub(super) fn writer<'o>(&'o mut self, output: &'o mut Vec<u8>) -> ContentWriter<'o> {
+        ContentWriter {
+            output,
+            outgoing: &mut self.outgoing,
+            content_bytes: &mut self.said.content_bytes,
+        }
+    }
 }
 
 /// How the content of an answer is delimited (RFC 9112, 6).
@@ -345,6 +382,7 @@ impl Outgoing {
 pub struct ContentWriter<'o> {
     pub(super) output: &'o mut Vec<u8>,
     pub(super) outgoing: &'o mut Outgoing,
+    pub(super) content_bytes: &'o mut u64,
 }
 
 impl ContentWriter<'_> {
@@ -359,15 +397,18 @@ impl ContentWriter<'_> {
     /// the request and the answer are chunked.
     pub fn write_piece(&mut self, piece: &Piece<'_>) {
         match self.outgoing {
-            _ if piece.data.is_empty() => {}
-            Outgoing::Nothing | Outgoing::Broken => {}
+            _ if piece.data.is_empty() => return,
+            Outgoing::Nothing | Outgoing::Broken => return,
             Outgoing::UntilClose => self.output.extend_from_slice(piece.data),
             Outgoing::Length(rest) => match rest.checked_sub(piece.data.len() as u64) {
                 Some(left) => {
                     *rest = left;
                     self.output.extend_from_slice(piece.data);
                 }
-                None => *self.outgoing = Outgoing::Broken,
+                None => {
+                    *self.outgoing = Outgoing::Broken;
+                    return;
+                }
             },
             Outgoing::Chunked => {
                 if let Some(bytes) = piece.chunk_bytes {
@@ -380,6 +421,7 @@ impl ContentWriter<'_> {
                 }
             }
         }
+        *self.content_bytes += piece.data.len() as u64;
     }
 }
 
@@ -496,7 +538,12 @@ mod tests {
     fn a_promise_of_length_that_is_broken_is_noticed() {
         let mut output = Vec::new();
         let mut outgoing = Outgoing::Length(3);
-        let mut writer = ContentWriter { output: &mut output, outgoing: &mut outgoing };
+        let mut content_bytes = 0;
+        let mut writer = ContentWriter {
+            output: &mut output,
+            outgoing: &mut outgoing,
+            content_bytes: &mut content_bytes,
+        };
         writer.write(b"ab");
         assert!(!writer.outgoing.end(&mut Vec::new()));
         writer.write(b"cd");

@@ -14,8 +14,11 @@ use mio::net::TcpStream;
 use slab::Slab;
 
 use super::deadlines::{Deadline, Deadlined, Deadlines, Ticks};
+use crate::access_log::CoreLog;
 use crate::config::{Config, Timeouts};
-use crate::http::{self, Answer, Context, Date, Mailbox, Next, Refusal, Service, Waiting};
+use crate::http::{
+    self, Answer, Context, Date, Mailbox, Next, Recorder, Refusal, Service, Waiting,
+};
 use crate::metrics::CoreMetrics;
 
 /// Bytes that count as progress: a peer that moves fewer in a timeout is too slow.
@@ -47,6 +50,8 @@ pub(super) struct Surroundings {
     pub(super) mailbox: Arc<dyn Mailbox>,
     /// Where the core counts, if anywhere.
     pub(super) metrics: Option<Arc<CoreMetrics>>,
+    /// The core's part of the access log, if there is one.
+    pub(super) log: Option<CoreLog>,
     /// Bytes that all connections of the core keep.
     pub(super) buffered_bytes: usize,
 }
@@ -61,6 +66,7 @@ impl Surroundings {
             address,
             client: Some(client),
             counts: self.metrics.as_ref().map(|metrics| &metrics.counts),
+            recorder: self.log.as_ref().map(|log| log as &dyn Recorder),
         }
     }
 
@@ -248,6 +254,13 @@ impl Connection {
         self.carry = Vec::new();
         self.send(core)?;
         self.end_when_sent(true)
+    }
+
+    /// Says that what has not been answered will not be.
+    pub(super) fn abandon(&mut self, surroundings: &Surroundings, config: &Config) {
+        if surroundings.log.is_some() {
+            self.http.abandon(&surroundings.context(self.address, &self.client, config));
+        }
     }
 
     /// The deadline of what the connection now waits for has passed.

@@ -113,6 +113,7 @@ impl<S: Service> EventLoop<S> {
                     draining: false,
                     mailbox: post,
                     metrics: config.metrics.as_ref().map(Metrics::add_core),
+                    log: config.access_log.as_ref().map(|log| log.core(now)),
                     buffered_bytes: 0,
                 },
             },
@@ -155,7 +156,12 @@ impl<S: Service> EventLoop<S> {
                 self.accept();
             }
             self.expire();
+            if let Some(log) = &self.core.surroundings.log {
+                log.end_wakeup();
+            }
         }
+        // Whoever has no answer by now gets none.
+        self.keys().into_iter().for_each(|key| self.close(key));
         Ok(())
     }
 
@@ -181,6 +187,9 @@ impl<S: Service> EventLoop<S> {
     /// Reads the clock, once a wake-up.
     fn read_clock(&mut self) {
         self.core.surroundings.now = Instant::now();
+        if let Some(log) = &self.core.surroundings.log {
+            log.begin_wakeup(self.core.surroundings.now);
+        }
         self.deadlines.set_now(self.core.surroundings.now);
         if self.core.surroundings.now >= self.date_until {
             let date = SystemTime::now();
@@ -245,7 +254,8 @@ impl<S: Service> EventLoop<S> {
 
     fn close(&mut self, key: usize) {
         // Closing the socket takes it out of epoll.
-        let Some(connection) = self.connections.try_remove(key) else { return };
+        let Some(mut connection) = self.connections.try_remove(key) else { return };
+        connection.abandon(&self.core.surroundings, &self.config);
         self.core.surroundings.buffered_bytes -= connection.buffered_bytes();
         self.shared.connections.fetch_sub(1, Ordering::Relaxed);
         self.count(|metrics| metrics.closed.add(1));
@@ -347,8 +357,7 @@ impl<S: Service> EventLoop<S> {
             self.accept();
         }
         self.listener = None;
-        let keys: Vec<usize> = self.connections.iter().map(|(key, _)| key).collect();
-        for key in keys {
+        for key in self.keys() {
             self.turn(key, false);
             if let Some(connection) =
                 self.connections.get_mut(key).filter(|connection| connection.is_unused())
@@ -356,6 +365,10 @@ impl<S: Service> EventLoop<S> {
                 self.deadlines.set(key, connection.deadline(), Ticks::at_least(DRAIN_UNUSED));
             }
         }
+    }
+
+    fn keys(&self) -> Vec<usize> {
+        self.connections.iter().map(|(key, _)| key).collect()
     }
 
     fn count(&self, add: impl FnOnce(&CoreMetrics)) {

@@ -1,6 +1,6 @@
 //! The binary as a process of its own, and what the system says of it.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -26,6 +26,11 @@ impl Running {
     pub(crate) fn start_within(files_max: u32, arguments: &[&str]) -> Running {
         let script = format!("ulimit -n {files_max}; exec \"$0\" \"$@\"");
         Running::from(Command::new("sh").args(["-c", &script, BINARY]).args(arguments))
+    }
+
+    /// As [`start`](Self::start), with what it says in a file.
+    pub(crate) fn start_saying_to(stderr: File, arguments: &[&str]) -> Running {
+        Running::from(Command::new(BINARY).args(arguments).stderr(stderr))
     }
 
     fn from(command: &mut Command) -> Running {

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::gate::Server;
-use super::process::Process;
+use super::process::{Process, Readiness};
 use crate::results::{Contender, Failure};
 
 /// A server starts in milliseconds; a machine that is busy with a build may
@@ -20,6 +20,8 @@ pub struct Entrant {
     pub answers: bool,
     /// Starts it.
     pub command: Command,
+    /// How it is known to be ready.
+    pub readiness: Readiness,
 }
 
 /// The servers that are up.
@@ -38,18 +40,27 @@ pub struct Member {
     pub key: String,
     /// Whether the gate holds its answers against the others'.
     pub answers: bool,
+    /// Whether it is none of the variants.
+    pub outside: bool,
     /// Ends with this value.
     pub process: Process,
 }
 
 impl Fleet {
-    /// Starts `entrants` on `cores`, each to the end of its patience.
-    pub fn start(entrants: Vec<Entrant>, cores: &[usize]) -> Self {
+    /// Starts `entrants` on `cores`, each to the end of its patience, as long as it
+    /// `goes_on`.
+    pub fn start(entrants: &mut [Entrant], cores: &[usize], goes_on: &dyn Fn() -> bool) -> Self {
         let mut fleet = Self::default();
-        for Entrant { contender, answers, mut command } in entrants {
-            let key = contender.key;
-            match Process::start(&mut command, cores, PATIENCE) {
-                Ok(process) => fleet.members.push(Member { key, answers, process }),
+        for Entrant { contender, answers, command, readiness } in entrants {
+            if !goes_on() {
+                break;
+            }
+            let key = contender.key.clone();
+            match Process::start(command, cores, *readiness, PATIENCE) {
+                Ok(process) => {
+                    let outside = contender.command.is_some();
+                    fleet.members.push(Member { key, answers: *answers, outside, process });
+                }
                 Err(error) => {
                     fleet.failures.push(Failure { contender: key, reason: error.to_string() });
                 }
@@ -77,7 +88,11 @@ impl Fleet {
         answering.sort_by_key(|member| member.key != reference);
         answering
             .iter()
-            .map(|member| Server { key: member.key.clone(), address: member.process.address() })
+            .map(|member| Server {
+                key: member.key.clone(),
+                address: member.process.address(),
+                outside: member.outside,
+            })
             .collect()
     }
 }

@@ -1,6 +1,7 @@
 //! The ladder: every contender in every regime.
 
 use std::io;
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -9,8 +10,8 @@ use fastrand::Rng;
 
 use super::fleet::{Entrant, Fleet, Member};
 use super::progress::Progress;
-use super::regimes::Regime;
-use super::rounds::{self, Bench, Ending};
+use super::regimes::{Pace, Regime};
+use super::rounds::{self, Bench, Ending, Rounds};
 use super::slice::Lane;
 use super::{gate, machine};
 use crate::load;
@@ -41,7 +42,7 @@ pub struct Plan {
 /// block. When `stop` is set, it ends within a slice with what there is.
 pub fn run(
     plan: &Plan,
-    entrants: Vec<Entrant>,
+    mut entrants: Vec<Entrant>,
     path: &Path,
     stop: &AtomicBool,
 ) -> io::Result<Results> {
@@ -49,44 +50,58 @@ pub fn run(
     let mut results = begin(plan, contenders)?;
     results.write(path)?;
 
-    let mut fleet = Fleet::start(entrants, &plan.settings.server_cores);
     let goes_on = || !stop.load(Ordering::Relaxed);
+    let mut rng = Rng::with_seed(plan.settings.seed);
+    let mut fleet = Fleet::start(&mut entrants, &plan.settings.server_cores, &goes_on);
     let verdict = gate::run(&fleet.servers(&plan.reference), &plan.regimes, &goes_on);
     fleet.failures.extend(verdict.failures);
     fleet.check();
     // From here on this thread is the load generator.
     load::pin(plan.settings.generator_core)?;
 
-    let mut rng = Rng::with_seed(plan.settings.seed);
     let parts: Vec<Part> =
         plan.regimes.iter().map(|r| Part::of(plan, r, &fleet, &verdict.gate)).collect();
-    let progress = Progress::new(parts.iter().map(Part::slices).sum());
+    results.regimes = parts.iter().map(Part::begin).collect();
     results.gate = Some(verdict.gate);
-    for part in &parts {
-        progress.says(part.regime.title);
-        results.regimes.push(part.begin());
-        let mut turns = Turns {
-            lanes: part.connect(plan, &mut fleet),
-            progress: &progress,
-            stop,
-            path,
-            unwritten: false,
-        };
-        let ending = rounds::run(&mut results, &part.keys, part.blocks, &mut rng, &mut turns);
-        results.complete =
-            ending == Ending::Complete && std::ptr::eq(part, &parts[parts.len() - 1]);
-        results.write(path)?;
-        if ending == Ending::Interrupted {
-            break;
+    let progress = Progress::new(parts.iter().map(Part::slices).sum());
+    for pass in 0..plan.settings.passes.max(1) {
+        if pass > 0 {
+            // The last ones end before the next ones start.
+            fleet.members.clear();
+            fleet = Fleet::start(&mut entrants, &plan.settings.server_cores, &goes_on);
+        }
+        for (at, part) in parts.iter().enumerate() {
+            progress.says(&match plan.settings.passes {
+                0 | 1 => part.regime.title.to_string(),
+                passes => format!("{} of {passes}: {}", pass + 1, part.regime.title),
+            });
+            results.regimes[at].fail(&fleet.failures);
+            let mut turns = Turns {
+                lanes: part.connect(plan, &mut fleet, &results.regimes[at]),
+                progress: &progress,
+                stop,
+                path,
+                unwritten: false,
+            };
+            turns.set_pace(part.regime.pace, &mut results.regimes[at].rate_per_s);
+            let rounds = Rounds { regime: at, pass, blocks: part.blocks, contenders: &part.keys };
+            let ending = rounds::run(&mut results, &rounds, &mut rng, &mut turns);
+            if ending == Ending::Interrupted {
+                progress.clear();
+                results.write(path)?;
+                return Ok(results);
+            }
         }
     }
     progress.clear();
+    results.complete = true;
+    results.write(path)?;
     Ok(results)
 }
 
 /// Only the gate, with those that do not start, or hang.
-pub fn check(plan: &Plan, entrants: Vec<Entrant>) -> (Gate, Vec<Failure>) {
-    let mut fleet = Fleet::start(entrants, &plan.settings.server_cores);
+pub fn check(plan: &Plan, mut entrants: Vec<Entrant>) -> (Gate, Vec<Failure>) {
+    let mut fleet = Fleet::start(&mut entrants, &plan.settings.server_cores, &|| true);
     let verdict = gate::run(&fleet.servers(&plan.reference), &plan.regimes, &|| true);
     fleet.failures.extend(verdict.failures);
     fleet.check();
@@ -106,7 +121,6 @@ pub(super) fn begin(plan: &Plan, contenders: Vec<Contender>) -> io::Result<Resul
         contenders,
         reference: plan.reference.clone(),
         square: plan.square.clone(),
-        gate: None,
         ..Results::default()
     })
 }
@@ -115,7 +129,9 @@ pub(super) fn begin(plan: &Plan, contenders: Vec<Contender>) -> io::Result<Resul
 struct Part<'a> {
     regime: &'a Regime,
     keys: Vec<String>,
+    /// In each pass.
     blocks: usize,
+    passes: usize,
     failures: Vec<Failure>,
 }
 
@@ -134,14 +150,16 @@ impl<'a> Part<'a> {
         };
         let keys: Vec<String> =
             fleet.members.iter().filter(takes_part).map(|m| m.key.clone()).collect();
-        let budget = plan.budget / plan.regimes.len().max(1) as u32;
+        let passes = plan.settings.passes.max(1) as usize;
+        let budget = plan.budget / (plan.regimes.len() * passes).max(1) as u32;
         let slice = Duration::from_millis(plan.settings.slice_ms) + SLICE_OVERHEAD;
         let blocks = budget.as_nanos() / (slice * keys.len().max(1) as u32).as_nanos();
-        Self { regime, keys, blocks: (blocks as usize).max(BLOCKS_MIN), failures }
+        let blocks = (blocks as usize).max(BLOCKS_MIN.div_ceil(passes));
+        Self { regime, keys, blocks, passes, failures }
     }
 
     fn slices(&self) -> u64 {
-        (self.keys.len() * self.blocks) as u64
+        (self.keys.len() * self.blocks * self.passes) as u64
     }
 
     /// The record of this regime, with no block yet.
@@ -152,14 +170,21 @@ impl<'a> Part<'a> {
             brief: self.regime.brief.to_string(),
             connections: self.regime.connections,
             pipeline: self.regime.pipeline,
-            blocks: Vec::new(),
+            requests_per_connection: self.regime.requests_per_connection.map(NonZeroU64::get),
             failures: self.failures.clone(),
+            ..results::Regime::default()
         }
     }
 
     /// Who cannot be connected to gets a lane that says so at its first slice.
-    fn connect<'b>(&self, plan: &'b Plan, fleet: &'b mut Fleet) -> Vec<Lane<'b>> {
-        let members = fleet.members.iter_mut().filter(|member| self.keys.contains(&member.key));
+    fn connect<'b>(
+        &self,
+        plan: &'b Plan,
+        fleet: &'b mut Fleet,
+        so_far: &results::Regime,
+    ) -> Vec<Lane<'b>> {
+        let goes_on = |key: &String| self.keys.contains(key) && !so_far.has_failed(key);
+        let members = fleet.members.iter_mut().filter(|member| goes_on(&member.key));
         members.map(|member| Lane::open(member, self.regime, &plan.settings)).collect()
     }
 }
@@ -172,6 +197,23 @@ struct Turns<'a> {
     path: &'a Path,
     /// Whether the last block could not be written.
     unwritten: bool,
+}
+
+impl Turns<'_> {
+    /// `rate` is the one of an earlier pass, if there was one, else it is set.
+    fn set_pace(&mut self, pace: Pace, rate: &mut Option<f64>) {
+        *rate = rate.or_else(|| match pace {
+            Pace::Closed => None,
+            Pace::Rate(rate) => Some(rate),
+            Pace::HalfOfSlowest => {
+                let slowest = self.lanes.iter().map(Lane::capacity).fold(f64::INFINITY, f64::min);
+                Some(slowest / 2.0).filter(|rate| rate.is_finite())
+            }
+        });
+        if let Some(rate) = *rate {
+            self.lanes.iter_mut().for_each(|lane| lane.set_pace(load::Pace::Rate(rate)));
+        }
+    }
 }
 
 impl Bench for Turns<'_> {

@@ -69,7 +69,7 @@ pub fn run(
         }
         progress.says(&entrant.contender.key);
         // One at a time, so that the kernel's part is of one alone.
-        let mut fleet = Fleet::start(vec![entrant], &settings.server_cores);
+        let mut fleet = Fleet::start(&mut [entrant], &settings.server_cores, &goes_on);
         memory.failures.append(&mut fleet.failures);
         for member in &mut fleet.members {
             match climb(member, &levels, &progress, &goes_on) {

@@ -25,3 +25,4 @@ pub mod slice;
 pub mod study;
 pub mod usage;
 pub mod work;
+pub mod wrk;

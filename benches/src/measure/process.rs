@@ -3,16 +3,19 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
-use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
+use rustix::process::{
+    Pid, Signal, getppid, kill_process, kill_process_group, set_parent_process_death_signal,
+};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// What a server prints to stdout before its address, once it accepts.
@@ -21,12 +24,30 @@ pub const READY: &str = "listening on ";
 /// Of what a failed server wrote to stderr, the last bytes that are quoted.
 const QUOTED_BYTES_MAX: usize = 2048;
 
-/// A running server. Dropping it kills it and waits for its end.
+/// In the arguments of a command, stands for the port it is to listen on.
+pub const PORT: &str = "{port}";
+
+/// Between two tries to connect to a server that doesn't say when it is ready.
+const KNOCK_EVERY: Duration = Duration::from_millis(10);
+
+/// How a server is known to be ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// It prints [`READY`] and its address to stdout.
+    Announced,
+    /// It accepts connections on the port of this machine that its command is given
+    /// in place of [`PORT`].
+    Accepting,
+}
+
+/// A running server. Dropping it kills it, with whatever it has started, and waits
+/// for its end.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
-    /// Kept open so that the server can go on printing.
-    stdout: ChildStdout,
+    /// Kept open so that the server can go on printing; of a server that announces
+    /// nothing it goes nowhere.
+    stdout: Option<ChildStdout>,
     stderr: File,
     address: SocketAddr,
 }
@@ -42,31 +63,47 @@ pub enum ProcessError {
     Silent(Duration, String),
     /// It was asked to end and had not in this time; with what it wrote to stderr.
     Stays(Duration, String),
+    /// It did not accept a connection at this address in this time; with what it
+    /// wrote to stderr.
+    Deaf(SocketAddr, Duration, String),
 }
 
 impl Process {
-    /// Starts `command` on `cores` and waits until it has printed [`READY`] and
-    /// its address.
+    /// Starts `command` on `cores` and waits until it is ready.
     ///
     /// It is in a process group of its own, so that an interrupt from the
     /// terminal reaches only this process, which then ends it in order.
     pub fn start(
         command: &mut Command,
         cores: &[usize],
+        readiness: Readiness,
         patience: Duration,
     ) -> Result<Self, ProcessError> {
+        match readiness {
+            Readiness::Announced => {
+                let mut process = Self::spawn(command, cores, Stdio::piped())?;
+                process.address = process.announced_address(patience)?;
+                Ok(process)
+            }
+            Readiness::Accepting => {
+                let address = free_address()?;
+                let mut process =
+                    Self::spawn(&mut with_port(command, address.port()), cores, Stdio::null())?;
+                process.address = address;
+                process.knock(patience)?;
+                Ok(process)
+            }
+        }
+    }
+
+    fn spawn(command: &mut Command, cores: &[usize], stdout: Stdio) -> Result<Self, ProcessError> {
         // stderr goes to memory: a pipe that nobody reads would fill and block.
         let stderr = File::from(memfd_create("stderr", MemfdFlags::CLOEXEC)?);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr.try_clone()?);
+        command.stdin(Stdio::null()).stdout(stdout).stderr(stderr.try_clone()?);
         command.process_group(0);
         let mut child = spawn_on(command, cores)?;
-        let Some(stdout) = child.stdout.take() else {
-            unreachable!("stdout was asked to be a pipe")
-        };
-        let address = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut process = Self { child, stdout, stderr, address };
-        process.address = process.ready_address(patience)?;
-        Ok(process)
+        let stdout = child.stdout.take();
+        Ok(Self { child, stdout, stderr, address: SocketAddr::from(([0, 0, 0, 0], 0)) })
     }
 
     /// The process id.
@@ -94,13 +131,14 @@ impl Process {
         let deadline = Instant::now() + patience;
         kill_process(Pid::from_child(&self.child), Signal::TERM)?;
         let mut printed = Vec::new();
-        loop {
+        // One that was knocked at has no stdout of ours.
+        while let Some(stdout) = &mut self.stdout {
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || !readable_within(&self.stdout, left)? {
+            if left.is_zero() || !readable_within(stdout, left)? {
                 return Err(ProcessError::Stays(patience, self.stderr_end()));
             }
             let mut chunk = [0; 1024];
-            match self.stdout.read(&mut chunk)? {
+            match stdout.read(&mut chunk)? {
                 0 => break,
                 read => printed.extend_from_slice(&chunk[..read]),
             }
@@ -109,25 +147,42 @@ impl Process {
         Ok(String::from_utf8_lossy(&printed).into_owned())
     }
 
-    fn ready_address(&mut self, patience: Duration) -> Result<SocketAddr, ProcessError> {
+    fn announced_address(&mut self, patience: Duration) -> Result<SocketAddr, ProcessError> {
         let deadline = Instant::now() + patience;
         let mut printed = Vec::new();
+        let Some(mut stdout) = self.stdout.take() else {
+            unreachable!("stdout was asked to be a pipe")
+        };
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || !readable_within(&self.stdout, left)? {
+            if left.is_zero() || !readable_within(&stdout, left)? {
                 return Err(ProcessError::Silent(patience, self.stderr_end()));
             }
             let mut chunk = [0; 1024];
-            let read = self.stdout.read(&mut chunk)?;
+            let read = stdout.read(&mut chunk)?;
             if read == 0 {
                 let status = self.child.wait()?;
                 return Err(ProcessError::Ended(status, self.stderr_end()));
             }
             printed.extend_from_slice(&chunk[..read]);
             if let Some(address) = address_in(&printed) {
+                self.stdout = Some(stdout);
                 return Ok(address);
             }
         }
+    }
+
+    /// Connects until the server accepts.
+    fn knock(&mut self, patience: Duration) -> Result<(), ProcessError> {
+        let deadline = Instant::now() + patience;
+        while TcpStream::connect(self.address).is_err() {
+            self.check()?;
+            if Instant::now() >= deadline {
+                return Err(ProcessError::Deaf(self.address, patience, self.stderr_end()));
+            }
+            thread::sleep(KNOCK_EVERY);
+        }
+        Ok(())
     }
 
     fn stderr_end(&self) -> String {
@@ -144,10 +199,28 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail only if the process is gone already.
-        let _ = self.child.kill();
+        // Whatever fails here fails because the process is gone already. Its group may
+        // hold what a server from outside has started.
+        if let Ok(None) = self.child.try_wait() {
+            let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+        }
         let _ = self.child.wait();
     }
+}
+
+/// A port of this machine that nobody listens on.
+fn free_address() -> io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
+
+fn with_port(command: &Command, port: u16) -> Command {
+    let mut with_port = Command::new(command.get_program());
+    let port = port.to_string();
+    with_port.args(command.get_args().map(|argument| {
+        let argument = argument.to_string_lossy();
+        argument.replace(PORT, &port)
+    }));
+    with_port
 }
 
 /// Has the kernel kill this process when the thread that started it ends, in
@@ -211,6 +284,10 @@ impl fmt::Display for ProcessError {
             }
             Self::Stays(patience, stderr) => {
                 write!(f, "did not end within {patience:?} of SIGTERM")?;
+                stderr
+            }
+            Self::Deaf(address, patience, stderr) => {
+                write!(f, "did not accept a connection at {address} within {patience:?}")?;
                 stderr
             }
         };

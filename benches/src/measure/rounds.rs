@@ -31,22 +31,33 @@ pub enum Ending {
     Interrupted,
 }
 
-/// Adds `blocks` blocks to the last regime of `results`; in each of them every
-/// one of `contenders` has its slice, in an order drawn from `rng`. Whoever has
-/// failed before is left out.
+/// What blocks are to be added.
+#[derive(Clone, Copy, Debug)]
+pub struct Rounds<'a> {
+    /// To which regime of the results.
+    pub regime: usize,
+    /// As they are marked.
+    pub pass: u32,
+    /// How many.
+    pub blocks: usize,
+    /// Keys of those who take part.
+    pub contenders: &'a [String],
+}
+
+/// Adds blocks to a regime of `results`; in each of them every contender has its
+/// slice, in an order drawn from `rng`. Whoever has failed before is left out.
 pub fn run(
     results: &mut Results,
-    contenders: &[String],
-    blocks: usize,
+    rounds: &Rounds<'_>,
     rng: &mut Rng,
     bench: &mut impl Bench,
 ) -> Ending {
-    for _ in 0..blocks {
-        let Some(regime) = results.regimes.last_mut() else { break };
-        let mut order: Vec<&String> = contenders.iter().collect();
-        order.retain(|key| regime.failures.iter().all(|failure| failure.contender != **key));
+    for _ in 0..rounds.blocks {
+        let regime = &mut results.regimes[rounds.regime];
+        let mut order: Vec<&String> = rounds.contenders.iter().collect();
+        order.retain(|key| !regime.has_failed(key));
         rng.shuffle(&mut order);
-        let mut block = Block::default();
+        let mut block = Block { pass: rounds.pass, ..Block::default() };
         for key in order {
             if !bench.goes_on() {
                 return Ending::Interrupted;
@@ -103,6 +114,11 @@ mod tests {
         Results { regimes: vec![Regime::default()], ..Results::default() }
     }
 
+    fn run_blocks(results: &mut Results, blocks: usize, seed: u64, script: &mut Script) -> Ending {
+        let rounds = Rounds { regime: 0, pass: 0, blocks, contenders: &keys() };
+        run(results, &rounds, &mut Rng::with_seed(seed), script)
+    }
+
     fn keys() -> Vec<String> {
         ["floor", "pinloop", "hyper"].map(String::from).to_vec()
     }
@@ -110,7 +126,7 @@ mod tests {
     #[test]
     fn each_block_has_every_contender_once_and_orders_vary() {
         let (mut results, mut script) = (results(), Script::default());
-        let ending = run(&mut results, &keys(), 50, &mut Rng::with_seed(7), &mut script);
+        let ending = run_blocks(&mut results, 50, 7, &mut script);
         assert_eq!(ending, Ending::Complete);
         assert_eq!(script.blocks_done, 50);
         let mut orders = HashSet::new();
@@ -128,7 +144,7 @@ mod tests {
     fn the_order_follows_from_the_seed() {
         let taken = |seed| {
             let mut script = Script::default();
-            run(&mut results(), &keys(), 9, &mut Rng::with_seed(seed), &mut script);
+            run_blocks(&mut results(), 9, seed, &mut script);
             script.slices
         };
         assert_eq!(taken(1), taken(1));
@@ -139,7 +155,7 @@ mod tests {
     fn who_fails_is_named_and_left_out_from_then_on() {
         let mut results = results();
         let mut script = Script { fails: Some("hyper"), ..Script::default() };
-        let ending = run(&mut results, &keys(), 5, &mut Rng::with_seed(7), &mut script);
+        let ending = run_blocks(&mut results, 5, 7, &mut script);
         assert_eq!(ending, Ending::Complete);
         let regime = &results.regimes[0];
         assert_eq!(regime.failures.len(), 1);
@@ -156,7 +172,7 @@ mod tests {
     fn an_interrupt_drops_the_block_under_way() {
         let mut results = results();
         let mut script = Script { slices_max: Some(7), ..Script::default() };
-        let ending = run(&mut results, &keys(), 5, &mut Rng::with_seed(7), &mut script);
+        let ending = run_blocks(&mut results, 5, 7, &mut script);
         assert_eq!(ending, Ending::Interrupted);
         assert_eq!(script.slices.len(), 7);
         assert_eq!(results.regimes[0].blocks.len(), 2);

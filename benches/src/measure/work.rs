@@ -12,7 +12,7 @@ use super::fleet::{Entrant, Fleet, Member};
 use super::ladder::{BLOCKS_MIN, SLICE_OVERHEAD};
 use super::progress::Progress;
 use super::regimes::{self, Regime};
-use super::rounds::{self, Bench, Ending};
+use super::rounds::{self, Bench, Ending, Rounds};
 use super::slice::Lane;
 use crate::load;
 use crate::results::{self, Failure, Latency, Results, Sample, Settings, Work, WorkPoint};
@@ -63,14 +63,15 @@ pub fn run(
     load::pin(plan.settings.generator_core)?;
     let mut rng = Rng::with_seed(plan.settings.seed);
     let regime = Regime {
-        key: "work",
-        title: "GET /data with its work, one at a time on each of 16 connections",
-        brief: "with more and more work",
-        request: regimes::get("/data"),
         connections: CONNECTIONS,
-        pipeline: 1,
-        floor: false,
+        ..Regime::closed(
+            "work",
+            "GET /data with its work, one at a time on each of 16 connections",
+            "with more and more work",
+            regimes::get("/data"),
+        )
     };
+    let goes_on = || !stop.load(Ordering::Relaxed);
     let contenders = 3;
     let slice = Duration::from_millis(plan.settings.slice_ms) + SLICE_OVERHEAD;
     let blocks = plan.budget.as_nanos() / (slice * contenders * ROUNDS.len() as u32).as_nanos();
@@ -78,7 +79,7 @@ pub fn run(
     let progress = Progress::new((ROUNDS.len() * contenders as usize * blocks) as u64);
     for rounds in ROUNDS {
         progress.says(&format!("{rounds} rounds of work"));
-        let mut fleet = Fleet::start(entrants(rounds)?, &plan.settings.server_cores);
+        let mut fleet = Fleet::start(&mut entrants(rounds)?, &plan.settings.server_cores, &goes_on);
         fleet.failures.extend(drop_those_that_differ(&mut fleet.members, &regime));
         let keys: Vec<String> = fleet.members.iter().map(|member| member.key.clone()).collect();
         let mut measured = Results::default();
@@ -88,13 +89,14 @@ pub fn run(
             brief: format!("with {rounds} rounds of work"),
             connections: regime.connections,
             pipeline: regime.pipeline,
-            blocks: Vec::new(),
             failures: fleet.failures,
+            ..results::Regime::default()
         });
         let lanes = fleet.members.iter_mut();
         let lanes = lanes.map(|member| Lane::open(member, &regime, &plan.settings)).collect();
+        let of_point = Rounds { regime: 0, pass: 0, blocks, contenders: &keys };
         let mut turns = Turns { lanes, progress: &progress, stop };
-        let ending = rounds::run(&mut measured, &keys, blocks, &mut rng, &mut turns);
+        let ending = rounds::run(&mut measured, &of_point, &mut rng, &mut turns);
         let points = measured.regimes.into_iter().map(|regime| WorkPoint { rounds, regime });
         work.points.extend(points);
         work.complete = ending == Ending::Complete && work.points.len() == ROUNDS.len();

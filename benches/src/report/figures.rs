@@ -2,11 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use super::disturbance::{self, Kept};
 use super::stats::{self, Estimate, Interval, Verdict};
-use crate::results::{Block, Regime, Results, Sample};
+use crate::results::{Block, Contender, Regime, Results, Sample};
 
 /// Fewer ticks say nothing about the share of user space: of 20, one is 5 %.
 const TICKS_MIN: u64 = 20;
+
+/// Below it a rate counts as not reached: another load than the others had is no
+/// ground for a comparison.
+const RATE_REACHED_MIN: f64 = 0.98;
 
 /// All contenders in one regime.
 #[derive(Clone, Debug)]
@@ -19,6 +24,12 @@ pub struct RegimeFigures {
     pub brief: String,
     /// Blocks that figures are made of.
     pub blocks: usize,
+    /// Blocks that were dropped: see [`disturbance`].
+    pub dropped: usize,
+    /// Whether so many blocks were disturbed that none was dropped.
+    pub all_disturbed: bool,
+    /// Requests that were due each second; none in a closed loop.
+    pub rate_per_s: Option<f64>,
     /// Ratio of the A/A pair.
     pub a_to_a: Option<Estimate>,
     /// Ratios that are no difference here.
@@ -41,9 +52,7 @@ pub struct Row {
     pub contender: String,
     /// Whether it is the second of the A/A pair.
     pub again: bool,
-    /// The variant that it adds one layer to.
-    pub base: Option<String>,
-    /// That layer, in a few words.
+    /// The layer that it adds to the rung below, in a few words.
     pub adds: String,
     /// Its figures, or why there are none.
     pub figures: Result<Figures, String>,
@@ -61,6 +70,8 @@ pub struct Figures {
     pub ratio: Option<Estimate>,
     /// What the ratio says.
     pub verdict: Verdict,
+    /// What its layer adds to the rung below; none where that has no figures here.
+    pub step: Option<Step>,
     /// Median of all blocks.
     pub requests_per_s: f64,
     /// Of all requests.
@@ -72,8 +83,15 @@ pub struct Figures {
     /// Share of the time that the server's CPUs, as many as it has threads,
     /// were at work for it: median of all blocks.
     pub busy: f64,
-    /// Share of the time that the generator was at work: median of all blocks.
-    pub generator_busy: f64,
+}
+
+/// From one rung to the next, taken within blocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// CPU time per request that is added, in ns.
+    pub added_ns: f64,
+    /// Whether that is a difference.
+    pub verdict: Verdict,
 }
 
 /// Makes the figures of all regimes.
@@ -82,6 +100,7 @@ pub fn of(results: &Results) -> Vec<RegimeFigures> {
 }
 
 fn of_regime(results: &Results, regime: &Regime) -> RegimeFigures {
+    let kept = disturbance::sift(results, regime);
     let reference = &results.reference;
     let reference_variant =
         results.contenders.iter().find(|c| c.key == *reference).map(|c| &c.variant);
@@ -92,7 +111,7 @@ fn of_regime(results: &Results, regime: &Regime) -> RegimeFigures {
         .contenders
         .iter()
         .find(|contender| again(&contender.key, &contender.variant))
-        .and_then(|contender| ratio(regime, &contender.key, reference));
+        .and_then(|contender| ratio(&kept, &contender.key, reference));
     let same_band = a_to_a.and_then(|ratio| ratio.interval).map(stats::same_band);
 
     let rows = results
@@ -103,12 +122,11 @@ fn of_regime(results: &Results, regime: &Regime) -> RegimeFigures {
             let failure = regime.failures.iter().find(|failure| failure.contender == *key);
             let figures = match failure {
                 Some(failure) => Err(failure.reason.clone()),
-                None => Ok(figures(results, regime, key, same_band)?),
+                None => figures(results, &kept, contender, same_band)?,
             };
             Some(Row {
                 contender: key.clone(),
                 again: again(key, &contender.variant),
-                base: contender.base.clone(),
                 adds: contender.adds.clone(),
                 figures,
             })
@@ -118,33 +136,43 @@ fn of_regime(results: &Results, regime: &Regime) -> RegimeFigures {
         key: regime.key.clone(),
         title: regime.title.clone(),
         brief: regime.brief.clone(),
-        blocks: regime.blocks.len(),
+        blocks: kept.blocks.len(),
+        dropped: kept.dropped,
+        all_disturbed: kept.all_disturbed,
+        rate_per_s: regime.rate_per_s,
         a_to_a,
         same_band,
         rows,
     }
 }
 
-/// None if the contender has no part in this regime.
+/// None if the contender has no part in this regime, and a sentence for people if
+/// it has, and no figures.
 fn figures(
     results: &Results,
-    regime: &Regime,
-    key: &str,
+    kept: &Kept<'_>,
+    contender: &Contender,
     same_band: Option<Interval>,
-) -> Option<Figures> {
-    let samples: Vec<&Sample> = samples(regime, key).flatten().collect();
+) -> Option<Result<Figures, String>> {
+    let key = &contender.key;
+    let samples: Vec<&Sample> = samples(kept, key).flatten().collect();
     if samples.is_empty() {
         return None;
+    }
+    let reached = rate_reached(&samples);
+    if reached < RATE_REACHED_MIN {
+        return Some(Err(format!("it reached {:.0} % of the rate only", reached * 100.0)));
     }
     let median = |figure: &dyn Fn(&Sample) -> f64| {
         stats::median(&samples.iter().map(|sample| figure(sample)).collect::<Vec<_>>())
     };
     let server_cores = results.settings.server_cores.len().max(1) as f64;
-    let ratio =
-        (*key != results.reference).then(|| ratio(regime, key, &results.reference)).flatten();
+    let ratio = (*key != results.reference).then(|| ratio(kept, key, &results.reference)).flatten();
     let latencies = latencies(&samples);
-    Some(Figures {
+    let step = contender.base.as_ref().and_then(|base| step(kept, key, base, same_band));
+    Some(Ok(Figures {
         cpu_ns: median(&cpu_ns),
+        step,
         user_share: user_share(&samples),
         ratio,
         verdict: ratio.map_or(Verdict::Unknown, |ratio| stats::verdict(ratio, same_band)),
@@ -153,8 +181,15 @@ fn figures(
         p99_ns: stats::percentile(&latencies, 0.99),
         latencies,
         busy: median(&|s| s.cpu_ns as f64 / s.elapsed_ns as f64 / server_cores),
-        generator_busy: median(&|s| s.generator.cpu_ns as f64 / s.elapsed_ns as f64),
-    })
+    }))
+}
+
+/// The share of the requests that were due that were sent in time; 1 in a closed
+/// loop.
+fn rate_reached(samples: &[&Sample]) -> f64 {
+    let sum = |part: &dyn Fn(&Sample) -> u64| samples.iter().map(|s| part(s)).sum::<u64>() as f64;
+    let requests = sum(&|sample| sample.requests);
+    requests / (requests + sum(&|sample| sample.generator.unsent))
 }
 
 /// CPU time per request of one contender in one block, in ns.
@@ -164,17 +199,34 @@ pub(super) fn cpu_ns_in(block: &Block, key: &str) -> Option<f64> {
 
 /// CPU time per request of one contender in ratio to another, over the blocks
 /// that have both; none without such blocks.
-fn ratio(regime: &Regime, key: &str, reference: &str) -> Option<Estimate> {
-    let ratios: Vec<f64> = samples(regime, key)
-        .zip(samples(regime, reference))
-        .filter_map(|(one, other)| Some(cpu_ns(one?) / cpu_ns(other?)))
-        .collect();
-    (!ratios.is_empty()).then(|| stats::estimate(&ratios))
+fn ratio(kept: &Kept<'_>, key: &str, reference: &str) -> Option<Estimate> {
+    let clusters =
+        by_pass(kept, |block| Some(cpu_ns_in(block, key)? / cpu_ns_in(block, reference)?));
+    (!clusters.is_empty()).then(|| stats::estimate_in(&clusters))
+}
+
+fn step(kept: &Kept<'_>, key: &str, base: &str, same_band: Option<Interval>) -> Option<Step> {
+    let ratio = ratio(kept, key, base)?;
+    let of_base: Vec<f64> = samples(kept, base).flatten().map(cpu_ns).collect();
+    let verdict = stats::verdict(ratio, same_band);
+    Some(Step { added_ns: (ratio.value - 1.0) * stats::median(&of_base), verdict })
+}
+
+/// What `of` makes of each block that it can, those of one start of the servers
+/// together.
+pub(super) fn by_pass<T>(kept: &Kept<'_>, of: impl Fn(&Block) -> Option<T>) -> Vec<Vec<T>> {
+    let mut passes: BTreeMap<u32, Vec<T>> = BTreeMap::new();
+    for block in &kept.blocks {
+        if let Some(value) = of(block) {
+            passes.entry(block.pass).or_default().push(value);
+        }
+    }
+    passes.into_values().collect()
 }
 
 /// The contender's sample in each block.
-fn samples<'a>(regime: &'a Regime, key: &'a str) -> impl Iterator<Item = Option<&'a Sample>> {
-    regime.blocks.iter().map(move |b| b.samples.iter().find(|sample| sample.contender == key))
+fn samples<'a>(kept: &Kept<'a>, key: &str) -> impl Iterator<Item = Option<&'a Sample>> {
+    kept.blocks.iter().map(move |b| b.samples.iter().find(|sample| sample.contender == key))
 }
 
 fn cpu_ns(sample: &Sample) -> f64 {

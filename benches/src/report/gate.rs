@@ -13,6 +13,8 @@ pub struct GateView {
     pub answers: Vec<Finding>,
     /// Verdicts on invalid requests that differ.
     pub verdicts: Vec<VerdictView>,
+    /// Servers from outside with other answers, each in a sentence.
+    pub outside: Vec<String>,
     /// Key of the contender whose answers the others were held against.
     pub reference: String,
 }
@@ -28,6 +30,8 @@ pub struct Finding {
     pub found: String,
     /// Whether it is a fault, and not only good to know.
     pub is_fault: bool,
+    /// Whether it is of a server from outside, which need not answer as ours do.
+    pub is_outside: bool,
 }
 
 /// Invalid requests that are treated alike.
@@ -52,6 +56,7 @@ pub fn view(gate: &Gate) -> GateView {
         summary: summary(gate),
         answers: answers.into_iter().map(finding).collect(),
         verdicts: together(&verdicts),
+        outside: outside(gate),
         reference: gate.reference.clone(),
     }
 }
@@ -68,11 +73,24 @@ pub fn summary(gate: &Gate) -> String {
     }
 }
 
+fn outside(gate: &Gate) -> Vec<String> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for difference in gate.differences.iter().filter(|d| d.subject == Subject::Outside) {
+        *counts.entry(&difference.contender).or_default() += 1;
+    }
+    let exchanges = gate.exchanges.len();
+    let told = |(name, count): (&str, usize)| {
+        format!("{name}, from outside, answers otherwise in {count} of {exchanges} exchanges.")
+    };
+    counts.into_iter().map(told).collect()
+}
+
 fn finding(found: &[Difference]) -> Finding {
     let Difference { exchange, subject, expected, found: answer, .. } = &found[0];
     let what = match subject {
         Subject::Measured(_) => "no figure, for another answer, for",
         Subject::Service => "not the service's answer from",
+        Subject::Outside => "another answer, from outside, by",
         Subject::Protocol | Subject::Invalid => "another answer, of the library's own, from",
     };
     Finding {
@@ -80,6 +98,7 @@ fn finding(found: &[Difference]) -> Finding {
         expected: expected.clone(),
         found: answer.clone(),
         is_fault: subject.is_binding(),
+        is_outside: *subject == Subject::Outside,
     }
 }
 

@@ -30,7 +30,7 @@ fn table(regime: &RegimeFigures, reference: &str) -> String {
     ];
     lines.extend(regime.rows.iter().map(|row| line(row, reference)));
     lines.push(String::new());
-    lines.push(method::noise(regime, reference));
+    lines.push(format!("{} {}.", method::noise(regime, reference), method::blocks(regime)));
     lines.join("\n")
 }
 

@@ -1,8 +1,9 @@
 //! How it was measured, where, and what could be wrong with it.
 
+use super::disturbance;
 use super::figures::RegimeFigures;
-use super::units::{cpus, cpus_count, interval};
-use crate::results::{Machine, Results, Sample};
+use super::units::{cpus, cpus_count, interval, thousands};
+use crate::results::{GeneratorKind, Machine, Results, Sample};
 
 /// What the reader has to know before the first figure.
 pub fn warnings(results: &Results, regimes: &[RegimeFigures]) -> Vec<String> {
@@ -21,7 +22,9 @@ pub fn warnings(results: &Results, regimes: &[RegimeFigures]) -> Vec<String> {
                 .to_string(),
         );
     }
-    let rows = regimes.iter().flat_map(|regime| &regime.rows);
+    // At a rate they are not meant to be.
+    let closed = regimes.iter().filter(|regime| regime.rate_per_s.is_none());
+    let rows = closed.flat_map(|regime| &regime.rows);
     let starved = rows.filter_map(|row| row.figures.as_ref().ok()).any(|f| f.busy < 0.8);
     if starved {
         warnings.push(
@@ -31,6 +34,22 @@ pub fn warnings(results: &Results, regimes: &[RegimeFigures]) -> Vec<String> {
         );
     }
     warnings
+}
+
+/// How many blocks the figures of a regime are made of.
+pub fn blocks(regime: &RegimeFigures) -> String {
+    let rate = match regime.rate_per_s {
+        Some(rate) => format!(", at {} requests a second", thousands(rate)),
+        None => String::new(),
+    };
+    let dropped = match regime.dropped {
+        _ if regime.all_disturbed => {
+            "; more than half of them were disturbed, so none was dropped".to_string()
+        }
+        0 => ", none dropped".to_string(),
+        dropped => format!(", {dropped} more dropped as disturbed"),
+    };
+    format!("{} blocks{dropped}{rate}", regime.blocks)
 }
 
 /// How far to trust the ratios of a regime.
@@ -52,15 +71,32 @@ pub fn noise(regime: &RegimeFigures, reference: &str) -> String {
 /// How it was measured.
 pub fn method(results: &Results) -> Vec<String> {
     let settings = &results.settings;
+    let generator = match settings.generator {
+        GeneratorKind::Own => "the load generator is one thread",
+        GeneratorKind::Wrk => "the load generator is wrk, one process for each slice,",
+    };
+    let starts = match settings.passes {
+        0 | 1 => String::new(),
+        passes => format!(
+            " The servers are started {passes} times, each time for an equal share of the \
+             blocks, and an interval holds what differs between starts too."
+        ),
+    };
     vec![
         format!(
-            "Every variant is a process of its own, with one thread on each of {}; the load \
-             generator is one thread on CPU {}. All are up at once, one is loaded at a time, for \
-             {} ms; within a block each has its turn, in a random order (seed {}).",
+            "Every variant is a process of its own, with one thread on each of {}; {generator} on \
+             CPU {}. All are up at once, one is loaded at a time, for {} ms; within a block each \
+             has its turn, in a random order (seed {}).{starts}",
             cpus(&settings.server_cores),
             settings.generator_core,
             settings.slice_ms,
             settings.seed,
+        ),
+        format!(
+            "A block is dropped if in one of its slices the hypervisor took the server's CPU, or \
+             its threads waited for it, for more than {:.0} % of the slice beyond what is usual \
+             for that server there. If that were more than half of the blocks, none is.",
+            disturbance::SHARE_MAX * 100.0
         ),
         "CPU time per request is what the kernel's scheduler has counted for all threads of the \
          server, in ns, over the answers that arrived, each of them checked. The split into \
@@ -78,7 +114,8 @@ pub fn method(results: &Results) -> Vec<String> {
             settings.work_rounds
         ),
         "A latency begins when its request is written, and in a closed loop that is when the \
-         answer before it has arrived. A percentile is drawn where at least ten requests were \
+         answer before it has arrived; at a rate it begins when the request was due. A figure at a \
+         rate is made only if 98 % of the requests could be sent in time. A percentile is drawn where at least ten requests were \
          slower."
             .to_string(),
     ]
@@ -96,8 +133,8 @@ pub fn doubts(results: &Results) -> Vec<String> {
         "hyper is set to flush pipelined answers together, which is its fastest way here. With \
          this option hyper 1.12 drops the 400 that it has for a malformed head and closes without \
          a word.",
-        "Each variant is one process for the length of a regime. Where its code and its memory \
-         happen to lie is part of its figure; the A/A pair shows how much that can be.",
+        "Where a process's code and memory happen to lie is part of its figure; the A/A pair, \
+         and --full, which starts all of them several times, show how much that can be.",
         "All variants are one program, built with fat LTO and one codegen unit, with the system's \
          allocator. Another allocator would change what allocates.",
         "It is one machine. Kernel, mitigations and cache sizes move the kernel's part, which is \

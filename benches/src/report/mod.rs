@@ -29,6 +29,7 @@
 
 pub mod answer;
 pub mod counts;
+pub mod disturbance;
 pub mod figures;
 pub mod gate;
 pub mod markdown;

@@ -12,6 +12,7 @@ use crate::results::Results;
 
 /// In the order of the page. Each is none where the results have nothing for it.
 const SECTIONS: &[fn(&Context<'_>) -> Section] = &[
+    sections::overview::render,
     sections::regimes::render,
     sections::counts::render,
     sections::work::render,

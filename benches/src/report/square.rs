@@ -1,6 +1,7 @@
 //! The square of {our core, hyper} x {mio, Tokio}: what each of the two costs,
 //! with and without the other.
 
+use super::disturbance;
 use super::figures::{self, RegimeFigures};
 use super::stats::{self, Estimate};
 use crate::results::{Regime, Results, Square};
@@ -51,18 +52,16 @@ pub fn of(results: &Results, regime: &Regime, figures: &RegimeFigures) -> Option
     let corners = results.square.clone()?;
     let cost = |key: &str| figures.of(key).map(|figures| figures.cpu_ns);
     let plain = cost(&corners.plain)?;
-    let parts: Vec<[f64; 3]> = regime
-        .blocks
-        .iter()
-        .filter_map(|block| {
+    let parts: Vec<Vec<[f64; 3]>> =
+        figures::by_pass(&disturbance::sift(results, regime), |block| {
             let of = |key: &str| figures::cpu_ns_in(block, key);
             let plain = of(&corners.plain)?;
             let others = [of(&corners.tokio)?, of(&corners.hyper)?, of(&corners.both)?];
             Some(others.map(|other| other / plain))
-        })
-        .collect();
+        });
     let estimate = |part: &dyn Fn(&[f64; 3]) -> f64| {
-        stats::estimate(&parts.iter().map(|of| part(of) * plain).collect::<Vec<_>>())
+        let in_pass = |blocks: &Vec<[f64; 3]>| blocks.iter().map(|of| part(of) * plain).collect();
+        stats::estimate_in(&parts.iter().map(in_pass).collect::<Vec<_>>())
     };
     Some(SquareFigures {
         plain,

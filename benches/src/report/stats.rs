@@ -55,11 +55,21 @@ pub fn median(values: &[f64]) -> f64 {
 
 /// The median with its bootstrap percentile interval.
 pub fn estimate(values: &[f64]) -> Estimate {
-    let value = median(values);
+    estimate_in(&[values.to_vec()])
+}
+
+/// The median of values that come in clusters, as those of one start of the servers
+/// do, with its bootstrap percentile interval: clusters are drawn first, and then
+/// values within them, so that an interval holds what differs between starts too.
+pub fn estimate_in(clusters: &[Vec<f64>]) -> Estimate {
+    let clusters: Vec<&[f64]> =
+        clusters.iter().map(Vec::as_slice).filter(|values| !values.is_empty()).collect();
+    let values = clusters.concat();
+    let value = median(&values);
     if values.len() < VALUES_MIN {
         return Estimate { value, interval: None };
     }
-    Estimate { value, interval: Some(bootstrap(values, RESAMPLES)) }
+    Estimate { value, interval: Some(bootstrap(&clusters, RESAMPLES)) }
 }
 
 /// The band around 1 in which a ratio is no difference: as far as the ratio of
@@ -95,13 +105,17 @@ pub fn percentile(buckets: &[(u64, u64)], share: f64) -> Option<u64> {
     None
 }
 
-/// Where the medians of samples drawn from `values` with replacement lie.
-fn bootstrap(values: &[f64], resamples: usize) -> Interval {
+/// Where the medians of samples drawn with replacement lie.
+fn bootstrap(clusters: &[&[f64]], resamples: usize) -> Interval {
     let mut rng = Rng::with_seed(SEED);
-    let mut resample = vec![0.0; values.len()];
+    let mut resample = Vec::new();
     let mut medians: Vec<f64> = (0..resamples)
         .map(|_| {
-            resample.fill_with(|| values[rng.usize(..values.len())]);
+            resample.clear();
+            for _ in clusters {
+                let values = clusters[rng.usize(..clusters.len())];
+                resample.extend(values.iter().map(|_| values[rng.usize(..values.len())]));
+            }
             median_of(&mut resample)
         })
         .collect();
@@ -174,11 +188,22 @@ mod tests {
         let mut held = 0;
         for _ in 0..runs {
             let ratios: Vec<f64> = (0..25).map(|_| TRUE_RATIO * noise() / noise()).collect();
-            let interval = bootstrap(&ratios, 400);
+            let interval = bootstrap(&[&ratios], 400);
             held += usize::from(interval.low <= TRUE_RATIO && TRUE_RATIO <= interval.high);
         }
         let share = held as f64 / f64::from(runs);
         assert!((0.92..=0.99).contains(&share), "held the true ratio in {share} of runs");
+    }
+
+    /// Five starts, each with an offset of its own, known to average to nothing.
+    #[test]
+    fn what_differs_between_starts_is_in_the_interval() {
+        let start = |offset: f64| (0..20).map(|at| 1.0 + offset + f64::from(at) / 1e3).collect();
+        let clusters: Vec<Vec<f64>> = [-0.1, -0.05, 0.0, 0.05, 0.1].map(start).into();
+        let width = |of: Estimate| of.interval.map(|Interval { low, high }| high - low).unwrap();
+        let (starts, one) = (estimate_in(&clusters), estimate(&clusters.concat()));
+        assert_eq!(starts.value, one.value);
+        assert!(width(starts) > 1.5 * width(one), "{starts:?} {one:?}");
     }
 
     #[test]

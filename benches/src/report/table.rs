@@ -15,7 +15,7 @@ const PARTS: &[Part] = &[
     |results, regimes| vec![answer::sentences(results, regimes).join("\n")],
     |results, regimes| regimes.iter().map(|of| table(of, &results.reference)).collect(),
     |results, _| results.counts.iter().flat_map(counted).collect(),
-    |results, _| results.work.iter().flat_map(work).collect(),
+    |results, _| results.work.iter().flat_map(|found| work(results, found)).collect(),
     |results, _| results.memory.iter().flat_map(memory).collect(),
     |results, _| results.gate.iter().map(gate_in_brief).collect(),
     |results, _| vec![where_and_how(results)],
@@ -44,7 +44,9 @@ pub fn gate(gate: &Gate) -> String {
 fn gate_in_brief(gate: &Gate) -> String {
     let view = gate::view(gate);
     let mut lines = vec![view.summary];
-    lines.extend(view.answers.iter().map(|found| match found.is_fault {
+    lines.extend(view.outside);
+    let answers = view.answers.iter().filter(|found| !found.is_outside);
+    lines.extend(answers.map(|found| match found.is_fault {
         true => both(found, &gate.reference),
         false => found.headline.clone(),
     }));
@@ -73,9 +75,9 @@ pub fn counted(counts: &Counts) -> Vec<String> {
 }
 
 /// What is left of a difference when requests take work.
-pub fn work(found: &Work) -> Vec<String> {
+pub fn work(results: &Results, found: &Work) -> Vec<String> {
     let mut parts = work::failures(found);
-    if let Some(curve) = work::curve(found) {
+    if let Some(curve) = work::curve(results, found) {
         let mut cells = vec![work::head(found)];
         cells.extend(curve.points.iter().map(work::words));
         parts.push(format!("When requests take work\n{}", align(&cells).join("\n")));
@@ -113,7 +115,7 @@ fn table(regime: &RegimeFigures, reference: &str) -> String {
             Err(reason) => failures.push(format!("{} has no figures: {reason}", row.contender)),
         }
     }
-    let mut lines = vec![format!("{} ({} blocks)", regime.title, regime.blocks)];
+    let mut lines = vec![format!("{} ({})", regime.title, method::blocks(regime))];
     lines.extend(align(&cells));
     lines.extend(failures);
     lines.push(method::noise(regime, reference));

@@ -26,6 +26,16 @@ pub fn latency(ns: u64) -> String {
     }
 }
 
+/// Of a round latency: `20 ms`.
+pub fn latency_in_short(ns: f64) -> String {
+    match ns {
+        ..999.5 => format!("{ns:.0} ns"),
+        ..999.5e3 => format!("{:.0} µs", ns / 1e3),
+        ..999.5e6 => format!("{:.0} ms", ns / 1e6),
+        _ => format!("{:.0} s", ns / 1e9),
+    }
+}
+
 /// A whole number with its digits in groups: `85,123`.
 pub fn thousands(value: f64) -> String {
     let digits = format!("{value:.0}");
@@ -77,6 +87,8 @@ mod tests {
         assert_eq!(latency(999_600), "1.00 ms");
         assert_eq!(latency(12_345_678), "12.3 ms");
         assert_eq!(latency(2_000_000_000), "2.0 s");
+        assert_eq!(latency_in_short(500e3), "500 µs");
+        assert_eq!(latency_in_short(1e6), "1 ms");
     }
 
     #[test]

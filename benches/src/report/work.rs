@@ -10,9 +10,10 @@
 
 use fastrand::Rng;
 
+use super::disturbance;
 use super::stats::{self, CONFIDENCE, Estimate, Interval, SEED, VALUES_MIN};
 use super::units::{interval, microseconds, thousands};
-use crate::results::{Regime, Work, WorkPoint};
+use crate::results::{Regime, Results, Work, WorkPoint};
 
 /// Shares of a request's cost from where on a difference no longer matters.
 pub const SHARES: [f64; 2] = [0.05, 0.01];
@@ -58,8 +59,8 @@ struct Blocks {
 }
 
 /// None without blocks at no work.
-pub fn curve(work: &Work) -> Option<Curve> {
-    let blocks = |point: &WorkPoint| Blocks::of(&point.regime, &work.base, &work.over);
+pub fn curve(results: &Results, work: &Work) -> Option<Curve> {
+    let blocks = |point: &WorkPoint| Blocks::of(results, &point.regime, &work.base, &work.over);
     let measured: Vec<(&WorkPoint, Blocks)> =
         work.points.iter().map(|point| (point, blocks(point))).collect();
     let measured: Vec<_> = measured.into_iter().filter(|(_, b)| !b.ratios.is_empty()).collect();
@@ -74,7 +75,7 @@ pub fn curve(work: &Work) -> Option<Curve> {
     };
     let points = measured.iter().map(|(point, blocks)| {
         let base_ns = stats::median(&blocks.base_ns);
-        let again = Blocks::of(&point.regime, &work.base, &work.again).ratios;
+        let again = Blocks::of(results, &point.regime, &work.base, &work.again).ratios;
         Point {
             rounds: point.rounds,
             base_ns,
@@ -92,9 +93,10 @@ pub fn curve(work: &Work) -> Option<Curve> {
 }
 
 impl Blocks {
-    fn of(regime: &Regime, base: &str, over: &str) -> Self {
+    /// Without those that the machine disturbed, as in the ladder.
+    fn of(results: &Results, regime: &Regime, base: &str, over: &str) -> Self {
         let mut blocks = Self { base_ns: Vec::new(), ratios: Vec::new() };
-        for block in &regime.blocks {
+        for block in disturbance::sift(results, regime).blocks {
             let of = |key: &str| {
                 let sample = block.samples.iter().find(|sample| sample.contender == key)?;
                 Some(sample.cpu_ns as f64 / sample.requests as f64)
@@ -263,7 +265,7 @@ mod tests {
                     slice("hyper", cost + overhead_ns, storm),
                     slice("pinloop_again", cost, storm),
                 ];
-                Block { samples }
+                Block { samples, ..Block::default() }
             };
             let blocks = (0..30).map(block).collect();
             WorkPoint { rounds, regime: Regime { blocks, ..Regime::default() } }
@@ -279,7 +281,7 @@ mod tests {
 
     #[test]
     fn the_break_even_is_where_the_overhead_is_that_share() {
-        let curve = curve(&work(0.0, OVERHEAD_NS)).unwrap();
+        let curve = curve(&Results::default(), &work(0.0, OVERHEAD_NS)).unwrap();
         assert!((curve.overhead_ns.value - OVERHEAD_NS).abs() < 1.0, "{:?}", curve.overhead_ns);
         // 2 µs are 5 % of 40 µs, of which 8 are no work, and 1 % of 200 µs.
         let [five, one] = curve.break_even_ns;
@@ -291,7 +293,7 @@ mod tests {
 
     #[test]
     fn intervals_hold_the_truth_where_slices_are_noisy() {
-        let curve = curve(&work(0.1, OVERHEAD_NS)).unwrap();
+        let curve = curve(&Results::default(), &work(0.1, OVERHEAD_NS)).unwrap();
         for (estimate, truth) in curve.break_even_ns.iter().zip([32_000.0, 192_000.0]) {
             let Interval { low, high } = estimate.interval.unwrap();
             assert!(low < truth && truth < high, "{estimate:?}");
@@ -304,13 +306,13 @@ mod tests {
     #[test]
     fn no_overhead_is_said_to_be_none() {
         let work = work(0.1, 0.0);
-        let said = sentences(&work, &curve(&work).unwrap());
+        let said = sentences(&work, &curve(&Results::default(), &work).unwrap());
         assert_eq!(said, ["hyper costs no more than pinloop here, whatever the work."]);
     }
 
     #[test]
     fn an_overhead_below_the_share_needs_no_work() {
-        let curve = curve(&work(0.0, 200.0)).unwrap();
+        let curve = curve(&Results::default(), &work(0.0, 200.0)).unwrap();
         assert_eq!(curve.break_even_ns[0].value, 0.0);
         assert!(curve.break_even_ns[1].value > 0.0);
         assert!(sentences(&work(0.0, 200.0), &curve)[0].contains("even without work"));
@@ -320,7 +322,7 @@ mod tests {
     fn without_its_first_point_there_is_no_curve() {
         let mut work = work(0.0, OVERHEAD_NS);
         work.points.remove(0);
-        assert!(curve(&work).is_none());
-        assert!(curve(&Work::default()).is_none());
+        assert!(curve(&Results::default(), &work).is_none());
+        assert!(curve(&Results::default(), &Work::default()).is_none());
     }
 }

@@ -104,6 +104,24 @@ pub struct Settings {
     pub work_rounds: u32,
     /// Of the random order of slices.
     pub seed: u64,
+    /// How many times the servers were started, each time for an equal share of
+    /// the blocks of every regime.
+    #[serde(default)]
+    pub passes: u32,
+    /// What loaded the servers: ours, or wrk.
+    #[serde(default)]
+    pub generator: GeneratorKind,
+}
+
+/// A load generator.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum GeneratorKind {
+    /// This package's.
+    #[default]
+    Own,
+    /// wrk, a process for each slice.
+    Wrk,
 }
 
 /// A server process that takes part.
@@ -121,6 +139,9 @@ pub struct Contender {
     pub base: Option<String>,
     /// That layer, in a few words.
     pub adds: String,
+    /// How it was started, if it is none of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
 }
 
 /// Four contenders, by key, that differ in two things: the protocol's code and
@@ -175,6 +196,9 @@ pub enum Subject {
     /// What a library decides by itself, in ways that the RFCs leave open or that
     /// one of the two has wrong: good to know.
     Protocol,
+    /// What the service is to answer, of a server from outside, which need not: good
+    /// to know.
+    Outside,
     /// What no client should send: only the status is compared, and whether the
     /// connection closes.
     Invalid,
@@ -200,6 +224,12 @@ pub struct Regime {
     pub connections: usize,
     /// Requests under way on each connection.
     pub pipeline: usize,
+    /// After how many answers a connection was closed; none where they stayed open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_per_connection: Option<u64>,
+    /// Requests that were due each second; none in a closed loop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_per_s: Option<f64>,
     /// In the order measured; figures are compared within a block only.
     pub blocks: Vec<Block>,
     /// Contenders that got no figure, and why.
@@ -209,6 +239,9 @@ pub struct Regime {
 /// One slice of each contender, in the random order in which they were taken.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Block {
+    /// Which of [`Settings::passes`] it belongs to, from 0 on.
+    #[serde(default)]
+    pub pass: u32,
     /// Those that failed are missing.
     pub samples: Vec<Sample>,
 }
@@ -255,8 +288,11 @@ pub struct Sample {
 /// The load generator's side of a slice.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Generator {
-    /// CPU time of its thread.
+    /// CPU time of its thread; 0 of wrk, which doesn't say.
     pub cpu_ns: u64,
+    /// Requests that were due, and for which no connection was free in time.
+    #[serde(default)]
+    pub unsent: u64,
     /// Of requests.
     pub bytes_sent: u64,
     /// Of answers.
@@ -307,6 +343,22 @@ impl Results {
             return Err(ReadError::Schema(schema));
         }
         Ok(serde_json::from_str(&text)?)
+    }
+}
+
+impl Regime {
+    /// Adds failures of those who have none yet.
+    pub fn fail(&mut self, failures: &[Failure]) {
+        for failure in failures {
+            if !self.has_failed(&failure.contender) {
+                self.failures.push(failure.clone());
+            }
+        }
+    }
+
+    /// Whether a contender gets no figure any more.
+    pub fn has_failed(&self, contender: &str) -> bool {
+        self.failures.iter().any(|failure| failure.contender == contender)
     }
 }
 

@@ -105,7 +105,7 @@ pub const VARIANTS: &[Variant] = &[
         name: "hyper_work_stealing",
         about: "hyper on Tokio's multi-thread runtime, as #[tokio::main] has it",
         base: Some("hyper_single"),
-        adds: "a runtime that shares work among its threads",
+        adds: "a runtime whose threads share work",
         answers: true,
         serve: hyper_work_stealing::serve,
     },

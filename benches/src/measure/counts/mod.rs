@@ -16,14 +16,14 @@ pub mod workloads;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 use std::{fs, io, thread};
 
 use self::places::Place;
 use self::tools::Tool;
 use self::workloads::Workload;
-use super::process::Process;
+use super::process::{Process, Readiness};
 use super::progress::Progress;
 use super::slice::{fall_asleep, judge};
 use crate::load::{self, Generator, Outcome, Pace, Shape, Stop, Target};
@@ -214,8 +214,9 @@ fn run_once(
     };
     let file = Scratch::new();
     let mut command = tool.around(server, &file.path);
-    let process = Process::start(&mut command, &settings.server_cores, PATIENCE)
-        .map_err(|error| error.to_string())?;
+    let process =
+        Process::start(&mut command, &settings.server_cores, Readiness::Announced, PATIENCE)
+            .map_err(|error| error.to_string())?;
 
     let (outcome, generator) = ask(&process, workload, requests)?;
     // So that the kernel is done with the last answer, and the server as well.
@@ -277,7 +278,9 @@ struct Scratch {
 
 impl Scratch {
     fn new() -> Self {
-        let name = format!("pinloop-counted-{}", std::process::id());
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let name = format!("pinloop-counted-{}-{number}", std::process::id());
         Self { path: std::env::temp_dir().join(name) }
     }
 
@@ -299,6 +302,6 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         // There is none where the tool did not come to write it.
-        let _ = fs::remove_file::<&Path>(self.path.as_ref());
+        let _ = fs::remove_file(&self.path);
     }
 }

@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn functions_are_named_without_paths_and_types() {
-        assert_eq!(plain("advance<pinloop::app::App>"), "advance");
+        assert_eq!(plain("advance<a::App>"), "advance");
         assert_eq!(plain("<a::Timespec>::sub_timespec"), "sub_timespec");
         assert_eq!(plain("a::map::<u8, fn(u8) -> b::C>"), "map");
         assert_eq!(plain("a::start::{closure#0}<u8>"), "start::{closure#0}");

@@ -1,6 +1,5 @@
 //! What counts, and what to do where it is missing.
 
-use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -33,58 +32,93 @@ impl Tool {
 
     /// Whether it can be used; the error is a sentence that says what to do.
     pub fn check(self) -> Result<(), String> {
-        let (program, options, package) = match self {
-            Self::Callgrind => ("valgrind", &["--tool=none"][..], "valgrind"),
-            Self::Strace => ("strace", &["-c", "-o", "/dev/null"][..], "strace"),
-            Self::Allocator => return Ok(()),
-        };
-        let install = format!("install it (Debian: apt-get install {package})");
-        let run = Command::new(program)
-            .args(options)
-            .arg("true")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .output();
-        match run {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                Err(format!("there is no {program}; {install}"))
-            }
-            Err(error) => Err(format!("{program} cannot be run: {error}")),
-            Ok(run) if run.status.success() => Ok(()),
-            Ok(run) => {
-                let words = String::from_utf8_lossy(&run.stderr);
-                let last = words.trim_end().lines().last().unwrap_or("it says no word").to_string();
-                Err(format!("{program} does not work here, nor would another one: {last}"))
-            }
+        match self {
+            Self::Callgrind => works("valgrind", &["--tool=none", "true"]),
+            Self::Strace => works("strace", &["-c", "-o", "/dev/null", "true"]),
+            Self::Allocator => Ok(()),
         }
     }
 
     /// `server` under this tool, which leaves what it counted in `file`.
     pub fn around(self, server: &Command, file: &Path) -> Command {
-        let options: Vec<&OsStr> = match self {
-            Self::Allocator => Vec::new(),
+        let mut command = match self {
+            Self::Allocator => Command::new(server.get_program()),
             Self::Callgrind => {
-                let options =
-                    ["valgrind", "--tool=callgrind"].into_iter().chain(callgrind::OPTIONS);
-                options.map(OsStr::new).collect()
+                let mut command = Command::new("valgrind");
+                command.arg("--tool=callgrind").args(callgrind::OPTIONS);
+                command.arg(format!("--callgrind-out-file={}", file.display()));
+                command
             }
-            // -D: the server is our child, and strace its.
-            Self::Strace => ["strace", "-D", "-f", "-c", "-o"].map(OsStr::new).to_vec(),
+            Self::Strace => {
+                let mut command = Command::new("strace");
+                // -D: the server is our child, and strace its.
+                command.args(["-D", "-f", "-c", "-o"]).arg(file);
+                command
+            }
         };
-        let mut words: Vec<&OsStr> = options;
-        let out;
-        match self {
-            Self::Allocator => {}
-            Self::Callgrind => {
-                out = format!("--callgrind-out-file={}", file.display());
-                words.push(OsStr::new(&out));
-            }
-            Self::Strace => words.push(file.as_os_str()),
+        if self != Self::Allocator {
+            command.arg(server.get_program());
         }
-        words.push(server.get_program());
-        words.extend(server.get_args());
-        let mut command = Command::new(words[0]);
-        command.args(&words[1..]);
+        command.args(server.get_args());
         command
+    }
+}
+
+/// Whether `program`, which is named as its package is, runs with these arguments.
+fn works(program: &str, arguments: &[&str]) -> Result<(), String> {
+    let run = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+    match run {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(format!("there is no {program}; install it (Debian: apt-get install {program})"))
+        }
+        Err(error) => Err(format!("{program} cannot be run: {error}")),
+        Ok(run) if run.status.success() => Ok(()),
+        Ok(run) => {
+            let words = String::from_utf8_lossy(&run.stderr);
+            let last = words.trim_end().lines().last().unwrap_or("it does not say why");
+            Err(format!("{program} is not allowed to work here: {last}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_tool_is_said_to_be_installed() {
+        let said = works("no-such-tool", &[]).unwrap_err();
+        let sentence =
+            "there is no no-such-tool; install it (Debian: apt-get install no-such-tool)";
+        assert_eq!(said, sentence);
+    }
+
+    #[test]
+    fn a_tool_that_fails_is_quoted() {
+        let said = works("sh", &["-c", "echo no >&2; exit 1"]).unwrap_err();
+        assert_eq!(said, "sh is not allowed to work here: no");
+        assert_eq!(works("sh", &["-c", "exit 0"]), Ok(()));
+    }
+
+    #[test]
+    fn a_tool_is_put_before_the_server() {
+        let mut server = Command::new("/bin/server");
+        server.args(["serve", "pinloop"]);
+        let words = |tool: Tool| {
+            let command = tool.around(&server, Path::new("/tmp/counted"));
+            let arguments = command.get_args().map(|word| word.to_str().unwrap().to_string());
+            (command.get_program().to_str().unwrap().to_string(), arguments.collect::<Vec<_>>())
+        };
+        let (program, arguments) = words(Tool::Strace);
+        assert_eq!(program, "strace");
+        let expected = ["-D", "-f", "-c", "-o", "/tmp/counted", "/bin/server", "serve", "pinloop"];
+        assert_eq!(arguments, expected);
+        let (program, arguments) = words(Tool::Callgrind);
+        assert_eq!(program, "valgrind");
+        assert!(arguments.ends_with(&["/bin/server", "serve", "pinloop"].map(String::from)));
+        assert_eq!(
+            words(Tool::Allocator),
+            ("/bin/server".into(), vec!["serve".into(), "pinloop".into()])
+        );
     }
 }

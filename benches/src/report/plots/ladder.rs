@@ -8,6 +8,7 @@ use super::{
     Area, GREY, GRID, KERNEL, Picture, PlotError, SMALL, TEXT, USER, is_narrow, picture, rgb, text,
 };
 use crate::report::figures::{Figures, RegimeFigures, Row};
+use crate::report::stats::Verdict;
 use crate::report::units::{microseconds, signed_microseconds};
 
 /// Lines along the axis, at most: more would be noise.
@@ -51,9 +52,8 @@ pub fn ladder(
             let layout = layout(width);
             axis(area, &layout, most, height as i32)?;
             for (at, (row, figures)) in rows.iter().enumerate() {
-                let base = row.base.as_deref().and_then(|base| regime.of(base));
                 let top = at as i32 * layout.row;
-                rung(area, &layout, top, most, &Rung { row, figures, base, beside })?;
+                rung(area, &layout, top, most, &Rung { row, figures, beside })?;
             }
             Ok(())
         },
@@ -72,7 +72,6 @@ fn layout(width: u32) -> Layout {
 struct Rung<'a> {
     row: &'a Row,
     figures: &'a Figures,
-    base: Option<&'a Figures>,
     beside: &'a dyn Fn(&str) -> Option<String>,
 }
 
@@ -99,19 +98,21 @@ fn rung(
         }
         None => segment(cpu_ns, "#999999")?,
     }
-    // The step up from the rung below.
-    if let Some(base) = rung.base {
-        let path = vec![(x(base.cpu_ns), bar_top - 3), (x(base.cpu_ns), bar_end + 3)];
+    let mut right = x(cpu_ns);
+    if let Some(step) = rung.figures.step {
+        let base = x(cpu_ns - step.added_ns);
+        let path = vec![(base, bar_top - 3), (base, bar_end + 3)];
         area.draw(&PathElement::new(path, BLACK.stroke_width(2)))?;
+        right = right.max(base);
     }
-    labels(area, layout, top, x(cpu_ns), rung)
+    labels(area, layout, top, right, rung)
 }
 
 fn labels(
     area: &Area<'_>,
     layout: &Layout,
     top: i32,
-    bar_right: i32,
+    right: i32,
     rung: &Rung<'_>,
 ) -> Result<(), PlotError> {
     let (width, _) = area.dim_in_pixel();
@@ -123,13 +124,7 @@ fn labels(
     if let Some(beside) = (rung.beside)(&rung.row.contender) {
         figure = format!("{figure} · {beside}");
     }
-    let step = match rung.base {
-        Some(base) => {
-            let more = signed_microseconds(rung.figures.cpu_ns - base.cpu_ns);
-            format!("{more}  {}", rung.row.adds)
-        }
-        None => rung.row.adds.clone(),
-    };
+    let step = step_in_words(rung);
     let below = top + layout.above + layout.bar + 12;
     if is_narrow(width) {
         write(name, (layout.left, top + 12), TEXT, BLACK, HPos::Left)?;
@@ -138,10 +133,19 @@ fn labels(
     } else {
         let middle = top + layout.above + layout.bar / 2;
         write(name, (layout.left - 10, middle), TEXT, BLACK, HPos::Right)?;
-        write(figure, (bar_right + 8, middle), TEXT, BLACK, HPos::Left)?;
+        write(figure, (right + 8, middle), TEXT, BLACK, HPos::Left)?;
         write(step, (layout.left + 1, below), SMALL, GREY, HPos::Left)?;
     }
     Ok(())
+}
+
+fn step_in_words(Rung { row, figures, .. }: &Rung<'_>) -> String {
+    let Some(step) = figures.step else { return row.adds.clone() };
+    let remark = match step.verdict {
+        Verdict::NoDifference => " (no difference)",
+        _ => "",
+    };
+    format!("{}  {}{remark}", signed_microseconds(step.added_ns), row.adds)
 }
 
 fn axis(area: &Area<'_>, layout: &Layout, most: f64, height: i32) -> Result<(), PlotError> {

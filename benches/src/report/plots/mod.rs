@@ -31,9 +31,13 @@ const SMALL: f64 = 12.0;
 const LINE: f64 = 1.24;
 
 /// The palette of Okabe and Ito, whose colours stay apart for those who see
-/// fewer of them; in an order that gives neighbours on the ladder unlike ones.
-const PALETTE: [&str; 8] =
-    ["#000000", "#0072b2", "#56b4e9", "#e69f00", "#cc79a7", "#d55e00", "#f0e442", "#009e73"];
+/// fewer of them, in an order that gives neighbours on the ladder unlike ones. In
+/// place of its yellow, which is hard to see as a line on white, a grey; then two of
+/// Tol's for servers from outside.
+const PALETTE: [&str; 10] = [
+    "#000000", "#0072b2", "#56b4e9", "#e69f00", "#cc79a7", "#d55e00", "#8c8c8c", "#009e73",
+    "#882255", "#999933",
+];
 
 /// Time in the kernel.
 pub const KERNEL: &str = PALETTE[1];

@@ -1,13 +1,14 @@
 //! Latencies from the median to the last nines, all contenders on one plot.
 
 use plotters::chart::ChartBuilder;
+use plotters::coord::combinators::BindKeyPoints;
 use plotters::prelude::IntoLogRange;
 use plotters::series::LineSeries;
 use plotters::style::Color;
 use plotters::style::text_anchor::HPos;
 
 use super::{GREY, GRID, Picture, PlotError, SMALL, colour, is_narrow, picture, rgb, text};
-use crate::report::units::latency;
+use crate::report::units::latency_in_short;
 
 /// A percentile is drawn where so many requests were slower: fewer are chance.
 const SLOWER_MIN: f64 = 10.0;
@@ -15,6 +16,9 @@ const SLOWER_MIN: f64 = 10.0;
 /// What the fastest tenth of requests had is not in the picture: a few that found
 /// the server idle would take half of its height.
 const NINES_MIN: f64 = 0.046;
+
+/// Latencies that span less have more lines than one for every power of ten.
+const DENSE: f64 = 300.0;
 
 /// Draws latencies; `curves` are the place on the ladder and the histogram, upper
 /// bounds in ns with their counts, of each contender.
@@ -41,7 +45,10 @@ pub fn percentiles(
                 .margin_right(14)
                 .x_label_area_size(42)
                 .y_label_area_size(64)
-                .build_cartesian_2d(0.0..nines, (low * 0.95..high * 1.05).log_scale())?;
+                .build_cartesian_2d(
+                    0.0..nines,
+                    (low * 0.95..high * 1.05).log_scale().with_key_points(round(low, high)),
+                )?;
             chart
                 .configure_mesh()
                 .bold_line_style(GRID)
@@ -49,7 +56,7 @@ pub fn percentiles(
                 .axis_style(GREY)
                 .x_labels(nines as usize + 1)
                 .x_label_formatter(&|nines| percentile(*nines))
-                .y_label_formatter(&|ns| latency(*ns as u64))
+                .y_label_formatter(&|ns| latency_in_short(*ns))
                 .label_style(text(SMALL, GREY, HPos::Center))
                 .x_desc("share of requests that were faster")
                 .draw()?;
@@ -81,6 +88,15 @@ fn curve(buckets: &[(u64, u64)]) -> Vec<(f64, f64)> {
     points
 }
 
+/// The latencies that have a line: the powers of ten between the two, and where
+/// these are few, also twice and five times of them.
+fn round(low: f64, high: f64) -> Vec<f64> {
+    let factors: &[f64] = if high / low < DENSE { &[1.0, 2.0, 5.0] } else { &[1.0] };
+    let powers = low.log10().floor() as i32..=high.log10().ceil() as i32;
+    let points = powers.flat_map(|power| factors.iter().map(move |f| f * 10f64.powi(power)));
+    points.filter(|point| (low..=high).contains(point)).collect()
+}
+
 /// `0`, `90 %`, `99 %`, `99.9 %`; nothing between.
 fn percentile(nines: f64) -> String {
     match nines.round() as usize {
@@ -100,6 +116,12 @@ mod tests {
     fn nines_are_percentiles() {
         let names: Vec<_> = [0.0, 0.5, 1.0, 2.0, 3.0, 4.0].map(percentile).into();
         assert_eq!(names, ["0 %", "", "90 %", "99 %", "99.9 %", "99.99 %"]);
+    }
+
+    #[test]
+    fn lines_are_at_round_latencies() {
+        assert_eq!(round(300e3, 9e6), [500e3, 1e6, 2e6, 5e6]);
+        assert_eq!(round(3e3, 9e6), [1e4, 1e5, 1e6]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub(super) mod gate;
 pub(super) mod machine;
 pub(super) mod memory;
 pub(super) mod method;
+pub(super) mod overview;
 pub(super) mod price;
 pub(super) mod regimes;
 pub(super) mod work;

@@ -17,19 +17,22 @@ use crate::results::Results;
 #[derive(Template)]
 #[template(path = "sections/regimes.html")]
 struct Regimes<'a> {
-    regimes: Vec<RegimeView>,
-    legend: &'a [Key],
+    regimes: Vec<RegimeView<'a>>,
     reference: &'a str,
 }
 
-struct RegimeView {
+struct RegimeView<'a> {
     title: String,
-    blocks: usize,
+    blocks: String,
     ladder: Option<Picture>,
     percentiles: Option<Picture>,
+    /// Of those who are on that picture.
+    legend: Vec<&'a Key>,
     rows: Vec<RowView>,
     failures: Vec<String>,
     noise: String,
+    /// Interval of the ratio of the A/A pair.
+    a_to_a: String,
     square: Option<SquareView>,
 }
 
@@ -80,16 +83,16 @@ pub(in crate::report) fn render(context: &Context<'_>) -> Section {
             regime_view(results, figures, square.as_ref(), legend)
         })
         .collect();
-    let section = Regimes { regimes: views?, legend, reference: &results.reference };
+    let section = Regimes { regimes: views?, reference: &results.reference };
     Ok(Some(section.render()?))
 }
 
-fn regime_view(
+fn regime_view<'a>(
     results: &Results,
     regime: &RegimeFigures,
     square: Option<&SquareFigures>,
-    legend: &[Key],
-) -> Result<RegimeView, PlotError> {
+    legend: &'a [Key],
+) -> Result<RegimeView<'a>, PlotError> {
     let reference = &results.reference;
     let beside = |contender: &str| {
         let ratio = regime.of(contender)?.ratio.map(|ratio| format!("{:.2}×", ratio.value));
@@ -109,9 +112,10 @@ fn regime_view(
     };
     Ok(RegimeView {
         title: regime.title.clone(),
-        blocks: regime.blocks,
+        blocks: method::blocks(regime),
         ladder: plots::ladder(regime, &beside)?,
         percentiles: plots::percentiles(&regime.title, &curves)?,
+        legend: legend.iter().filter(|key| regime.of(&key.name).is_some()).collect(),
         rows: regime
             .rows
             .iter()
@@ -119,6 +123,10 @@ fn regime_view(
             .collect(),
         failures: regime.rows.iter().filter_map(failed).collect(),
         noise: method::noise(regime, reference),
+        a_to_a: match regime.a_to_a.and_then(|ratio| ratio.interval) {
+            Some(bounds) => interval(bounds),
+            None => "none".to_string(),
+        },
         square: square.map(square_view),
     })
 }

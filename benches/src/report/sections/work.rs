@@ -21,7 +21,7 @@ struct BreakEven<'a> {
 /// None where it was not measured.
 pub(in crate::report) fn render(context: &Context<'_>) -> Section {
     let Some(found) = &context.results.work else { return Ok(None) };
-    let Some(curve) = work::curve(found) else { return Ok(None) };
+    let Some(curve) = work::curve(context.results, found) else { return Ok(None) };
     let label = format!("What {} costs more than {}, by work", found.over, found.base);
     let key = context.legend.iter().find(|key| key.name == found.over);
     let colour = key.map_or(plots::KERNEL, |key| key.colour);
