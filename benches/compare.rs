@@ -1,10 +1,8 @@
 //! `cargo bench -- …`: arguments -> study.
 
-#[path = "compare/count.rs"]
 mod count;
-#[path = "compare/memory.rs"]
 mod memory;
-#[path = "compare/work.rs"]
+mod studies;
 mod work;
 
 use std::io::{self, Write};
@@ -71,6 +69,12 @@ enum Study {
     Memory(Memory),
     /// Measure from how much work on it no longer matters which server it is
     Work(Work),
+    /// Let clients arrive one after another, and see what becomes of latency
+    Arrivals(studies::Arrivals),
+    /// Find the highest rate that each server sustains
+    Knee(studies::Knee),
+    /// Measure the servers on 1, 2, … cores, and fit a law to it
+    Scaling(studies::Scaling),
     /// Load any HTTP/1.1 server, as wrk does
     Load(LoadArgs),
     /// Serve one variant until the process is ended
@@ -137,7 +141,13 @@ struct Price {
     price_per_core_hour: f64,
 }
 
-#[derive(Args)]
+impl Price {
+    fn options(&self) -> Options {
+        Options { price_per_core_hour: self.price_per_core_hour }
+    }
+}
+
+#[derive(Args, Clone)]
 struct Setup {
     /// CPUs for the servers, one thread each, such as 0,2-3 [default: the first]
     #[arg(long, value_parser = cores)]
@@ -172,6 +182,9 @@ fn main() -> ExitCode {
         Some(Study::Ladder(ladder)) => measure(&ladder),
         Some(Study::Check(setup)) => check(&setup),
         Some(Study::Report(arguments)) => report(&arguments),
+        Some(Study::Arrivals(arguments)) => studies::run_arrivals(&arguments),
+        Some(Study::Knee(arguments)) => studies::run_knee(&arguments),
+        Some(Study::Scaling(arguments)) => studies::run_scaling(&arguments),
         Some(Study::Load(arguments)) => return load::command::run(&arguments),
         Some(Study::Count(arguments)) => count::run(&arguments),
         Some(Study::Memory(arguments)) => memory::run(&arguments),
@@ -216,15 +229,32 @@ fn measure(arguments: &Ladder) -> anyhow::Result<ExitCode> {
     entrants.extend(from_outside(&arguments.with)?);
     let results = ladder::run(&plan, entrants, &path, &stop)
         .with_context(|| format!("cannot measure, or write {}", path.display()))?;
-    say(&table::render(&results))?;
-    say(&format!("All that was counted: {}", path.display()))?;
-    write_page(&results, &path, &arguments.price)?;
+    show(&results, &path, &arguments.price.options())?;
     let failed = results.regimes.iter().any(|regime| !regime.failures.is_empty());
     Ok(match results.complete {
         false => ExitCode::from(INTERRUPTED),
         true if failed => ExitCode::FAILURE,
         true => ExitCode::SUCCESS,
     })
+}
+
+/// The report, on the terminal and as a page.
+fn show(results: &Results, path: &Path, options: &Options) -> anyhow::Result<()> {
+    say(&table::render(results))?;
+    say(&format!("All that was counted: {}", path.display()))?;
+    write_page(results, path, options)
+}
+
+/// Where results go; its directory is there.
+fn results_path(out: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let path = match out {
+        Some(path) => from_callers_directory(path),
+        None => target_directory()?.join("pinloop/results.json"),
+    };
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
+    Ok(path)
 }
 
 fn check(setup: &Setup) -> anyhow::Result<ExitCode> {
@@ -246,19 +276,19 @@ fn report(arguments: &Report) -> anyhow::Result<ExitCode> {
         say(markdown::render(&results).trim_end())?;
     } else {
         say(&table::render(&results))?;
-        write_page(&results, &file, &arguments.price)?;
+        write_page(&results, &file, &arguments.price.options())?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Writes the page beside the results that it is made of.
-fn write_page(results: &Results, file: &Path, price: &Price) -> anyhow::Result<()> {
+fn write_page(results: &Results, file: &Path, options: &Options) -> anyhow::Result<()> {
     let name = match file.file_stem() {
         Some(stem) if stem != "results" => Path::new(stem).with_extension("html"),
         _ => PathBuf::from("report.html"),
     };
     let path = file.with_file_name(name);
-    let page = page::render(results, &Options { price_per_core_hour: price.price_per_core_hour })?;
+    let page = page::render(results, options)?;
     fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))?;
     say(&format!("The report: {}", path.display()))
 }
@@ -274,18 +304,6 @@ fn chosen(mut entrants: Vec<Entrant>, names: &[String]) -> anyhow::Result<Vec<En
         entrants.retain(|entrant| names.contains(&entrant.contender.variant));
     }
     Ok(entrants)
-}
-
-/// Where results go, with its directory made.
-fn results_path(out: Option<&Path>) -> anyhow::Result<PathBuf> {
-    let path = match out {
-        Some(path) => from_callers_directory(path),
-        None => target_directory()?.join("pinloop/results.json"),
-    };
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(directory)
-        .with_context(|| format!("cannot create {}", directory.display()))?;
-    Ok(path)
 }
 
 /// The shell becomes the server, so that it is the process that is measured.

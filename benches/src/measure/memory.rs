@@ -8,9 +8,9 @@ use std::{fs, io};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::fleet::{Entrant, Fleet, Member};
+use super::meter::{fall_asleep, judge};
 use super::progress::Progress;
 use super::regimes;
-use super::slice::{fall_asleep, judge};
 use crate::load::{self, Generator, Pace, Shape, Stop, Target};
 use crate::results::{Climb, Failure, Level, Memory, Settings};
 

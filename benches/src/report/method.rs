@@ -15,7 +15,8 @@ pub fn warnings(results: &Results, regimes: &[RegimeFigures]) -> Vec<String> {
         warnings
             .push("This is a debug build: its figures say nothing. Use cargo bench.".to_string());
     }
-    if results.settings.server_cores.contains(&results.settings.generator_core) {
+    let settings = &results.settings;
+    if !regimes.is_empty() && settings.server_cores.contains(&settings.generator_core) {
         warnings.push(
             "Servers and generator share a CPU: they disturb each other, and these figures mean \
              little."

@@ -17,6 +17,9 @@ const SECTIONS: &[fn(&Context<'_>) -> Section] = &[
     sections::counts::render,
     sections::work::render,
     sections::memory::render,
+    sections::arrivals::render,
+    sections::knee::render,
+    sections::scaling::render,
     sections::price::render,
     sections::contenders::render,
     sections::gate::render,
@@ -52,6 +55,19 @@ pub struct Context<'a> {
     pub legend: &'a [Key],
     /// What was asked for.
     pub options: &'a Options,
+}
+
+impl Context<'_> {
+    /// Where a contender stands on the ladder, and so in the legend.
+    pub fn place(&self, contender: &str) -> usize {
+        self.legend.iter().position(|key| key.name == contender).unwrap_or(0)
+    }
+
+    /// What a study has to say, unless it is the page's answer already, as it is without
+    /// the ladder.
+    pub fn beside_the_answer(&self, says: fn(&Results) -> Option<String>) -> Option<String> {
+        if self.regimes.is_empty() { None } else { says(self.results) }
+    }
 }
 
 /// A contender and its colour.

@@ -4,7 +4,7 @@ use super::figures::{self, Figures, RegimeFigures, Row};
 use super::gate::{self, Finding};
 use super::stats::{Estimate, Verdict};
 use super::units::{cpus, interval, latency, microseconds, thousands};
-use super::{answer, counts, memory, method, work};
+use super::{answer, arrivals, counts, knee, memory, method, scaling, work};
 use crate::results::{Counts, Gate, Memory, Results, Work};
 
 /// What a part of the results says, in paragraphs.
@@ -17,8 +17,12 @@ const PARTS: &[Part] = &[
     |results, _| results.counts.iter().flat_map(counted).collect(),
     |results, _| results.work.iter().flat_map(|found| work(results, found)).collect(),
     |results, _| results.memory.iter().flat_map(memory).collect(),
+    |results, _| arrivals::paragraphs(results),
+    |results, _| knee::paragraphs(results),
+    |results, _| scaling::paragraphs(results),
     |results, _| results.gate.iter().map(gate_in_brief).collect(),
-    |results, _| vec![where_and_how(results)],
+    |results, _| vec![method::machine_in_brief(&results.machine)],
+    |results, regimes| regimes.first().map(|_| how(results)).into_iter().collect(),
     warnings,
 ];
 
@@ -153,14 +157,14 @@ fn ratio(Estimate { value, interval: spread }: Estimate, verdict: Verdict, again
     format!("{value:.3} [{spread}]{remark}")
 }
 
-fn where_and_how(results: &Results) -> String {
+/// How the ladder was measured.
+fn how(results: &Results) -> String {
     let settings = &results.settings;
     format!(
-        "{}\nServers on {}, load generator on CPU {}; slices of {} ms in random order within \
+        "Servers on {}, load generator on CPU {}; slices of {} ms in random order within \
          each block; {} rounds of work for /data.\n\
          CPU/request is the server's CPU time by the scheduler's count; ratios are medians over \
          blocks with their 95 % bootstrap interval; user and kernel are split by tick samples.",
-        method::machine_in_brief(&results.machine),
         cpus(&settings.server_cores),
         settings.generator_core,
         settings.slice_ms,

@@ -4,9 +4,13 @@
 //! report can be made again, with better statistics, from the file alone. It is
 //! the only thing that [`crate::measure`] hands to [`crate::report`].
 
+mod arrivals;
 mod counts;
+mod knee;
 mod latency;
 mod memory;
+mod occasion;
+mod scaling;
 mod work;
 
 use std::fs::{self, File};
@@ -15,9 +19,13 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use arrivals::{Arrivals, Phase, Second, Tour};
 pub use counts::{Counts, Place, Tally, Twice, Unavailable, Workload};
+pub use knee::{Bound, Knee, Probe};
 pub use latency::Latency;
 pub use memory::{Climb, Level, Memory};
+pub use occasion::Occasion;
+pub use scaling::{EventLoop, Point, Scaling, Slice};
 pub use work::{Work, WorkPoint};
 
 /// Raised when a field changes its meaning or goes.
@@ -59,6 +67,15 @@ pub struct Results {
     /// What is left of a difference when requests take work, if that was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work: Option<Work>,
+    /// Clients that arrive one after another, if that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrivals: Option<Arrivals>,
+    /// How much each server sustains, if that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub knee: Option<Knee>,
+    /// The same load per core on 1, 2, … cores, if that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<Scaling>,
 }
 
 /// The machine at the start of the run.

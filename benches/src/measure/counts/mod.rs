@@ -23,9 +23,9 @@ use std::{fs, io, thread};
 use self::places::Place;
 use self::tools::Tool;
 use self::workloads::Workload;
+use super::meter::{fall_asleep, judge};
 use super::process::{Process, Readiness};
 use super::progress::Progress;
-use super::slice::{fall_asleep, judge};
 use crate::load::{self, Generator, Outcome, Pace, Shape, Stop, Target};
 use crate::results::{self, Contender, Counts, Failure, Settings, Tally, Twice, Unavailable};
 

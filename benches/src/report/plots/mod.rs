@@ -1,9 +1,12 @@
 //! Pictures as SVG: each drawn twice, for a wide page and for a phone, because
 //! one that is scaled down has text that nobody can read.
 
+mod arrivals;
 mod bars;
+mod knee;
 mod ladder;
 mod percentiles;
+mod scaling;
 mod work;
 
 use std::fmt;
@@ -13,9 +16,12 @@ use plotters::prelude::{DrawingArea, IntoDrawingArea, RGBColor, SVGBackend, WHIT
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, IntoFont, TextStyle};
 
+pub use arrivals::arrivals;
 pub use bars::{Bar, bars};
+pub use knee::knee;
 pub use ladder::ladder;
 pub use percentiles::percentiles;
+pub use scaling::scaling;
 pub use work::work;
 
 /// Of a page on a screen, and of a phone's, in CSS pixels.

@@ -7,17 +7,20 @@ use anyhow::Context;
 use clap::Args;
 use pinloop_bench::measure::counts::{self, Subject, workloads};
 use pinloop_bench::measure::fleet::Entrant;
-use pinloop_bench::measure::study;
+use pinloop_bench::measure::study::Common;
+use pinloop_bench::report::page::Options;
 use pinloop_bench::report::table;
 use pinloop_bench::variants::REFERENCE;
 
-use crate::{INTERRUPTED, Setup, chosen, entrants, interrupts, plan, results_path, say, warn};
+use crate::{
+    INTERRUPTED, Setup, chosen, entrants, interrupts, plan, results_path, say, warn, write_page,
+};
 
 /// The program with the allocator that counts.
 const COUNTED: &str = env!("CARGO_BIN_EXE_counted");
 
 #[derive(Args)]
-pub(crate) struct Count {
+pub(super) struct Count {
     /// Only these variants, such as pinloop,axum [default: all]
     #[arg(long, value_delimiter = ',')]
     variants: Vec<String>,
@@ -29,7 +32,7 @@ pub(crate) struct Count {
     setup: Setup,
 }
 
-pub(crate) fn run(arguments: &Count) -> anyhow::Result<ExitCode> {
+pub(super) fn run(arguments: &Count) -> anyhow::Result<ExitCode> {
     let mut plan = plan(&arguments.setup)?;
     warn(&plan.settings);
     // Counts are of one thread's work, and more would only share it.
@@ -38,7 +41,12 @@ pub(crate) fn run(arguments: &Count) -> anyhow::Result<ExitCode> {
     let subjects: Vec<Subject> = entrants.into_iter().map(subject).collect();
     let contenders = subjects.iter().map(|subject| subject.contender.clone()).collect();
     let path = results_path(arguments.out.as_deref())?;
-    let mut results = study::open(&plan, contenders, &path)?;
+    let common = Common {
+        settings: plan.settings.clone(),
+        path: "/".to_string(),
+        reference: REFERENCE.to_string(),
+    };
+    let mut results = common.open(&path, contenders)?;
 
     let stop = interrupts()?;
     let counted = counts::run(&plan.settings, &workloads::all(), &subjects, &stop, &mut |counts| {
@@ -48,6 +56,7 @@ pub(crate) fn run(arguments: &Count) -> anyhow::Result<ExitCode> {
     let counted = counted.with_context(|| format!("cannot count, or write {}", path.display()))?;
     say(&table::counted(&counted).join("\n\n"))?;
     say(&format!("All that was counted: {}", path.display()))?;
+    write_page(&results, &path, &Options::default())?;
     let failed = counted.workloads.iter().any(|workload| !workload.failures.is_empty());
     Ok(match counted.complete {
         false => ExitCode::from(INTERRUPTED),

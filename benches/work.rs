@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use pinloop_bench::measure::study;
+use pinloop_bench::measure::study::Common;
 use pinloop_bench::measure::work::{self, Plan};
+use pinloop_bench::report::page::Options;
 use pinloop_bench::report::table;
 use pinloop_bench::results::Settings;
 use pinloop_bench::variants::{REFERENCE, SQUARE};
 
-use crate::{INTERRUPTED, Setup, entrants, interrupts, plan, results_path, say, warn};
+use crate::{INTERRUPTED, Setup, entrants, interrupts, plan, results_path, say, warn, write_page};
 
 #[derive(Args)]
-pub(crate) struct Work {
+pub(super) struct Work {
     /// Measure for this many seconds in all
     #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
@@ -34,7 +35,7 @@ pub(crate) struct Work {
     setup: Setup,
 }
 
-pub(crate) fn run(arguments: &Work) -> anyhow::Result<ExitCode> {
+pub(super) fn run(arguments: &Work) -> anyhow::Result<ExitCode> {
     let mut ladder = plan(&arguments.setup)?;
     ladder.settings.slice_ms = arguments.slice_ms;
     ladder.settings.seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
@@ -50,7 +51,12 @@ pub(crate) fn run(arguments: &Work) -> anyhow::Result<ExitCode> {
     };
     let contenders = of(&ladder.settings)?.into_iter().map(|entrant| entrant.contender).collect();
     let path = results_path(arguments.out.as_deref())?;
-    let mut results = study::open(&ladder, contenders, &path)?;
+    let common = Common {
+        settings: ladder.settings.clone(),
+        path: "/data".to_string(),
+        reference: REFERENCE.to_string(),
+    };
+    let mut results = common.open(&path, contenders)?;
     let plan = Plan {
         settings: ladder.settings,
         base: REFERENCE.to_string(),
@@ -70,6 +76,7 @@ pub(crate) fn run(arguments: &Work) -> anyhow::Result<ExitCode> {
     let found = found.with_context(|| format!("cannot measure, or write {}", path.display()))?;
     say(&table::work(&results, &found).join("\n\n"))?;
     say(&format!("All that was counted: {}", path.display()))?;
+    write_page(&results, &path, &Options::default())?;
     let failed = found.points.iter().any(|point| !point.regime.failures.is_empty());
     Ok(match found.complete {
         false => ExitCode::from(INTERRUPTED),

@@ -5,13 +5,18 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use pinloop_bench::measure::{memory, study};
+use pinloop_bench::measure::memory;
+use pinloop_bench::measure::study::Common;
+use pinloop_bench::report::page::Options;
 use pinloop_bench::report::table;
+use pinloop_bench::variants::REFERENCE;
 
-use crate::{INTERRUPTED, Setup, chosen, entrants, interrupts, plan, results_path, say, warn};
+use crate::{
+    INTERRUPTED, Setup, chosen, entrants, interrupts, plan, results_path, say, warn, write_page,
+};
 
 #[derive(Args)]
-pub(crate) struct Memory {
+pub(super) struct Memory {
     /// Only these variants, such as pinloop,axum [default: all]
     #[arg(long, value_delimiter = ',')]
     variants: Vec<String>,
@@ -26,13 +31,18 @@ pub(crate) struct Memory {
     setup: Setup,
 }
 
-pub(crate) fn run(arguments: &Memory) -> anyhow::Result<ExitCode> {
+pub(super) fn run(arguments: &Memory) -> anyhow::Result<ExitCode> {
     let plan = plan(&arguments.setup)?;
     warn(&plan.settings);
     let entrants = chosen(entrants(&plan.settings, false)?, &arguments.variants)?;
     let contenders = entrants.iter().map(|entrant| entrant.contender.clone()).collect();
     let path = results_path(arguments.out.as_deref())?;
-    let mut results = study::open(&plan, contenders, &path)?;
+    let common = Common {
+        settings: plan.settings.clone(),
+        path: "/".to_string(),
+        reference: REFERENCE.to_string(),
+    };
+    let mut results = common.open(&path, contenders)?;
 
     let stop = interrupts()?;
     let connections = arguments.connections as usize;
@@ -43,6 +53,7 @@ pub(crate) fn run(arguments: &Memory) -> anyhow::Result<ExitCode> {
     let found = found.with_context(|| format!("cannot measure, or write {}", path.display()))?;
     say(&table::memory(&found).join("\n\n"))?;
     say(&format!("All that was counted: {}", path.display()))?;
+    write_page(&results, &path, &Options::default())?;
     Ok(match found.complete {
         false => ExitCode::from(INTERRUPTED),
         true if !found.failures.is_empty() => ExitCode::FAILURE,
