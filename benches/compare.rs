@@ -28,14 +28,21 @@ use pinloop_bench::measure::fleet::Entrant;
 use pinloop_bench::measure::ladder::{self, Plan};
 use pinloop_bench::measure::process::{PORT, Readiness, end_with_parent};
 use pinloop_bench::measure::{machine, regimes, wrk};
+use pinloop_bench::report::assertion::Assertion;
 use pinloop_bench::report::page::{self, Options};
-use pinloop_bench::report::{markdown, table};
+use pinloop_bench::report::{comparison, markdown, table};
 use pinloop_bench::results::{Contender, GeneratorKind, Results, Settings, Square};
 use pinloop_bench::serve::{self, Cores, Serve, cores};
 use pinloop_bench::variants::{REFERENCE, SQUARE, VARIANTS};
 
 /// Of a study that was interrupted: 128 + SIGINT, as shells have it.
 const INTERRUPTED: u8 = 130;
+
+/// Of a report of which something was claimed that is not so.
+const CLAIM_FAILED: u8 = 3;
+
+/// What the key of the second of the A/A pair ends with.
+const AGAIN: &str = "_again";
 
 /// How often `--full` starts the servers: where a process's code and memory happen
 /// to lie is part of its figures, and another one's lie elsewhere.
@@ -130,6 +137,17 @@ struct Report {
     /// Print Markdown, for a pull request, and write no page
     #[arg(long)]
     markdown: bool,
+    /// Write the picture of the ladder, in the first regime, to this SVG file
+    #[arg(long, value_name = "FILE")]
+    picture: Option<PathBuf>,
+    /// The results.json of an older run: say what changed since, beyond noise
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+    /// A claim, such as 'pinloop.cpu_ns < 0.9 * hyper_per_core.cpu_ns'; of another
+    /// regime than the first as 'pipelined: …'. Exits with 3 unless the whole 95 %
+    /// interval is so. Can be given several times
+    #[arg(long = "assert", value_name = "CLAIM")]
+    claims: Vec<Assertion>,
     #[command(flatten)]
     price: Price,
 }
@@ -142,8 +160,8 @@ struct Price {
 }
 
 impl Price {
-    fn options(&self) -> Options {
-        Options { price_per_core_hour: self.price_per_core_hour }
+    fn options(&self) -> Options<'static> {
+        Options { price_per_core_hour: self.price_per_core_hour, baseline: None }
     }
 }
 
@@ -239,7 +257,7 @@ fn measure(arguments: &Ladder) -> anyhow::Result<ExitCode> {
 }
 
 /// The report, on the terminal and as a page.
-fn show(results: &Results, path: &Path, options: &Options) -> anyhow::Result<()> {
+fn show(results: &Results, path: &Path, options: &Options<'_>) -> anyhow::Result<()> {
     say(&table::render(results))?;
     say(&format!("All that was counted: {}", path.display()))?;
     write_page(results, path, options)
@@ -269,20 +287,40 @@ fn check(setup: &Setup) -> anyhow::Result<ExitCode> {
 }
 
 fn report(arguments: &Report) -> anyhow::Result<ExitCode> {
-    let file = from_callers_directory(&arguments.file);
-    let results =
-        Results::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let read = |file: &Path| {
+        let file = from_callers_directory(file);
+        Results::read(&file).with_context(|| format!("cannot read {}", file.display()))
+    };
+    let results = read(&arguments.file)?;
+    let baseline = arguments.baseline.as_deref().map(read).transpose()?;
+    let changes = baseline.as_ref().map(|older| comparison::compare(&results, older));
     if arguments.markdown {
         say(markdown::render(&results).trim_end())?;
+        changes.iter().try_for_each(|changes| say(&markdown::changes(changes)))?;
     } else {
         say(&table::render(&results))?;
-        write_page(&results, &file, &arguments.price.options())?;
+        changes.iter().try_for_each(|changes| say(&table::changes(changes)))?;
+        let file = from_callers_directory(&arguments.file);
+        let options = Options { baseline: baseline.as_ref(), ..arguments.price.options() };
+        write_page(&results, &file, &options)?;
     }
-    Ok(ExitCode::SUCCESS)
+    if let Some(path) = &arguments.picture {
+        let path = from_callers_directory(path);
+        let picture = page::ladder_picture(&results)?.context("there is nothing to draw")?;
+        fs::write(&path, picture).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let mut all_hold = true;
+    for claim in &arguments.claims {
+        let outcome = claim.check(&results);
+        // Not among the Markdown, which is for a file.
+        eprintln!("{}", outcome.sentence);
+        all_hold &= outcome.holds;
+    }
+    Ok(if all_hold { ExitCode::SUCCESS } else { ExitCode::from(CLAIM_FAILED) })
 }
 
 /// Writes the page beside the results that it is made of.
-fn write_page(results: &Results, file: &Path, options: &Options) -> anyhow::Result<()> {
+fn write_page(results: &Results, file: &Path, options: &Options<'_>) -> anyhow::Result<()> {
     let name = match file.file_stem() {
         Some(stem) if stem != "results" => Path::new(stem).with_extension("html"),
         _ => PathBuf::from("report.html"),
@@ -357,7 +395,7 @@ fn entrants(settings: &Settings, twice: bool) -> anyhow::Result<Vec<Entrant>> {
     for variant in VARIANTS {
         let copies = if twice && variant.name == REFERENCE { 2 } else { 1 };
         for copy in 0..copies {
-            let again = if copy > 0 { "_again" } else { "" };
+            let again = if copy > 0 { AGAIN } else { "" };
             let mut command = Command::new(&program);
             command
                 .args(["serve", variant.name, "--port", "0", "--cores", &cores.join(",")])
@@ -402,7 +440,8 @@ fn from_outside(servers: &[Own]) -> anyhow::Result<Vec<Entrant>> {
     };
     for (at, own) in servers.iter().enumerate() {
         let taken = servers[..at].iter().any(|other| other.name == own.name)
-            || VARIANTS.iter().any(|variant| own.name.starts_with(variant.name));
+            || own.name == format!("{REFERENCE}{AGAIN}")
+            || VARIANTS.iter().any(|variant| own.name == variant.name);
         ensure!(!taken, "--with: the name {:?} is taken; choose another one", own.name);
     }
     Ok(servers.iter().map(entrant).collect())

@@ -166,6 +166,8 @@ fn line(key: &str, snapshot: &Snapshot, second: &Second, cores: usize) -> String
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
     use crate::load::Errors;
 
@@ -183,7 +185,11 @@ mod tests {
 
     #[test]
     fn a_second_has_what_was_seen_and_the_errors_that_occurred() {
-        let second = Diary::begin(std::process::id()).enter(&snapshot());
+        // Not this process, whose threads come and go with its tests.
+        let mut server = Command::new("sleep").arg("600").spawn().unwrap();
+        let second = Diary::begin(server.id()).enter(&snapshot());
+        server.kill().unwrap();
+        server.wait().unwrap();
         assert_eq!((second.at_s, second.lasts_s), (3.0, 0.5));
         assert_eq!((second.clients, second.requests), (24, 12_345));
         assert_eq!((second.p50_ns, second.p99_ns), (740_000, 1_500_000));

@@ -29,6 +29,8 @@
 
 pub mod answer;
 pub mod arrivals;
+pub mod assertion;
+pub mod comparison;
 pub mod counts;
 pub mod disturbance;
 pub mod figures;

@@ -12,6 +12,7 @@ use crate::results::Results;
 
 /// In the order of the page. Each is none where the results have nothing for it.
 const SECTIONS: &[fn(&Context<'_>) -> Section] = &[
+    sections::changes::render,
     sections::overview::render,
     sections::regimes::render,
     sections::counts::render,
@@ -32,15 +33,17 @@ pub type Section = Result<Option<String>, PageError>;
 
 /// What a report can be asked for beside its file.
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
+pub struct Options<'a> {
     /// Price of one core for an hour, in dollars.
     pub price_per_core_hour: f64,
+    /// An older run, to say what changed since.
+    pub baseline: Option<&'a Results>,
 }
 
-impl Default for Options {
-    /// The machine of 2017: four cores for 0.05 dollars an hour.
+impl Default for Options<'_> {
+    /// The machine of 2017: four cores for 0.05 dollars an hour. No older run.
     fn default() -> Self {
-        Self { price_per_core_hour: 0.0125 }
+        Self { price_per_core_hour: 0.0125, baseline: None }
     }
 }
 
@@ -54,7 +57,7 @@ pub struct Context<'a> {
     /// The colours of all that is drawn.
     pub legend: &'a [Key],
     /// What was asked for.
-    pub options: &'a Options,
+    pub options: &'a Options<'a>,
 }
 
 impl Context<'_> {
@@ -101,7 +104,7 @@ struct Page {
 }
 
 /// Renders the page.
-pub fn render(results: &Results, options: &Options) -> Result<String, PageError> {
+pub fn render(results: &Results, options: &Options<'_>) -> Result<String, PageError> {
     let regimes = figures::of(results);
     let legend = legend(results);
     let context = Context { results, regimes: &regimes, legend: &legend, options };
@@ -115,6 +118,14 @@ pub fn render(results: &Results, options: &Options) -> Result<String, PageError>
         version: results.version.clone(),
     };
     Ok(page.render()?)
+}
+
+/// The picture of the ladder in the first regime alone, as an SVG file.
+pub fn ladder_picture(results: &Results) -> Result<Option<String>, PageError> {
+    let regimes = figures::of(results);
+    let Some(regime) = regimes.first() else { return Ok(None) };
+    let picture = sections::regimes::ladder(results, regime)?;
+    Ok(picture.map(|picture| picture.wide))
 }
 
 /// The second of the A/A pair has no colour of its own.

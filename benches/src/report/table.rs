@@ -1,5 +1,6 @@
 //! The report for a terminal.
 
+use super::comparison::Comparison;
 use super::figures::{self, Figures, RegimeFigures, Row};
 use super::gate::{self, Finding};
 use super::stats::{Estimate, Verdict};
@@ -31,6 +32,23 @@ pub fn render(results: &Results) -> String {
     let regimes = figures::of(results);
     let parts: Vec<String> = PARTS.iter().flat_map(|part| part(results, &regimes)).collect();
     parts.join("\n\n") + "\n"
+}
+
+/// What changed since an older run.
+pub fn changes(comparison: &Comparison) -> String {
+    let mut cells = vec![["", "then", "now", "change"].map(String::from)];
+    let mut lines = vec![comparison.summary()];
+    lines.extend(comparison.doubts.iter().chain(&comparison.missing).cloned());
+    for of_regime in comparison.changes.chunk_by(|one, other| one.regime == other.regime) {
+        cells.push([of_regime[0].regime.clone(), String::new(), String::new(), String::new()]);
+        cells.extend(of_regime.iter().map(|change| {
+            let what = format!("  {} to {}", change.contender, change.to);
+            let ratio = |value: f64| format!("{value:.3}");
+            [what, ratio(change.then.value), ratio(change.now.value), change.in_words()]
+        }));
+    }
+    lines.extend(align(&cells));
+    lines.join("\n")
 }
 
 /// What the gate found, every difference with both answers.

@@ -3,6 +3,7 @@
 //! affair of its template.
 
 pub(super) mod arrivals;
+pub(super) mod changes;
 pub(super) mod contenders;
 pub(super) mod counts;
 pub(super) mod gate;

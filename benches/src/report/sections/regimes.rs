@@ -94,13 +94,6 @@ fn regime_view<'a>(
     legend: &'a [Key],
 ) -> Result<RegimeView<'a>, PlotError> {
     let reference = &results.reference;
-    let beside = |contender: &str| {
-        let ratio = regime.of(contender)?.ratio.map(|ratio| format!("{:.2}×", ratio.value));
-        let instructions = counts::instructions(results, &regime.key, contender);
-        let instructions = instructions.map(|each| format!("{} instr.", thousands(each)));
-        let known: Vec<String> = ratio.into_iter().chain(instructions).collect();
-        (!known.is_empty()).then(|| known.join(" · "))
-    };
     let curves: Vec<(usize, &[(u64, u64)])> = legend
         .iter()
         .enumerate()
@@ -113,7 +106,7 @@ fn regime_view<'a>(
     Ok(RegimeView {
         title: regime.title.clone(),
         blocks: method::blocks(regime),
-        ladder: plots::ladder(regime, &beside)?,
+        ladder: ladder(results, regime)?,
         percentiles: plots::percentiles(&regime.title, &curves)?,
         legend: legend.iter().filter(|key| regime.of(&key.name).is_some()).collect(),
         rows: regime
@@ -129,6 +122,21 @@ fn regime_view<'a>(
         },
         square: square.map(square_view),
     })
+}
+
+/// The bars, with the ratio beside each, and its instructions where they were counted.
+pub(in crate::report) fn ladder(
+    results: &Results,
+    regime: &RegimeFigures,
+) -> Result<Option<Picture>, PlotError> {
+    let beside = |contender: &str| {
+        let ratio = regime.of(contender)?.ratio.map(|ratio| format!("{:.2}×", ratio.value));
+        let instructions = counts::instructions(results, &regime.key, contender);
+        let instructions = instructions.map(|each| format!("{} instr.", thousands(each)));
+        let known: Vec<String> = ratio.into_iter().chain(instructions).collect();
+        (!known.is_empty()).then(|| known.join(" · "))
+    };
+    plots::ladder(regime, &beside)
 }
 
 fn row_view(row: &Row, figures: &Figures, reference: &str) -> RowView {
