@@ -2,6 +2,8 @@
 
 mod count;
 mod memory;
+mod offload;
+mod state;
 mod studies;
 mod work;
 
@@ -33,7 +35,7 @@ use pinloop_bench::report::page::{self, Options};
 use pinloop_bench::report::{comparison, markdown, table};
 use pinloop_bench::results::{Contender, GeneratorKind, Results, Settings, Square};
 use pinloop_bench::serve::{self, Cores, Serve, cores};
-use pinloop_bench::variants::{REFERENCE, SQUARE, VARIANTS};
+use pinloop_bench::variants::{self, REFERENCE, SQUARE, VARIANTS, Variant};
 
 /// Of a study that was interrupted: 128 + SIGINT, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -82,6 +84,10 @@ enum Study {
     Knee(studies::Knee),
     /// Measure the servers on 1, 2, … cores, and fit a law to it
     Scaling(studies::Scaling),
+    /// See what short requests have of long ones beside them, with and without offloading
+    Offload(offload::Offload),
+    /// See what metrics, an access log and a rate limit cost pinloop
+    State(state::State),
     /// Load any HTTP/1.1 server, as wrk does
     Load(LoadArgs),
     /// Serve one variant until the process is ended
@@ -203,6 +209,8 @@ fn main() -> ExitCode {
         Some(Study::Arrivals(arguments)) => studies::run_arrivals(&arguments),
         Some(Study::Knee(arguments)) => studies::run_knee(&arguments),
         Some(Study::Scaling(arguments)) => studies::run_scaling(&arguments),
+        Some(Study::Offload(arguments)) => offload::run(&arguments),
+        Some(Study::State(arguments)) => state::run(&arguments),
         Some(Study::Load(arguments)) => return load::command::run(&arguments),
         Some(Study::Count(arguments)) => count::run(&arguments),
         Some(Study::Memory(arguments)) => memory::run(&arguments),
@@ -331,17 +339,19 @@ fn write_page(results: &Results, file: &Path, options: &Options<'_>) -> anyhow::
     say(&format!("The report: {}", path.display()))
 }
 
-/// Those variants that were asked for by name, or all.
-fn chosen(mut entrants: Vec<Entrant>, names: &[String]) -> anyhow::Result<Vec<Entrant>> {
-    let known: Vec<&str> = VARIANTS.iter().map(|variant| variant.name).collect();
+/// Those variants that were asked for by name, or the whole ladder; each once.
+fn chosen(settings: &Settings, names: &[String]) -> anyhow::Result<Vec<Entrant>> {
+    let known: Vec<&str> = variants::all().map(|variant| variant.name).collect();
     for name in names {
         let is_known = known.contains(&name.as_str());
         ensure!(is_known, "there is no variant {name:?}; there are {}", known.join(", "));
     }
-    if !names.is_empty() {
-        entrants.retain(|entrant| names.contains(&entrant.contender.variant));
-    }
-    Ok(entrants)
+    let asked_for = |variant: &&Variant| names.iter().any(|name| name == variant.name);
+    let chosen: Vec<&Variant> = match names {
+        [] => VARIANTS.iter().collect(),
+        _ => variants::all().filter(asked_for).collect(),
+    };
+    entrants_of(&chosen, settings, false)
 }
 
 /// The shell becomes the server, so that it is the process that is measured.
@@ -389,10 +399,19 @@ fn square() -> Square {
 /// All variants, each as this program started again; with the reference twice,
 /// where it is to be held against itself.
 fn entrants(settings: &Settings, twice: bool) -> anyhow::Result<Vec<Entrant>> {
+    entrants_of(&VARIANTS.iter().collect::<Vec<_>>(), settings, twice)
+}
+
+/// As [`entrants`], of these variants.
+fn entrants_of(
+    variants: &[&Variant],
+    settings: &Settings,
+    twice: bool,
+) -> anyhow::Result<Vec<Entrant>> {
     let program = env::current_exe().context("cannot find this program")?;
     let cores: Vec<String> = settings.server_cores.iter().map(usize::to_string).collect();
     let mut entrants = Vec::new();
-    for variant in VARIANTS {
+    for variant in variants {
         let copies = if twice && variant.name == REFERENCE { 2 } else { 1 };
         for copy in 0..copies {
             let again = if copy > 0 { AGAIN } else { "" };

@@ -12,16 +12,14 @@ use pinloop_bench::report::page::Options;
 use pinloop_bench::report::table;
 use pinloop_bench::variants::REFERENCE;
 
-use crate::{
-    INTERRUPTED, Setup, chosen, entrants, interrupts, plan, results_path, say, warn, write_page,
-};
+use crate::{INTERRUPTED, Setup, chosen, interrupts, plan, results_path, say, warn, write_page};
 
 /// The program with the allocator that counts.
 const COUNTED: &str = env!("CARGO_BIN_EXE_counted");
 
 #[derive(Args)]
 pub(super) struct Count {
-    /// Only these variants, such as pinloop,axum [default: all]
+    /// Only these variants, such as pinloop,axum [default: the ladder's]
     #[arg(long, value_delimiter = ',')]
     variants: Vec<String>,
     /// Where to add the results [default: pinloop/results.json in cargo's target
@@ -37,7 +35,7 @@ pub(super) fn run(arguments: &Count) -> anyhow::Result<ExitCode> {
     warn(&plan.settings);
     // Counts are of one thread's work, and more would only share it.
     plan.settings.server_cores.truncate(1);
-    let entrants = chosen(entrants(&plan.settings, false)?, &arguments.variants)?;
+    let entrants = chosen(&plan.settings, &arguments.variants)?;
     let subjects: Vec<Subject> = entrants.into_iter().map(subject).collect();
     let contenders = subjects.iter().map(|subject| subject.contender.clone()).collect();
     let path = results_path(arguments.out.as_deref())?;

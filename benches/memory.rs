@@ -11,13 +11,11 @@ use pinloop_bench::report::page::Options;
 use pinloop_bench::report::table;
 use pinloop_bench::variants::REFERENCE;
 
-use crate::{
-    INTERRUPTED, Setup, chosen, entrants, interrupts, plan, results_path, say, warn, write_page,
-};
+use crate::{INTERRUPTED, Setup, chosen, interrupts, plan, results_path, say, warn, write_page};
 
 #[derive(Args)]
 pub(super) struct Memory {
-    /// Only these variants, such as pinloop,axum [default: all]
+    /// Only these variants, such as pinloop,axum [default: the ladder's]
     #[arg(long, value_delimiter = ',')]
     variants: Vec<String>,
     /// Connections, at most
@@ -34,7 +32,7 @@ pub(super) struct Memory {
 pub(super) fn run(arguments: &Memory) -> anyhow::Result<ExitCode> {
     let plan = plan(&arguments.setup)?;
     warn(&plan.settings);
-    let entrants = chosen(entrants(&plan.settings, false)?, &arguments.variants)?;
+    let entrants = chosen(&plan.settings, &arguments.variants)?;
     let contenders = entrants.iter().map(|entrant| entrant.contender.clone()).collect();
     let path = results_path(arguments.out.as_deref())?;
     let common = Common {

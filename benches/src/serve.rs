@@ -9,7 +9,7 @@ use pinloop::app::DEFAULT_ROUNDS;
 
 use crate::measure::machine::cpu_list;
 use crate::measure::process::{READY, end_with_parent};
-use crate::variants::{self, VARIANTS};
+use crate::variants;
 
 /// How to serve a variant.
 #[derive(Args, Debug)]
@@ -41,7 +41,7 @@ pub fn run(arguments: &Serve) -> anyhow::Result<()> {
     }
     let name = &arguments.variant;
     let Some(variant) = variants::find(name) else {
-        let names: Vec<_> = VARIANTS.iter().map(|variant| variant.name).collect();
+        let names: Vec<_> = variants::all().map(|variant| variant.name).collect();
         bail!("there is no variant {name:?}; there are {}", names.join(", "));
     };
     let settings = variants::Settings {

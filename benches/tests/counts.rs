@@ -27,8 +27,9 @@ fn a_request_of_pinloop_is_read_and_written_once_and_allocates_nothing() {
     let missing = [tally.instructions.is_none(), tally.syscalls.is_none()];
     assert_eq!(counts.unavailable.len(), missing.into_iter().filter(|is| *is).count());
     if let Some(calls) = &tally.syscalls {
+        // Likewise: a connection may be there before its first request, or with it.
         for call in ["recvfrom", "sendto", "epoll_wait"] {
-            assert_eq!(each(calls[call]), 1.0, "{call}: {calls:?}");
+            assert!((each(calls[call]) - 1.0).abs() < 0.25, "{call}: {calls:?}");
         }
     }
     if let Some(instructions) = tally.instructions {

@@ -21,6 +21,7 @@ pub mod ladder;
 pub mod machine;
 pub mod memory;
 pub mod meter;
+pub mod offload;
 pub mod process;
 pub mod progress;
 pub mod regimes;

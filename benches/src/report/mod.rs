@@ -40,6 +40,7 @@ pub mod markdown;
 pub mod memory;
 pub mod method;
 pub mod occasion;
+pub mod offload;
 pub mod page;
 pub mod plots;
 pub mod scaling;

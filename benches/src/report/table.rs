@@ -5,7 +5,7 @@ use super::figures::{self, Figures, RegimeFigures, Row};
 use super::gate::{self, Finding};
 use super::stats::{Estimate, Verdict};
 use super::units::{cpus, interval, latency, microseconds, thousands};
-use super::{answer, arrivals, counts, knee, memory, method, scaling, work};
+use super::{answer, arrivals, counts, knee, memory, method, offload, scaling, work};
 use crate::results::{Counts, Gate, Memory, Results, Work};
 
 /// What a part of the results says, in paragraphs.
@@ -21,6 +21,7 @@ const PARTS: &[Part] = &[
     |results, _| arrivals::paragraphs(results),
     |results, _| knee::paragraphs(results),
     |results, _| scaling::paragraphs(results),
+    |results, _| offload::paragraphs(results),
     |results, _| results.gate.iter().map(gate_in_brief).collect(),
     |results, _| vec![method::machine_in_brief(&results.machine)],
     |results, regimes| regimes.first().map(|_| how(results)).into_iter().collect(),

@@ -10,6 +10,7 @@ mod knee;
 mod latency;
 mod memory;
 mod occasion;
+mod offload;
 mod scaling;
 mod work;
 
@@ -25,6 +26,7 @@ pub use knee::{Bound, Knee, Probe};
 pub use latency::Latency;
 pub use memory::{Climb, Level, Memory};
 pub use occasion::Occasion;
+pub use offload::{LongSlice, Offload, OffloadPoint, OffloadSlice};
 pub use scaling::{EventLoop, Point, Scaling, Slice};
 pub use work::{Work, WorkPoint};
 
@@ -76,6 +78,9 @@ pub struct Results {
     /// The same load per core on 1, 2, … cores, if that was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scaling: Option<Scaling>,
+    /// Short requests beside long ones, if that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offload: Option<Offload>,
 }
 
 /// The machine at the start of the run.
