@@ -24,6 +24,7 @@ use pinloop_bench::load::command::LoadArgs;
 use pinloop_bench::measure::fleet::Entrant;
 use pinloop_bench::measure::ladder::{self, Plan};
 use pinloop_bench::measure::process::{PORT, READY, Readiness, end_with_parent};
+use pinloop_bench::measure::regimes::Regime;
 use pinloop_bench::measure::{machine, regimes, wrk};
 use pinloop_bench::report::assertion::Assertion;
 use pinloop_bench::report::page::{self, Options};
@@ -95,6 +96,14 @@ struct Ladder {
     /// about ten minutes
     #[arg(long, conflicts_with = "generator")]
     full: bool,
+    /// Measure in these regimes only, separated by commas: closed, pipelined, data, half,
+    /// idle, connect, echo, and two that --full leaves out: connect10, with a connection
+    /// for every ten requests, and many, on 4,000 connections
+    #[arg(long, value_name = "KEYS", value_delimiter = ',', conflicts_with = "full", value_parser = regime)]
+    regimes: Vec<Regime>,
+    /// Measure these variants only, separated by commas; pinloop always takes part
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = variant)]
+    variants: Vec<String>,
     /// Measure a server of your own too: 'NAME=COMMAND', with {port} where it is told
     /// the port of 127.0.0.1 to listen on. It is to be one process: what its
     /// children use is not counted. Can be given several times
@@ -134,6 +143,10 @@ struct Report {
     /// Write the picture of the ladder, in the first regime, to this SVG file
     #[arg(long, value_name = "FILE")]
     picture: Option<PathBuf>,
+    /// Put the answer, the table and the machine between the marks of this Markdown
+    /// file, which has them for it
+    #[arg(long, value_name = "FILE")]
+    readme: Option<PathBuf>,
     /// The results.json of an older run: say what changed since, beyond noise
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
@@ -253,11 +266,20 @@ fn measure(arguments: &Ladder) -> anyhow::Result<ExitCode> {
         plan.settings.passes = PASSES;
         plan.regimes = regimes::full();
     }
+    if !arguments.regimes.is_empty() {
+        plan.regimes = arguments.regimes.clone();
+    }
     warn(&plan.settings);
 
     let path = results_path(arguments.out.as_deref())?;
     let stop = interrupts()?;
     let mut entrants = entrants(&plan.settings, true)?;
+    if !arguments.variants.is_empty() {
+        let name = |entrant: &Entrant| entrant.contender.variant.clone();
+        entrants.retain(|entrant| {
+            name(entrant) == REFERENCE || arguments.variants.contains(&name(entrant))
+        });
+    }
     entrants.extend(from_outside(&arguments.with)?);
     let results = ladder::run(&plan, entrants, &path, &stop)
         .with_context(|| format!("cannot measure, or write {}", path.display()))?;
@@ -322,6 +344,14 @@ fn report(arguments: &Report) -> anyhow::Result<ExitCode> {
         let path = from_callers_directory(path);
         let picture = page::ladder_picture(&results)?.context("there is nothing to draw")?;
         fs::write(&path, picture).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if let Some(path) = &arguments.readme {
+        let path = from_callers_directory(path);
+        let readme =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let readme = markdown::into_readme(&results, &readme)
+            .with_context(|| format!("{} has no marks for a run", path.display()))?;
+        fs::write(&path, readme).with_context(|| format!("cannot write {}", path.display()))?;
     }
     let mut all_hold = true;
     for claim in &arguments.claims {
@@ -533,6 +563,19 @@ fn own(text: &str) -> Result<Own, String> {
         return Err(format!("the command does not say where the port goes: put {PORT} there"));
     }
     Ok(Own { name: name.to_string(), command: command.to_string() })
+}
+
+fn regime(key: &str) -> Result<Regime, String> {
+    let all = regimes::all();
+    let keys: Vec<_> = all.iter().map(|regime| regime.key).collect();
+    let unknown = format!("there is no regime {key:?}; there are {}", keys.join(", "));
+    all.into_iter().find(|regime| regime.key == key).ok_or(unknown)
+}
+
+fn variant(name: &str) -> Result<String, String> {
+    let names: Vec<_> = VARIANTS.iter().map(|variant| variant.name).collect();
+    let unknown = format!("there is no variant {name:?}; there are {}", names.join(", "));
+    variants::find(name).map(|variant| variant.name.to_string()).ok_or(unknown)
 }
 
 fn generator(text: &str) -> Result<GeneratorKind, String> {
