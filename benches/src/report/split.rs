@@ -86,12 +86,11 @@ pub fn of(workload: &Workload, contender: &str) -> Vec<Share> {
     shares
 }
 
-/// Which files belong to which part, in words.
-pub fn grouping() -> String {
-    let last = PARTS.len() - 1;
-    let parts =
-        PARTS[..last].iter().map(|part| format!("{}: {}", part.name, part.files.join(", ")));
-    parts.collect::<Vec<_>>().join("; ") + "; each the first that fits"
+/// Each part, and the beginnings of the files that belong to it.
+pub fn grouping() -> Vec<(&'static str, String)> {
+    let parts = &PARTS[..PARTS.len() - 1];
+    let files = |part: &Part| part.files.iter().map(|file| file.trim_end()).collect::<Vec<_>>();
+    parts.iter().map(|part| (part.name, files(part).join(", "))).collect()
 }
 
 fn part(place: &Place) -> usize {

@@ -34,7 +34,7 @@ struct SplitView<'a> {
     total: String,
     picture: Option<Picture>,
     parts: Vec<PartView>,
-    grouping: String,
+    grouping: Vec<(&'static str, String)>,
 }
 
 struct PartView {
