@@ -16,7 +16,8 @@
 //! | governor 0.10, quanta's clock | 76 | 352 |
 //! | a budget of the core's own in a `HashMap`, the system's clock, no rebalancing yet | 89 | 359 |
 //!
-//! What a check costs is the clock and the hash of the address. Two cores that do
+//! In the server, a `GET /` of 2,430 instructions has 390 more with a rate for each
+//! client, and 100 more with one for all. What a check costs is the clock and the hash of the address. Two cores that do
 //! nothing but check the same client, for which the line goes back and forth, take
 //! 0.15 us for each check (and 0.18 us with budgets, where the clock is slower): some
 //! 2 % of what a request takes. And a budget that is split is wrong where it matters
@@ -72,7 +73,7 @@ impl Rate {
 
     fn quota(self, burst: Option<NonZeroU32>) -> Quota {
         let burst = burst.unwrap_or(self.default_burst());
-        // 4.3 billion a minute are one in 14 ns, so the interval is never zero.
+        // One in a nanosecond is the most that can be told from no limit.
         let interval = self.span / self.requests.get();
         Quota::with_period(interval.max(Duration::from_nanos(1)))
             .expect("an interval that is not zero")

@@ -118,11 +118,19 @@ pub(super) fn record(request: &Request<'_>, said: Said, context: &Context<'_>) {
     if let Some(recorder) = context.recorder
         && !said.is_private
     {
-        write(Record::of(request, context), said, recorder);
+        record_with(recorder, request, said, context);
     }
 }
 
+/// Apart from [`record`], so that where nothing is recorded its caller is as small as it
+/// would be without.
+#[inline(never)]
+fn record_with(recorder: &dyn Recorder, request: &Request<'_>, said: Said, context: &Context<'_>) {
+    write(Record::of(request, context), said, recorder);
+}
+
 /// Keeps what is known of a request until its answer, which has said so much, is whole.
+#[inline(never)]
 pub(super) fn keep(request: &Request<'_>, said: Said, context: &Context<'_>) -> Kept {
     let recorder = context.recorder.filter(|_| !said.is_private)?;
     let mut record = Record::of(request, context).into_owned();
@@ -141,6 +149,7 @@ pub(super) fn kept_bytes(kept: &Kept) -> usize {
 }
 
 /// Records what was kept, with what the answer has come to.
+#[inline(never)]
 pub(super) fn record_kept(kept: Kept, said: Said, context: &Context<'_>) {
     if let (Some(record), Some(recorder)) = (kept, context.recorder) {
         write(*record, said, recorder);
@@ -156,6 +165,7 @@ pub(super) fn record_streamed(kept: &mut Kept, content_bytes: u64, context: &Con
 }
 
 /// Records a refusal.
+#[inline(never)]
 pub(super) fn record_refused(asked: Asked<'_>, said: Said, context: &Context<'_>) {
     let Some(recorder) = context.recorder else { return };
     match asked {

@@ -39,6 +39,10 @@ const ACCEPTS_MAX: usize = 64;
 /// closed without a word.
 const SHEDDING_MAX: usize = 64;
 
+/// Turns at one wake-up of those who have more to do than one turn: 16 of 64 KiB
+/// take about a millisecond, which is how long they hold up the others.
+const AGAIN_MAX: usize = 16;
+
 /// Room to read beyond the largest head: one read takes 64 KiB, which is what a
 /// loopback segment holds.
 const READ_BYTES: usize = 64 * 1024;
@@ -140,13 +144,13 @@ impl<S: Service> EventLoop<S> {
                         self.deliver();
                         self.drain();
                     }
-                    Token(key) if is_gone(event) => self.close(key),
-                    Token(key) => self.turn(key, event.is_read_closed()),
+                    Token(key) if is_gone(event) => self.lose(key),
+                    Token(key) => self.wake(key, event.is_read_closed()),
                 }
             }
-            for _ in 0..self.again.len() {
+            for _ in 0..self.again.len().min(AGAIN_MAX) {
                 if let Some(key) = self.again.pop_front() {
-                    self.turn(key, false);
+                    self.turn(key);
                 }
             }
             if let Some(metrics) = &self.core.surroundings.metrics {
@@ -201,14 +205,23 @@ impl<S: Service> EventLoop<S> {
         }
     }
 
-    /// Gives a connection its turn.
-    fn turn(&mut self, key: usize, read_closed: bool) {
+    /// Gives a connection its turn, unless it waits for one anyway: whoever sends
+    /// much has one after another, and an event each.
+    fn wake(&mut self, key: usize, read_closed: bool) {
         // It may have been closed since the event, or be another one by now, which
         // finds out that there is nothing to do.
         let Some(connection) = self.connections.get_mut(key) else { return };
         if read_closed {
             connection.set_read_closed();
         }
+        if !connection.is_queued() {
+            self.turn(key);
+        }
+    }
+
+    fn turn(&mut self, key: usize) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.set_queued(false);
         let turn = connection.turn(&mut self.core, &self.config);
         self.settle(key, turn);
     }
@@ -243,13 +256,27 @@ impl<S: Service> EventLoop<S> {
         };
         match turn {
             Turn::Close => return self.close(key),
-            Turn::Again => self.again.push_back(key),
+            Turn::Again if connection.is_queued() => {}
+            Turn::Again => {
+                connection.set_queued(true);
+                self.again.push_back(key);
+            }
             Turn::Wait if self.core.surroundings.draining && connection.is_idle() => {
                 return self.close(key);
             }
             Turn::Wait => {}
         }
         connection.keep_time(key, &self.timeouts, &mut self.deadlines);
+    }
+
+    /// Closes a connection that has ended by itself.
+    fn lose(&mut self, key: usize) {
+        if let Some(metrics) = &self.core.surroundings.metrics
+            && let Some(error) = self.connections.get(key).and_then(Connection::take_error)
+        {
+            metrics.count_error(error.kind());
+        }
+        self.close(key);
     }
 
     fn close(&mut self, key: usize) {
@@ -358,7 +385,7 @@ impl<S: Service> EventLoop<S> {
         }
         self.listener = None;
         for key in self.keys() {
-            self.turn(key, false);
+            self.wake(key, false);
             if let Some(connection) =
                 self.connections.get_mut(key).filter(|connection| connection.is_unused())
             {

@@ -1,15 +1,16 @@
 //! More clients than there may be, or than there are file descriptors for.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pinloop::{Config, WhenFull};
+use pinloop::{Config, Request, Response, WhenFull};
 
 use crate::support::process::Running;
-use crate::support::{connect, read_answer, serve_app, stop};
+use crate::support::{connect, read_answer, serve, serve_app, stop};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -131,6 +132,49 @@ fn whoever_makes_a_thread_keep_too_much_is_refused_and_nobody_else() {
         heads.partition(|head| head.starts_with("HTTP/1.1 408 "));
     assert!((1..=6).contains(&kept.len()), "{} are kept", kept.len());
     assert!(refused.iter().all(|head| head.starts_with("HTTP/1.1 503 ")), "{refused:?}");
+    stop(server);
+}
+
+#[test]
+fn whoever_sends_much_has_turns_like_the_others() {
+    const EACH: usize = 20_000;
+    // What one turn can read at most, and so answer.
+    const TURN: usize = 2 * 64 * 1024 / GET.len();
+    let (begin, begun) = mpsc::channel();
+    let (release, released) = mpsc::channel();
+    let released = Arc::new(Mutex::new(released));
+    let server = serve(Config::default(), move |_| {
+        let (begin, released, mut served) = (begin.clone(), released.clone(), 0);
+        move |request: &Request<'_>, response: &mut Response<'_>| {
+            if request.path() == "/hold" {
+                // The only thread stands still while requests arrive.
+                begin.send(()).unwrap();
+                released.lock().unwrap().recv().unwrap();
+            }
+            response.content(served.to_string().as_bytes());
+            served += 1;
+        }
+    });
+    let mut holder = connect(&server);
+    holder.write_all(b"GET /hold HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    begun.recv().unwrap();
+    let greedy: Vec<TcpStream> = (0..4).map(|_| connect(&server)).collect();
+    let senders: Vec<_> = greedy
+        .iter()
+        .map(|stream| {
+            let mut stream = stream.try_clone().unwrap();
+            thread::spawn(move || stream.write_all(&GET.repeat(EACH)))
+        })
+        .collect();
+    let mut normal = connect(&server);
+    normal.write_all(GET).unwrap();
+    release.send(()).unwrap();
+
+    let before: usize = String::from_utf8(read_answer(&mut normal).1).unwrap().parse().unwrap();
+    assert!(before <= 1 + greedy.len() * TURN, "{before} were served before");
+    // Nobody reads the other answers; the ends free whoever is still sending.
+    greedy.iter().for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
+    senders.into_iter().for_each(|sender| drop(sender.join()));
     stop(server);
 }
 
