@@ -1,11 +1,13 @@
 //! `cargo bench -- …`: arguments -> study.
 
+mod count;
+mod memory;
 mod offload;
 mod state;
 mod studies;
+mod work;
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -14,7 +16,10 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use std::{env, fs};
 
-use anyhow::{Context, bail, ensure};
+use self::count::Count;
+use self::memory::Memory;
+use self::work::Work;
+use anyhow::{Context, ensure};
 use clap::{Args, Parser, Subcommand};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -23,13 +28,14 @@ use pinloop_bench::load;
 use pinloop_bench::load::command::LoadArgs;
 use pinloop_bench::measure::fleet::Entrant;
 use pinloop_bench::measure::ladder::{self, Plan};
-use pinloop_bench::measure::process::{PORT, READY, Readiness, end_with_parent};
+use pinloop_bench::measure::process::{PORT, Readiness, end_with_parent};
 use pinloop_bench::measure::regimes::Regime;
 use pinloop_bench::measure::{machine, regimes, wrk};
 use pinloop_bench::report::assertion::Assertion;
 use pinloop_bench::report::page::{self, Options};
 use pinloop_bench::report::{comparison, markdown, table};
 use pinloop_bench::results::{Contender, GeneratorKind, Results, Settings, Square};
+use pinloop_bench::serve::{self, Cores, Serve, cores};
 use pinloop_bench::variants::{self, REFERENCE, SQUARE, VARIANTS, Variant};
 
 /// Of a study that was interrupted: 128 + SIGINT, as shells have it.
@@ -67,6 +73,12 @@ enum Study {
     Check(Setup),
     /// Show the report of an earlier run
     Report(Report),
+    /// Count exactly what a request takes: instructions, system calls, allocations
+    Count(Count),
+    /// Measure the memory that an idle connection takes
+    Memory(Memory),
+    /// Measure from how much work on it no longer matters which server it is
+    Work(Work),
     /// Let clients arrive one after another, and see what becomes of latency
     Arrivals(studies::Arrivals),
     /// Find the highest rate that each server sustains
@@ -186,24 +198,6 @@ struct Setup {
 }
 
 #[derive(Args)]
-struct Serve {
-    /// Name of the variant
-    variant: String,
-    /// Port on the loopback address; 0 picks a free one
-    #[arg(long, default_value_t = 0)]
-    port: u16,
-    /// CPUs to pin a thread to, one each
-    #[arg(long, value_parser = cores)]
-    cores: Cores,
-    /// Rounds of the work function for one GET /data
-    #[arg(long, default_value_t = DEFAULT_ROUNDS)]
-    work: u32,
-    /// Process that this one is to end with
-    #[arg(long)]
-    parent: Option<u32>,
-}
-
-#[derive(Args)]
 struct Become {
     /// Process that this one is to end with
     #[arg(long)]
@@ -211,9 +205,6 @@ struct Become {
     /// For the shell
     command: String,
 }
-
-#[derive(Clone)]
-struct Cores(Vec<usize>);
 
 /// A server from outside.
 #[derive(Clone)]
@@ -234,7 +225,10 @@ fn main() -> ExitCode {
         Some(Study::Offload(arguments)) => offload::run(&arguments),
         Some(Study::State(arguments)) => state::run(&arguments),
         Some(Study::Load(arguments)) => return load::command::run(&arguments),
-        Some(Study::Serve(arguments)) => serve(&arguments),
+        Some(Study::Count(arguments)) => count::run(&arguments),
+        Some(Study::Memory(arguments)) => memory::run(&arguments),
+        Some(Study::Work(arguments)) => work::run(&arguments),
+        Some(Study::Serve(arguments)) => serve::run(&arguments).map(|()| ExitCode::SUCCESS),
         Some(Study::Become(arguments)) => become_server(&arguments),
         None if bench => measure(&ladder),
         // `cargo test --all-targets` runs benches too, without `--bench`.
@@ -375,24 +369,19 @@ fn write_page(results: &Results, file: &Path, options: &Options<'_>) -> anyhow::
     say(&format!("The report: {}", path.display()))
 }
 
-fn serve(arguments: &Serve) -> anyhow::Result<ExitCode> {
-    if let Some(parent) = arguments.parent {
-        end_with_parent(parent)?;
+/// Those variants that were asked for by name, or the whole ladder; each once.
+fn chosen(settings: &Settings, names: &[String]) -> anyhow::Result<Vec<Entrant>> {
+    let known: Vec<&str> = variants::all().map(|variant| variant.name).collect();
+    for name in names {
+        let is_known = known.contains(&name.as_str());
+        ensure!(is_known, "there is no variant {name:?}; there are {}", known.join(", "));
     }
-    let name = &arguments.variant;
-    let Some(variant) = variants::find(name) else {
-        let names: Vec<_> = VARIANTS.iter().map(|variant| variant.name).collect();
-        bail!("there is no variant {name:?}; there are {}", names.join(", "));
+    let asked_for = |variant: &&Variant| names.iter().any(|name| name == variant.name);
+    let chosen: Vec<&Variant> = match names {
+        [] => VARIANTS.iter().collect(),
+        _ => variants::all().filter(asked_for).collect(),
     };
-    let settings = variants::Settings {
-        port: arguments.port,
-        cores: arguments.cores.0.clone(),
-        rounds: arguments.work,
-    };
-    // Whoever started this may have stopped listening, which is no reason to end.
-    let ready = |address: SocketAddr| drop(say(&format!("{READY}{address}")));
-    (variant.serve)(&settings, &ready).with_context(|| format!("{name} cannot serve"))?;
-    Ok(ExitCode::SUCCESS)
+    entrants_of(&chosen, settings, false)
 }
 
 /// The shell becomes the server, so that it is the process that is measured.
@@ -547,10 +536,6 @@ fn from_callers_directory(path: &Path) -> PathBuf {
         (Some(_), Some(directory)) => Path::new(&directory).join(path),
         _ => path.to_path_buf(),
     }
-}
-
-fn cores(list: &str) -> Result<Cores, String> {
-    machine::cpu_list(list).map(Cores).ok_or_else(|| "expected CPUs such as 0,2-3".to_string())
 }
 
 fn own(text: &str) -> Result<Own, String> {
