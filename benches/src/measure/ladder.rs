@@ -78,7 +78,7 @@ pub fn run(
             });
             results.regimes[at].fail(&fleet.failures);
             let mut turns = Turns {
-                lanes: part.connect(plan, &mut fleet, &results.regimes[at]),
+                lanes: part.connect(plan, &mut fleet, &results.regimes[at], &goes_on),
                 progress: &progress,
                 stop,
                 path,
@@ -177,16 +177,21 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// Who cannot be connected to gets a lane that says so at its first slice.
+    /// Who cannot be connected to gets a lane that says so at its first slice; no more
+    /// lanes once it does not go on.
     fn connect<'b>(
         &self,
         plan: &'b Plan,
         fleet: &'b mut Fleet,
         so_far: &results::Regime,
+        goes_on: &dyn Fn() -> bool,
     ) -> Vec<Lane<'b>> {
-        let goes_on = |key: &String| self.keys.contains(key) && !so_far.has_failed(key);
-        let members = fleet.members.iter_mut().filter(|member| goes_on(&member.key));
-        members.map(|member| Lane::open(member, self.regime, &plan.settings)).collect()
+        let takes_part = |key: &String| self.keys.contains(key) && !so_far.has_failed(key);
+        let members = fleet.members.iter_mut().filter(|member| takes_part(&member.key));
+        members
+            .take_while(|_| goes_on())
+            .map(|member| Lane::open(member, self.regime, &plan.settings))
+            .collect()
     }
 }
 

@@ -32,7 +32,7 @@ pub struct Figures {
     /// The same in ratio to the reference, within the same round of bisections.
     pub ratio: Option<Estimate>,
     /// Percentiles near the knee: p50, p99 and p99.9 in ns, medians of the looks at rates
-    /// from [`NEAR`] of it to itself.
+    /// from `NEAR` of it to itself.
     pub latency_ns: [f64; 3],
     /// Share of its CPUs' time that the server used there, 0 to 1.
     pub server_busy: f64,
