@@ -105,6 +105,10 @@ struct Study {
     /// Every variant takes part
     #[arg(long, conflicts_with = "variants")]
     all: bool,
+    /// A server of your own takes part too: 'NAME=COMMAND', with {port} where it is told
+    /// the port of 127.0.0.1 to listen on. Can be given several times
+    #[arg(long, value_name = "NAME=COMMAND", value_parser = super::own)]
+    with: Vec<super::Own>,
     /// What is asked for, with GET
     #[arg(long, default_value = "/data", value_parser = path)]
     path: String,
@@ -226,6 +230,7 @@ impl Study {
         let names = self.names()?;
         let mut entrants = super::entrants(settings, false)?;
         entrants.retain(|entrant| names.contains(&entrant.contender.key.as_str()));
+        entrants.extend(super::from_outside(&self.with)?);
         Ok(entrants)
     }
 }

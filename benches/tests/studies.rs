@@ -2,7 +2,7 @@
 //! known beforehand.
 
 use pinloop_bench::report::page::{self, Options};
-use pinloop_bench::report::{arrivals, knee, scaling, table};
+use pinloop_bench::report::{arrivals, knee, markdown, scaling, table};
 use pinloop_bench::results::{
     Arrivals, Bound, Contender, EventLoop, Failure, Knee, Occasion, Phase, Point, Probe, Results,
     SCHEMA, Scaling, Second, Slice, Tour,
@@ -161,14 +161,25 @@ fn all_is_on_the_page_and_the_page_needs_nothing_from_elsewhere() {
 }
 
 #[test]
+fn markdown_says_each_study_in_a_sentence_and_has_no_empty_table() {
+    let text = markdown::render(&results());
+    assert!(text.starts_with("**pinloop sustains 20,000 ["), "{text}");
+    assert!(text.contains("pinloop answers 18,000 requests per second to 100 clients"), "{text}");
+    assert!(text.contains("times as many on 4 CPUs"), "{text}");
+    assert!(!text.contains("| ---"), "{text}");
+}
+
+#[test]
 fn results_of_an_interrupted_study_make_a_report_that_says_so() {
     let mut results = results();
     let knee = results.knee.as_mut().unwrap();
     knee.occasion.complete = false;
-    knee.probes.clear();
+    knee.probes.retain(|probe| probe.search == 0);
     results.arrivals.as_mut().unwrap().tours.clear();
     results.scaling.as_mut().unwrap().points.clear();
-    assert!(table::render(&results).contains("This study was interrupted"));
+    let text = table::render(&results);
+    assert!(text.contains("This study was interrupted"), "{text}");
+    assert!(text.contains("hyper has no figures: its knee was not looked for"), "{text}");
     assert!(page::render(&results, &Options::default()).unwrap().contains("was interrupted"));
 }
 

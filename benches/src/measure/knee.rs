@@ -7,7 +7,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
@@ -28,6 +28,11 @@ const STEPS: f64 = 8.0;
 /// many for one bisection.
 const STEP_LOOKS: u64 = 11;
 const SEARCH_LOOKS: u64 = 8;
+
+/// On a busy machine, where rates fail at random, a bisection takes several times as
+/// long. After the time of so many looks at each server no round of them begins, and
+/// there are fewer.
+const LOOKS_MAX: u32 = 80;
 
 /// What is to be measured, and with what.
 #[derive(Clone, Debug)]
@@ -69,9 +74,15 @@ pub fn run(
 
     let looks = STEP_LOOKS + SEARCH_LOOKS * plan.searches as u64;
     let progress = Progress::new(looks * field.fleet.members.len() as u64);
+    let servers = field.fleet.members.len() as u32;
     let mut lanes = connect(plan, &mut field.fleet.members, &mut knee.failures);
     let mut rng = Rng::with_seed(plan.common.settings.seed);
+    let looks_max = LOOKS_MAX * servers;
+    let began = Instant::now();
     'searches: for nth in 0..=plan.searches {
+        if began.elapsed() > plan.probe * looks_max {
+            break;
+        }
         rng.shuffle(&mut lanes);
         let mut left = Vec::new();
         for mut lane in lanes {

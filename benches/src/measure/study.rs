@@ -94,6 +94,7 @@ impl Common {
         );
         let verdict = gate::run(&fleet.servers(&self.reference), &[studied], goes_on);
         fleet.failures.extend(verdict.failures);
+        fleet.check();
         let subject = Subject::Measured(STUDIED.to_string());
         let wrong = verdict.gate.differences.iter().filter(|found| found.subject == subject);
         fleet.failures.extend(wrong.map(|difference| Failure {

@@ -10,7 +10,14 @@ use crate::results::Results;
 /// What the first regime says about the square's far corner, or the highest
 /// rung; then where the difference comes from, and what the other regimes say.
 pub fn sentences(results: &Results, regimes: &[RegimeFigures]) -> Vec<String> {
-    let Some(first) = regimes.first() else { return of_studies(results) };
+    let Some(first) = regimes.first() else {
+        let said = of_studies(results);
+        return if said.is_empty() {
+            vec!["The ladder was not measured.".to_string()]
+        } else {
+            said
+        };
+    };
     let reference = results.reference.as_str();
     let Some(subject) = subject(results, first) else {
         return vec![format!("Nothing was measured that could be compared to {reference}.")];
@@ -26,11 +33,10 @@ pub fn sentences(results: &Results, regimes: &[RegimeFigures]) -> Vec<String> {
     sentences
 }
 
-/// What there is to say without the ladder.
-fn of_studies(results: &Results) -> Vec<String> {
+/// What the studies beside the ladder say, a sentence each.
+pub fn of_studies(results: &Results) -> Vec<String> {
     let studies = [knee::sentence, arrivals::sentence, scaling::sentence];
-    let said: Vec<String> = studies.iter().filter_map(|sentence| sentence(results)).collect();
-    if said.is_empty() { vec!["The ladder was not measured.".to_string()] } else { said }
+    studies.iter().filter_map(|sentence| sentence(results)).collect()
 }
 
 /// Whom the answer is about.

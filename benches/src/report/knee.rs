@@ -137,7 +137,9 @@ fn ratio(found: &BTreeMap<usize, f64>, reference: &BTreeMap<usize, f64>) -> Opti
 /// Why there is no rate that is sustained.
 fn nothing(probes: &[&Probe], knee: &Knee) -> String {
     let lowest = probes.iter().min_by(|one, other| one.rate.total_cmp(&other.rate));
-    let Some(probe) = lowest else { return "it was not looked at".to_string() };
+    let Some(probe) = lowest.filter(|_| probes.iter().any(|probe| probe.search > 0)) else {
+        return "its knee was not looked for before the interruption".to_string();
+    };
     let reason = match &probe.first_error {
         Some(error) => format!("{} errors; {error}", probe.errors),
         None if probe.p99_ns > knee.bound.p99_ns => {

@@ -14,7 +14,10 @@ pub fn render(results: &Results) -> String {
     if let Some(first) = parts.first_mut() {
         *first = format!("**{first}**");
     }
-    parts.push(glance(results, &regimes));
+    if !regimes.is_empty() {
+        parts.push(glance(results, &regimes));
+        parts.extend(answer::of_studies(results));
+    }
     parts.extend(regimes.iter().map(|regime| table(regime, &results.reference)));
     parts.extend(results.gate.as_ref().map(gate::summary));
     parts.push(method::machine_in_brief(&results.machine));
