@@ -1,5 +1,7 @@
 //! `cargo bench -- …`: arguments -> study.
 
+mod studies;
+
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
@@ -21,13 +23,20 @@ use pinloop_bench::measure::fleet::Entrant;
 use pinloop_bench::measure::ladder::{self, Plan};
 use pinloop_bench::measure::process::{PORT, READY, Readiness, end_with_parent};
 use pinloop_bench::measure::{machine, regimes, wrk};
+use pinloop_bench::report::assertion::Assertion;
 use pinloop_bench::report::page::{self, Options};
-use pinloop_bench::report::{markdown, table};
+use pinloop_bench::report::{comparison, markdown, table};
 use pinloop_bench::results::{Contender, GeneratorKind, Results, Settings, Square};
 use pinloop_bench::variants::{self, REFERENCE, SQUARE, VARIANTS};
 
 /// Of a study that was interrupted: 128 + SIGINT, as shells have it.
 const INTERRUPTED: u8 = 130;
+
+/// Of a report of which something was claimed that is not so.
+const CLAIM_FAILED: u8 = 3;
+
+/// What the key of the second of the A/A pair ends with.
+const AGAIN: &str = "_again";
 
 /// How often `--full` starts the servers: where a process's code and memory happen
 /// to lie is part of its figures, and another one's lie elsewhere.
@@ -55,6 +64,12 @@ enum Study {
     Check(Setup),
     /// Show the report of an earlier run
     Report(Report),
+    /// Let clients arrive one after another, and see what becomes of latency
+    Arrivals(studies::Arrivals),
+    /// Find the highest rate that each server sustains
+    Knee(studies::Knee),
+    /// Measure the servers on 1, 2, … cores, and fit a law to it
+    Scaling(studies::Scaling),
     /// Load any HTTP/1.1 server, as wrk does
     Load(LoadArgs),
     /// Serve one variant until the process is ended
@@ -110,6 +125,17 @@ struct Report {
     /// Print Markdown, for a pull request, and write no page
     #[arg(long)]
     markdown: bool,
+    /// Write the picture of the ladder, in the first regime, to this SVG file
+    #[arg(long, value_name = "FILE")]
+    picture: Option<PathBuf>,
+    /// The results.json of an older run: say what changed since, beyond noise
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+    /// A claim, such as 'pinloop.cpu_ns < 0.9 * hyper_per_core.cpu_ns'; of another
+    /// regime than the first as 'pipelined: …'. Exits with 3 unless the whole 95 %
+    /// interval is so. Can be given several times
+    #[arg(long = "assert", value_name = "CLAIM")]
+    claims: Vec<Assertion>,
     #[command(flatten)]
     price: Price,
 }
@@ -121,7 +147,13 @@ struct Price {
     price_per_core_hour: f64,
 }
 
-#[derive(Args)]
+impl Price {
+    fn options(&self) -> Options<'static> {
+        Options { price_per_core_hour: self.price_per_core_hour, baseline: None }
+    }
+}
+
+#[derive(Args, Clone)]
 struct Setup {
     /// CPUs for the servers, one thread each, such as 0,2-3 [default: the first]
     #[arg(long, value_parser = cores)]
@@ -177,6 +209,9 @@ fn main() -> ExitCode {
         Some(Study::Ladder(ladder)) => measure(&ladder),
         Some(Study::Check(setup)) => check(&setup),
         Some(Study::Report(arguments)) => report(&arguments),
+        Some(Study::Arrivals(arguments)) => studies::run_arrivals(&arguments),
+        Some(Study::Knee(arguments)) => studies::run_knee(&arguments),
+        Some(Study::Scaling(arguments)) => studies::run_scaling(&arguments),
         Some(Study::Load(arguments)) => return load::command::run(&arguments),
         Some(Study::Serve(arguments)) => serve(&arguments),
         Some(Study::Become(arguments)) => become_server(&arguments),
@@ -212,28 +247,38 @@ fn measure(arguments: &Ladder) -> anyhow::Result<ExitCode> {
     }
     warn(&plan.settings);
 
-    let path = match &arguments.out {
-        Some(path) => from_callers_directory(path),
-        None => target_directory()?.join("pinloop/results.json"),
-    };
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(directory)
-        .with_context(|| format!("cannot create {}", directory.display()))?;
-
+    let path = results_path(arguments.out.as_deref())?;
     let stop = interrupts()?;
     let mut entrants = entrants(&plan.settings, true)?;
     entrants.extend(from_outside(&arguments.with)?);
     let results = ladder::run(&plan, entrants, &path, &stop)
         .with_context(|| format!("cannot measure, or write {}", path.display()))?;
-    say(&table::render(&results))?;
-    say(&format!("All that was counted: {}", path.display()))?;
-    write_page(&results, &path, &arguments.price)?;
+    show(&results, &path, &arguments.price.options())?;
     let failed = results.regimes.iter().any(|regime| !regime.failures.is_empty());
     Ok(match results.complete {
         false => ExitCode::from(INTERRUPTED),
         true if failed => ExitCode::FAILURE,
         true => ExitCode::SUCCESS,
     })
+}
+
+/// The report, on the terminal and as a page.
+fn show(results: &Results, path: &Path, options: &Options<'_>) -> anyhow::Result<()> {
+    say(&table::render(results))?;
+    say(&format!("All that was counted: {}", path.display()))?;
+    write_page(results, path, options)
+}
+
+/// Where results go; its directory is there.
+fn results_path(out: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let path = match out {
+        Some(path) => from_callers_directory(path),
+        None => target_directory()?.join("pinloop/results.json"),
+    };
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
+    Ok(path)
 }
 
 fn check(setup: &Setup) -> anyhow::Result<ExitCode> {
@@ -248,26 +293,46 @@ fn check(setup: &Setup) -> anyhow::Result<ExitCode> {
 }
 
 fn report(arguments: &Report) -> anyhow::Result<ExitCode> {
-    let file = from_callers_directory(&arguments.file);
-    let results =
-        Results::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let read = |file: &Path| {
+        let file = from_callers_directory(file);
+        Results::read(&file).with_context(|| format!("cannot read {}", file.display()))
+    };
+    let results = read(&arguments.file)?;
+    let baseline = arguments.baseline.as_deref().map(read).transpose()?;
+    let changes = baseline.as_ref().map(|older| comparison::compare(&results, older));
     if arguments.markdown {
         say(markdown::render(&results).trim_end())?;
+        changes.iter().try_for_each(|changes| say(&markdown::changes(changes)))?;
     } else {
         say(&table::render(&results))?;
-        write_page(&results, &file, &arguments.price)?;
+        changes.iter().try_for_each(|changes| say(&table::changes(changes)))?;
+        let file = from_callers_directory(&arguments.file);
+        let options = Options { baseline: baseline.as_ref(), ..arguments.price.options() };
+        write_page(&results, &file, &options)?;
     }
-    Ok(ExitCode::SUCCESS)
+    if let Some(path) = &arguments.picture {
+        let path = from_callers_directory(path);
+        let picture = page::ladder_picture(&results)?.context("there is nothing to draw")?;
+        fs::write(&path, picture).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let mut all_hold = true;
+    for claim in &arguments.claims {
+        let outcome = claim.check(&results);
+        // Not among the Markdown, which is for a file.
+        eprintln!("{}", outcome.sentence);
+        all_hold &= outcome.holds;
+    }
+    Ok(if all_hold { ExitCode::SUCCESS } else { ExitCode::from(CLAIM_FAILED) })
 }
 
 /// Writes the page beside the results that it is made of.
-fn write_page(results: &Results, file: &Path, price: &Price) -> anyhow::Result<()> {
+fn write_page(results: &Results, file: &Path, options: &Options<'_>) -> anyhow::Result<()> {
     let name = match file.file_stem() {
         Some(stem) if stem != "results" => Path::new(stem).with_extension("html"),
         _ => PathBuf::from("report.html"),
     };
     let path = file.with_file_name(name);
-    let page = page::render(results, &Options { price_per_core_hour: price.price_per_core_hour })?;
+    let page = page::render(results, options)?;
     fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))?;
     say(&format!("The report: {}", path.display()))
 }
@@ -343,7 +408,7 @@ fn entrants(settings: &Settings, twice: bool) -> anyhow::Result<Vec<Entrant>> {
     for variant in VARIANTS {
         let copies = if twice && variant.name == REFERENCE { 2 } else { 1 };
         for copy in 0..copies {
-            let again = if copy > 0 { "_again" } else { "" };
+            let again = if copy > 0 { AGAIN } else { "" };
             let mut command = Command::new(&program);
             command
                 .args(["serve", variant.name, "--port", "0", "--cores", &cores.join(",")])
@@ -388,7 +453,8 @@ fn from_outside(servers: &[Own]) -> anyhow::Result<Vec<Entrant>> {
     };
     for (at, own) in servers.iter().enumerate() {
         let taken = servers[..at].iter().any(|other| other.name == own.name)
-            || VARIANTS.iter().any(|variant| own.name.starts_with(variant.name));
+            || own.name == format!("{REFERENCE}{AGAIN}")
+            || VARIANTS.iter().any(|variant| own.name == variant.name);
         ensure!(!taken, "--with: the name {:?} is taken; choose another one", own.name);
     }
     Ok(servers.iter().map(entrant).collect())

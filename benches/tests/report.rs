@@ -1,9 +1,10 @@
 //! The report from made-up results whose figures are known beforehand.
 
+use pinloop_bench::report::assertion::Assertion;
 use pinloop_bench::report::figures::{self, RegimeFigures, Row};
 use pinloop_bench::report::page::{self, Options};
 use pinloop_bench::report::stats::Verdict;
-use pinloop_bench::report::{markdown, square, table};
+use pinloop_bench::report::{comparison, markdown, square, table};
 use pinloop_bench::results::{
     Block, Contender, Difference, Failure, Gate, Latency, Regime, Results, SCHEMA, Sample,
     Settings, Square, Subject,
@@ -216,6 +217,56 @@ fn markdown_has_a_table_for_each_regime() {
         text.lines().any(|line| line.starts_with("| hyper | 7.") && line.contains(" µs | 1.2")),
         "{text}"
     );
+}
+
+#[test]
+fn a_claim_holds_if_the_whole_interval_does() {
+    let results = results();
+    let check = |claim: &str| claim.parse::<Assertion>().unwrap().check(&results);
+    let holds = check("pinloop.cpu_ns < 0.9 * hyper.cpu_ns");
+    assert!(holds.holds, "{}", holds.sentence);
+    assert!(check("hyper.cpu_ns > 1.2 * pinloop.cpu_ns").holds);
+    assert!(check("closed: hyper.p99_ns < 2e6").holds);
+    assert!(check("hyper.requests_per_s > 9000").holds);
+
+    let fails = check("hyper.cpu_ns < 1.2 * pinloop.cpu_ns");
+    assert!(!fails.holds);
+    let by_how_much = "and the upper bound lies 4.";
+    assert!(fails.sentence.contains(by_how_much), "{}", fails.sentence);
+    // The point is below, the bound above.
+    assert!(!check("pinloop_again.cpu_ns < 1.0001 * pinloop.cpu_ns").holds);
+    assert!(check("axum.cpu_ns < 3").sentence.contains("there is no \"axum\"; there are pinloop"));
+    assert!(check("idle: hyper.cpu_ns < 3").sentence.contains("there are closed"));
+}
+
+#[test]
+fn what_changed_beyond_noise_is_told_and_what_did_not_is_none() {
+    let (older, mut newer) = (results(), results());
+    scale(&mut newer, "hyper", 0.9);
+    let comparison = comparison::compare(&newer, &older);
+    assert_eq!(comparison.changes.len(), 1, "the pair itself and the reference have no base");
+    let change = &comparison.changes[0];
+    assert_eq!((change.contender.as_str(), change.verdict), ("hyper", Verdict::Less));
+    assert!((change.factor.value - 0.9).abs() < 0.01, "{change:?}");
+    assert!(table::changes(&comparison).contains("1 of 1 ratios have changed"));
+    let options = Options { baseline: Some(&older), ..Options::default() };
+    assert!(page::render(&newer, &options).unwrap().contains("−10.0 %"));
+
+    let same = comparison::compare(&older, &older);
+    assert_eq!(same.changes[0].verdict, Verdict::NoDifference);
+    assert!(markdown::changes(&same).contains("no change"));
+}
+
+#[test]
+fn what_one_of_two_runs_lacks_is_named() {
+    let (older, mut newer) = (results(), results());
+    newer.regimes[0].title = "GET /".to_string();
+    newer.regimes[0]
+        .failures
+        .push(Failure { contender: "hyper".to_string(), reason: "ended by itself".to_string() });
+    let comparison = comparison::compare(&newer, &older);
+    assert!(comparison.changes.is_empty());
+    assert_eq!(comparison.missing, ["The newer run has no figure of hyper for 'GET /'."]);
 }
 
 /// Made of costs that are known: hyper adds 1.5 µs, Tokio 0.5, both together 0.3

@@ -25,6 +25,19 @@ pub struct Phase {
 }
 
 impl Arrivals {
+    /// These phases, and after them a time in which all stay. If so few clients are missing to
+    /// `clients_max` that they can arrive in that time at the last rate, they do; so that a rate
+    /// and a time that were rounded bring as many as they were meant to.
+    pub fn held(phases: Vec<Phase>, clients_max: usize, hold: Duration) -> Self {
+        let mut arrivals = Self { phases, clients_max };
+        let last = arrivals.phases.last().map_or(0.0, |phase| phase.clients_per_second);
+        let missing = clients_max.saturating_sub(arrivals.clients()) as f64;
+        let fit = missing <= last * hold.as_secs_f64();
+        let clients_per_second = if fit { last } else { 0.0 };
+        arrivals.phases.push(Phase { clients_per_second, lasts: hold });
+        arrivals
+    }
+
     /// How long all phases last.
     pub fn lasts(&self) -> Duration {
         self.phases.iter().map(|phase| phase.lasts).sum()
@@ -93,6 +106,20 @@ mod tests {
         assert_eq!(arrivals.lasts(), Duration::from_secs(7));
         let times: Vec<u64> = arrivals.times(0).collect();
         assert_eq!(times, [0, 500_000_000, 6_000_000_000, 6_100_000_000]);
+    }
+
+    #[test]
+    fn those_who_are_missing_come_while_all_stay_if_there_is_time_for_all_of_them() {
+        let hold = Duration::from_secs(10);
+        let held = |rate, seconds| Arrivals::held(vec![phase(rate, seconds)], 500, hold);
+        let seed = held(8.0, 60.0);
+        assert_eq!(seed.phases, [phase(8.0, 60.0), phase(8.0, 10.0)]);
+        assert_eq!(seed.times(0).count(), 500);
+        assert_eq!(seed.times(0).last(), Some(62_375_000_000));
+        // There would be 160, which nobody has asked for.
+        assert_eq!(held(8.0, 10.0).clients(), 80);
+        assert_eq!(held(100.0, 60.0).clients(), 500);
+        assert_eq!(held(0.0, 1.0).clients(), 0);
     }
 
     #[test]

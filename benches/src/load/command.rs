@@ -283,12 +283,14 @@ fn plan(args: &LoadArgs) -> String {
     plan
 }
 
-fn parse_rate(text: &str) -> Result<f64, String> {
+/// Of a number of requests or clients per second, above 0.
+pub fn parse_rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
-    rate.ok_or_else(|| "a number of requests per second above 0".into())
+    rate.ok_or_else(|| "a number per second, above 0".into())
 }
 
-fn parse_phase(text: &str) -> Result<Phase, String> {
+/// Of `8x60s`: 8 clients a second for 60 s.
+pub fn parse_phase(text: &str) -> Result<Phase, String> {
     let wanted = || "write RATExTIME, such as 8x60s for 8 clients a second for 60 s".to_owned();
     let (rate, time) = text.split_once('x').ok_or_else(wanted)?;
     let rate = rate.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate >= 0.0);
@@ -296,7 +298,8 @@ fn parse_phase(text: &str) -> Result<Phase, String> {
     Ok(Phase { clients_per_second, lasts: parse_time(time)? })
 }
 
-fn parse_time(text: &str) -> Result<Duration, String> {
+/// Of a time above 0, with or without its unit: `10s`, `500ms`, `1.5`.
+pub fn parse_time(text: &str) -> Result<Duration, String> {
     let digits_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits_end);
     let unit_seconds = match unit {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 
 use mio::net::TcpStream;
 
@@ -121,6 +122,14 @@ impl Connection {
 
     pub(super) fn answers(&self) -> u64 {
         self.answers
+    }
+
+    /// Where it calls from; `None` where it is not open.
+    pub(super) fn local_addr(&self) -> Option<SocketAddr> {
+        match &self.link {
+            Link::Closed => None,
+            Link::Opening(stream) | Link::Open(stream) => stream.local_addr().ok(),
+        }
     }
 
     /// How long nothing was asked or received, in ns.

@@ -89,6 +89,13 @@ impl Generator {
         self.timeout = timeout;
     }
 
+    /// The connections that are open: where each calls from, and how many answers it has
+    /// received.
+    pub fn answered(&self) -> impl Iterator<Item = (SocketAddr, u64)> {
+        let of = |connection: &Connection| Some((connection.local_addr()?, connection.answers()));
+        self.connections.iter().filter_map(of)
+    }
+
     /// Sends requests until `stop`, and then waits for the answers outstanding.
     pub fn run(&mut self, pace: Pace, stop: Stop) -> Result<Outcome, LoadError> {
         self.run_paced(pace, stop, None)
@@ -416,9 +423,9 @@ fn wait(poll: &mut Poll, events: &mut Events, at_most: Duration) -> io::Result<(
     }
 }
 
-/// Makes sure that this process may have so many connections, raising its own limit as far as it
-/// may itself.
-fn allow_descriptors(connections: u64) -> Result<(), LoadError> {
+/// Makes sure that this process, and those that it starts from then on, may have so many
+/// connections, raising its own limit as far as it may itself.
+pub fn allow_descriptors(connections: u64) -> Result<(), LoadError> {
     let wanted = connections + DESCRIPTORS_SPARE;
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|current| wanted <= current) {

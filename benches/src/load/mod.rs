@@ -57,11 +57,12 @@ use std::io;
 
 pub use arrivals::{Arrivals, Phase};
 pub use errors::{Errors, LoadError};
-pub use generator::Generator;
+pub use generator::{Generator, allow_descriptors};
 pub use hgrm::write as write_hgrm;
 pub use outcome::Outcome;
 pub use pace::{Pace, Stop};
 pub use request::RequestParts;
+pub use summary::progress;
 pub use target::{Shape, Target};
 pub use url::{Url, UrlError};
 pub use watch::{Snapshot, Watch};

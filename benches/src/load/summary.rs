@@ -177,15 +177,18 @@ pub(super) fn warnings(pace: Pace, outcome: &Outcome) -> Vec<String> {
     warnings
 }
 
-/// What is going on, on one line.
-pub(super) fn progress(snapshot: &Snapshot) -> String {
+/// What is going on, on one line, errors by kind.
+pub fn progress(snapshot: &Snapshot) -> String {
+    let errors = match by_kind(&snapshot.errors).as_slice() {
+        [] => "no errors".into(),
+        kinds => kinds.join(", "),
+    };
     format!(
-        "{} clients  {} req/s  p50 {}  p99 {}  {} errors",
+        "{} clients  {} req/s  p50 {}  p99 {}  {errors}",
         snapshot.clients,
         significant(snapshot.requests_per_second()),
         time(snapshot.p50_ns as f64),
         time(snapshot.p99_ns as f64),
-        snapshot.errors.total()
     )
 }
 
@@ -209,17 +212,18 @@ fn is_bottleneck(outcome: &Outcome) -> bool {
 }
 
 fn errors(outcome: &Outcome) -> String {
-    let counts: Vec<String> = outcome
-        .errors
-        .iter()
-        .filter(|&(_, count)| count > 0)
-        .map(|(name, count)| format!("{} {count}", name.replace('_', " ")))
-        .collect();
+    let counts = by_kind(&outcome.errors);
     if counts.is_empty() {
         return "none".into();
     }
     let first = outcome.first_error.as_deref().unwrap_or_default();
     format!("{} ({} requests lost). The first: {first}", counts.join(", "), outcome.unanswered)
+}
+
+/// The kinds that occurred, each with its count.
+fn by_kind(errors: &Errors) -> Vec<String> {
+    let occurred = errors.iter().filter(|&(_, count)| count > 0);
+    occurred.map(|(name, count)| format!("{} {count}", name.replace('_', " "))).collect()
 }
 
 /// Three digits and a unit, of a time in ns.
@@ -304,6 +308,23 @@ mod tests {
         let line =
             "closed early 2, status 1 (3 requests lost). The first: the answer's status was 404";
         assert!(said.contains(line), "{said}");
+    }
+
+    #[test]
+    fn says_what_is_going_on() {
+        let mut snapshot = Snapshot {
+            at_seconds: 3.0,
+            seconds: 1.0,
+            clients: 24,
+            requests: 12_345,
+            p50_ns: 740_000,
+            p99_ns: 1_500_000,
+            errors: Errors::default(),
+        };
+        let line = "24 clients  12345 req/s  p50 740 us  p99 1.50 ms  no errors";
+        assert_eq!(progress(&snapshot), line);
+        snapshot.errors = Errors { timeout: 2, closed_early: 1, ..Errors::default() };
+        assert!(progress(&snapshot).ends_with("  timeout 2, closed early 1"));
     }
 
     #[test]

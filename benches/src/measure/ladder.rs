@@ -62,7 +62,8 @@ pub fn run(
     let parts: Vec<Part> =
         plan.regimes.iter().map(|r| Part::of(plan, r, &fleet, &verdict.gate)).collect();
     results.regimes = parts.iter().map(Part::begin).collect();
-    results.gate = Some(verdict.gate);
+    // Half a gate says nothing.
+    results.gate = goes_on().then_some(verdict.gate);
     let progress = Progress::new(parts.iter().map(Part::slices).sum());
     for pass in 0..plan.settings.passes.max(1) {
         if pass > 0 {

@@ -9,16 +9,23 @@
 //! What may not live here: figures. Medians, ratios and intervals are made by
 //! [`crate::report`] from the recorded counts.
 
+pub mod arrivals;
+pub mod event_loops;
 pub mod exchange;
 mod exchanges;
 pub mod fleet;
 pub mod gate;
+pub mod knee;
 pub mod ladder;
 pub mod machine;
+pub mod meter;
 pub mod process;
 pub mod progress;
 pub mod regimes;
 pub mod rounds;
+pub mod scaling;
+pub mod search;
 pub mod slice;
+pub mod study;
 pub mod usage;
 pub mod wrk;

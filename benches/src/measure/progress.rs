@@ -3,6 +3,10 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+/// Where there is no terminal, a line of what goes on comes so often, in seconds:
+/// enough to see that it does, and not so many that the log is nothing else.
+const TELL_EVERY: u64 = 5;
+
 /// Shown on stderr.
 #[derive(Debug)]
 pub struct Progress {
@@ -21,6 +25,15 @@ impl Progress {
     pub fn says(&self, what: &str) {
         if self.bar.is_hidden() {
             eprintln!("{what} …");
+        }
+        self.bar.set_message(what.to_string());
+    }
+
+    /// What goes on, told once a second, of which one more is over.
+    pub fn tells(&self, what: &str) {
+        self.bar.inc(1);
+        if self.bar.is_hidden() && self.bar.position().is_multiple_of(TELL_EVERY) {
+            eprintln!("  {what}");
         }
         self.bar.set_message(what.to_string());
     }

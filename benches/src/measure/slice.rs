@@ -1,26 +1,17 @@
 //! One slice: a server under load for a moment, and what both ends used.
 
-use std::io;
 use std::net::SocketAddr;
-use std::thread;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
 use super::fleet::Member;
+use super::meter::{judge, metered};
 use super::process::Process;
 use super::regimes::Regime;
-use super::usage::{self, Usage};
 use super::wrk::Wrk;
 use crate::load::{Generator, Outcome, Pace, Shape, Stop, Target};
 use crate::results::{self, GeneratorKind, Latency, Sample, Settings};
-
-/// How long a server may take to fall asleep after its last answer, until its
-/// usage is read all the same.
-const SETTLE_CHECKS: u32 = 50;
-
-/// Between two looks at whether it sleeps.
-const SETTLE: Duration = Duration::from_micros(200);
 
 /// A server with its connections in one regime; idle but for its slices.
 pub struct Lane<'a> {
@@ -93,24 +84,11 @@ impl<'a> Lane<'a> {
 
     /// Takes one slice. The error is a sentence for people.
     pub fn slice(&mut self) -> Result<Sample, String> {
-        let taken = self.take();
-        // A server that has ended explains whatever else went wrong.
-        self.process.check().map_err(|ended| ended.to_string())?;
-        taken
-    }
-
-    fn take(&mut self) -> Result<Sample, String> {
-        let driver = self.driver.as_mut().map_err(|reason| reason.clone())?;
-        let unreadable = |error: io::Error| format!("its usage cannot be read: {error}");
-        let id = self.process.id();
-
-        let steal_before = usage::steal_ticks(self.server_cores).map_err(unreadable)?;
-        let before = Usage::of(id).map_err(unreadable)?;
-        let answered = driver.run(self.pace, self.length)?;
-        fall_asleep(id).map_err(unreadable)?;
-        let used = Usage::of(id).and_then(|now| now.since(&before)).map_err(unreadable)?;
-        let steal_after = usage::steal_ticks(self.server_cores).map_err(unreadable)?;
-
+        let (driver, pace, length) = (&mut self.driver, self.pace, self.length);
+        let (answered, reading) = metered(self.process, self.server_cores, || {
+            driver.as_mut().map_err(|reason| reason.clone())?.run(pace, length)
+        })?;
+        let used = reading.used;
         Ok(Sample {
             contender: self.key.clone(),
             requests: answered.requests,
@@ -121,7 +99,7 @@ impl<'a> Lane<'a> {
             system_ticks: used.system_ticks,
             voluntary_switches: used.threads.voluntary_switches,
             involuntary_switches: used.threads.involuntary_switches,
-            steal_ticks: steal_after.saturating_sub(steal_before),
+            steal_ticks: reading.steal_ticks,
             latency: answered.latency,
             generator: answered.generator,
         })
@@ -174,30 +152,6 @@ fn answered(outcome: &Outcome) -> Answered {
             connects: outcome.connects,
         },
     }
-}
-
-/// A slice with an error, or without an answer, is no figure.
-fn judge(outcome: &Outcome) -> Result<(), String> {
-    let errors = outcome.errors.total();
-    if errors > 0 {
-        let first = outcome.first_error.as_deref().unwrap_or("of an unknown kind");
-        return Err(format!("{errors} errors beside {} answers; {first}", outcome.requests));
-    }
-    if outcome.requests == 0 {
-        return Err("it answered nothing".to_string());
-    }
-    Ok(())
-}
-
-/// Waits until the kernel has booked all of the server's time: when it sleeps.
-fn fall_asleep(id: u32) -> io::Result<()> {
-    for _ in 0..SETTLE_CHECKS {
-        thread::sleep(SETTLE);
-        if usage::sleeps(id)? {
-            break;
-        }
-    }
-    Ok(())
 }
 
 fn latency(histogram: &Histogram<u64>) -> Latency {

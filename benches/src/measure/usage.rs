@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::io::Errno;
+use rustix::time::{ClockId, clock_gettime};
 
 /// What a process has used since it began.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +23,8 @@ pub struct Usage {
 pub struct Used {
     /// Of all threads.
     pub threads: Thread,
+    /// CPU time of the thread that used most.
+    pub busiest: Duration,
     /// CPU time in user space, in clock ticks.
     pub user_ticks: u64,
     /// CPU time in the kernel, in clock ticks.
@@ -66,15 +69,19 @@ impl Usage {
             return Err(io::Error::other(format!("its thread {id} has ended meanwhile")));
         }
         let mut used = Thread::default();
+        let mut busiest = Duration::ZERO;
         for (id, now) in &self.threads {
             let then = earlier.threads.get(id).copied().unwrap_or_default();
-            used.cpu += now.cpu.saturating_sub(then.cpu);
+            let cpu = now.cpu.saturating_sub(then.cpu);
+            busiest = busiest.max(cpu);
+            used.cpu += cpu;
             used.wait += now.wait.saturating_sub(then.wait);
             used.voluntary_switches += now.voluntary_switches - then.voluntary_switches;
             used.involuntary_switches += now.involuntary_switches - then.involuntary_switches;
         }
         Ok(Used {
             threads: used,
+            busiest,
             user_ticks: self.user_ticks - earlier.user_ticks,
             system_ticks: self.system_ticks - earlier.system_ticks,
         })
@@ -97,6 +104,19 @@ impl Thread {
 /// Clock ticks that the hypervisor has taken from `cores` since boot.
 pub fn steal_ticks(cores: &[usize]) -> io::Result<u64> {
     steal(&fs::read_to_string("/proc/stat")?, cores)
+}
+
+/// CPU time that the calling thread has used, to this moment.
+pub fn of_this_thread() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    // The clock is never negative.
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Time that the calling thread could have run and waited for a CPU, up to now.
+pub fn wait_of_this_thread() -> io::Result<Duration> {
+    let (_, wait) = schedstat(&fs::read_to_string("/proc/thread-self/schedstat")?)?;
+    Ok(wait)
 }
 
 /// Whether no thread of the process `pid` runs or could.
@@ -203,6 +223,7 @@ mod tests {
         let earlier = usage(&[(1, 100), (2, 50)]);
         let used = usage(&[(1, 130), (2, 50), (3, 7)]).since(&earlier).unwrap();
         assert_eq!(used.threads.cpu.as_nanos(), 37);
+        assert_eq!(used.busiest.as_nanos(), 30);
         let error = usage(&[(1, 130)]).since(&earlier).unwrap_err();
         assert!(error.to_string().contains("thread 2"), "{error}");
     }

@@ -4,14 +4,13 @@ use super::figures::{Figures, RegimeFigures};
 use super::square::{self, SquareFigures};
 use super::stats::{Estimate, Verdict};
 use super::units::{interval, interval_of_difference, microseconds, signed_microseconds};
+use super::{arrivals, knee, scaling};
 use crate::results::Results;
 
 /// What the first regime says about the square's far corner, or the highest
 /// rung; then what the other regimes say, and where the difference comes from.
 pub fn sentences(results: &Results, regimes: &[RegimeFigures]) -> Vec<String> {
-    let Some(first) = regimes.first() else {
-        return vec!["The ladder was not measured.".to_string()];
-    };
+    let Some(first) = regimes.first() else { return of_studies(results) };
     let reference = results.reference.as_str();
     let Some(subject) = subject(results, first) else {
         return vec![format!("Nothing was measured that could be compared to {reference}.")];
@@ -25,6 +24,13 @@ pub fn sentences(results: &Results, regimes: &[RegimeFigures]) -> Vec<String> {
     let square = results.regimes.first().and_then(|regime| square::of(results, regime, first));
     sentences.extend(square.map(|square| where_from(&square)));
     sentences
+}
+
+/// What there is to say without the ladder.
+fn of_studies(results: &Results) -> Vec<String> {
+    let studies = [knee::sentence, arrivals::sentence, scaling::sentence];
+    let said: Vec<String> = studies.iter().filter_map(|sentence| sentence(results)).collect();
+    if said.is_empty() { vec!["The ladder was not measured.".to_string()] } else { said }
 }
 
 /// Whom the answer is about.

@@ -3,8 +3,9 @@
 //! The rule is the same for all and looks at no result: a block is dropped if in
 //! one of its slices the hypervisor took the server's CPU, or its threads waited
 //! for it, for more than [`SHARE_MAX`] of the slice beyond what is usual for that
-//! contender in that regime. If that were more than half of a regime's blocks, none
-//! is dropped: then the machine is like this, and its noise is in the intervals.
+//! contender in that regime. If that were more than half of a regime's blocks, or
+//! left too few for an interval, none is dropped: then the machine is like this, and
+//! its noise is in the intervals.
 
 use super::stats;
 use crate::results::{Block, Regime, Results, Sample};
@@ -20,7 +21,7 @@ pub struct Kept<'a> {
     /// How many were dropped.
     pub dropped: usize,
     /// Whether so many were disturbed that none was dropped.
-    pub all_disturbed: bool,
+    pub none_spared: bool,
 }
 
 /// Sifts the blocks of a regime.
@@ -46,10 +47,11 @@ pub fn sift<'a>(results: &Results, regime: &'a Regime) -> Kept<'a> {
     let blocks: Vec<&Block> =
         regime.blocks.iter().filter(|block| !block.samples.iter().any(is_disturbed)).collect();
     let dropped = regime.blocks.len() - blocks.len();
-    if dropped * 2 > regime.blocks.len() {
-        return Kept { blocks: regime.blocks.iter().collect(), dropped: 0, all_disturbed: true };
+    let too_few = blocks.len() < stats::VALUES_MIN && dropped > 0;
+    if too_few || dropped * 2 > regime.blocks.len() {
+        return Kept { blocks: regime.blocks.iter().collect(), dropped: 0, none_spared: true };
     }
-    Kept { blocks, dropped, all_disturbed: false }
+    Kept { blocks, dropped, none_spared: false }
 }
 
 /// The share of a slice in which the server could have run on one of its CPUs, and
@@ -96,7 +98,7 @@ mod tests {
 
     fn kept(results: &Results) -> (usize, usize, bool) {
         let kept = sift(results, &results.regimes[0]);
-        (kept.blocks.len(), kept.dropped, kept.all_disturbed)
+        (kept.blocks.len(), kept.dropped, kept.none_spared)
     }
 
     #[test]
@@ -117,6 +119,13 @@ mod tests {
         }
         stormy.machine.ticks_per_s = 100;
         assert_eq!(kept(&stormy), (10, 0, true));
+    }
+
+    #[test]
+    fn an_interval_is_worth_more_than_a_calm_block() {
+        let mut few = results(&[0]);
+        few.regimes[0].blocks.truncate(6);
+        assert_eq!(kept(&few), (6, 0, true));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub struct RegimeFigures {
     /// Blocks that were dropped: see [`disturbance`].
     pub dropped: usize,
     /// Whether so many blocks were disturbed that none was dropped.
-    pub all_disturbed: bool,
+    pub none_spared: bool,
     /// Requests that were due each second; none in a closed loop.
     pub rate_per_s: Option<f64>,
     /// Ratio of the A/A pair.
@@ -138,7 +138,7 @@ fn of_regime(results: &Results, regime: &Regime) -> RegimeFigures {
         brief: regime.brief.clone(),
         blocks: kept.blocks.len(),
         dropped: kept.dropped,
-        all_disturbed: kept.all_disturbed,
+        none_spared: kept.none_spared,
         rate_per_s: regime.rate_per_s,
         a_to_a,
         same_band,

@@ -1,5 +1,6 @@
 //! The report as Markdown, for a pull request.
 
+use super::comparison::Comparison;
 use super::figures::{self, RegimeFigures, Row};
 use super::stats::Verdict;
 use super::units::{interval, latency, microseconds, thousands};
@@ -13,12 +14,78 @@ pub fn render(results: &Results) -> String {
     if let Some(first) = parts.first_mut() {
         *first = format!("**{first}**");
     }
+    parts.push(glance(results));
     parts.extend(regimes.iter().map(|regime| table(regime, &results.reference)));
     parts.extend(results.gate.as_ref().map(gate::summary));
     parts.push(method::machine_in_brief(&results.machine));
     let warnings = method::warnings(results, &regimes);
     parts.extend(warnings.iter().map(|warning| format!("> {warning}")));
     parts.join("\n\n") + "\n"
+}
+
+/// All ratios in one table, a column for each regime: the table of the README.
+pub fn glance(results: &Results) -> String {
+    let regimes = figures::of(results);
+    let reference = &results.reference;
+    let mut lines = vec![
+        format!("| CPU time, to {reference} | {} |", cells(&regimes, |of| of.brief.clone())),
+        format!("| --- | {} |", cells(&regimes, |_| "---".to_string())),
+    ];
+    for contender in &results.contenders {
+        let ratio = |regime: &RegimeFigures| ratio_in_brief(regime, &contender.key);
+        lines.push(format!("| {} | {} |", contender.key, cells(&regimes, ratio)));
+    }
+    let absolute = |of: &RegimeFigures| {
+        of.of(reference).map_or("–".to_string(), |of| microseconds(of.cpu_ns))
+    };
+    lines.push(format!("| 1 stands for | {} |", cells(&regimes, absolute)));
+    lines.join("\n")
+}
+
+fn cells(regimes: &[RegimeFigures], cell: impl Fn(&RegimeFigures) -> String) -> String {
+    regimes.iter().map(cell).collect::<Vec<_>>().join(" | ")
+}
+
+fn ratio_in_brief(regime: &RegimeFigures, key: &str) -> String {
+    let Some(row) = regime.rows.iter().find(|row| row.contender == key) else {
+        return "–".to_string();
+    };
+    let ratio = match &row.figures {
+        Err(_) => return "failed".to_string(),
+        Ok(figures) => match figures.ratio {
+            None => return "1".to_string(),
+            Some(ratio) => ratio,
+        },
+    };
+    let bounds = ratio.interval.map_or("no interval".to_string(), interval);
+    let verdict = row.figures.as_ref().map(|figures| figures.verdict);
+    let remark = match verdict {
+        _ if row.again => ", A/A",
+        Ok(Verdict::NoDifference) => ", no difference",
+        _ => "",
+    };
+    format!("{:.2} [{bounds}{remark}]", ratio.value)
+}
+
+/// What changed since an older run.
+pub fn changes(comparison: &Comparison) -> String {
+    let mut lines = vec!["### What changed".to_string(), String::new(), comparison.summary()];
+    lines.extend(comparison.doubts.iter().chain(&comparison.missing).map(|s| format!("> {s}")));
+    lines.push(String::new());
+    lines.push("| | in ratio to | then | now | change, 95 % interval |".to_string());
+    lines.push("| --- | --- | ---: | ---: | --- |".to_string());
+    lines.extend(comparison.changes.iter().map(|change| {
+        format!(
+            "| {}, {} | {} | {:.3} | {:.3} | {} |",
+            change.contender,
+            change.regime,
+            change.to,
+            change.then.value,
+            change.now.value,
+            change.in_words()
+        )
+    }));
+    lines.join("\n") + "\n"
 }
 
 fn table(regime: &RegimeFigures, reference: &str) -> String {

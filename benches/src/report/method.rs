@@ -2,6 +2,7 @@
 
 use super::disturbance;
 use super::figures::RegimeFigures;
+use super::stats;
 use super::units::{cpus, cpus_count, interval, thousands};
 use crate::results::{GeneratorKind, Machine, Results, Sample};
 
@@ -15,7 +16,8 @@ pub fn warnings(results: &Results, regimes: &[RegimeFigures]) -> Vec<String> {
         warnings
             .push("This is a debug build: its figures say nothing. Use cargo bench.".to_string());
     }
-    if results.settings.server_cores.contains(&results.settings.generator_core) {
+    let settings = &results.settings;
+    if !regimes.is_empty() && settings.server_cores.contains(&settings.generator_core) {
         warnings.push(
             "Servers and generator share a CPU: they disturb each other, and these figures mean \
              little."
@@ -43,9 +45,7 @@ pub fn blocks(regime: &RegimeFigures) -> String {
         None => String::new(),
     };
     let dropped = match regime.dropped {
-        _ if regime.all_disturbed => {
-            "; more than half of them were disturbed, so none was dropped".to_string()
-        }
+        _ if regime.none_spared => "; too many of them were disturbed to drop any".to_string(),
         0 => ", none dropped".to_string(),
         dropped => format!(", {dropped} more dropped as disturbed"),
     };
@@ -95,8 +95,10 @@ pub fn method(results: &Results) -> Vec<String> {
         format!(
             "A block is dropped if in one of its slices the hypervisor took the server's CPU, or \
              its threads waited for it, for more than {:.0} % of the slice beyond what is usual \
-             for that server there. If that were more than half of the blocks, none is.",
-            disturbance::SHARE_MAX * 100.0
+             for that server there. If that were more than half of the blocks, or left fewer than \
+             {}, none is.",
+            disturbance::SHARE_MAX * 100.0,
+            stats::VALUES_MIN
         ),
         "CPU time per request is what the kernel's scheduler has counted for all threads of the \
          server, in ns, over the answers that arrived, each of them checked. The split into \
@@ -142,6 +144,14 @@ pub fn doubts(results: &Results) -> Vec<String> {
     ]
     .map(String::from)
     .into();
+    if results.settings.generator == GeneratorKind::Wrk {
+        doubts.push(
+            "wrk opens its connections anew for each slice: accepting them is in the server's CPU \
+             time. Its latencies are five percentiles, with a correction of its own for requests \
+             that it could not send."
+                .to_string(),
+        );
+    }
     if results.settings.server_cores.len() == 1 {
         doubts.push(
             "With one core for the servers a runtime that shares work among its threads has \

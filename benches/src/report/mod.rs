@@ -28,15 +28,22 @@
 //!    there.
 
 pub mod answer;
+pub mod arrivals;
+pub mod assertion;
+pub mod comparison;
 pub mod disturbance;
 pub mod figures;
 pub mod gate;
+pub mod knee;
 pub mod markdown;
 pub mod method;
+pub mod occasion;
 pub mod page;
 pub mod plots;
+pub mod scaling;
 mod sections;
 pub mod square;
 pub mod stats;
 pub mod table;
 pub mod units;
+pub mod usl;

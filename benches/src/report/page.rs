@@ -12,8 +12,12 @@ use crate::results::Results;
 
 /// In the order of the page. Each is none where the results have nothing for it.
 const SECTIONS: &[fn(&Context<'_>) -> Section] = &[
+    sections::changes::render,
     sections::overview::render,
     sections::regimes::render,
+    sections::arrivals::render,
+    sections::knee::render,
+    sections::scaling::render,
     sections::price::render,
     sections::contenders::render,
     sections::gate::render,
@@ -26,15 +30,17 @@ pub type Section = Result<Option<String>, PageError>;
 
 /// What a report can be asked for beside its file.
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
+pub struct Options<'a> {
     /// Price of one core for an hour, in dollars.
     pub price_per_core_hour: f64,
+    /// An older run, to say what changed since.
+    pub baseline: Option<&'a Results>,
 }
 
-impl Default for Options {
-    /// The machine of 2017: four cores for 0.05 dollars an hour.
+impl Default for Options<'_> {
+    /// The machine of 2017: four cores for 0.05 dollars an hour. No older run.
     fn default() -> Self {
-        Self { price_per_core_hour: 0.0125 }
+        Self { price_per_core_hour: 0.0125, baseline: None }
     }
 }
 
@@ -48,7 +54,20 @@ pub struct Context<'a> {
     /// The colours of all that is drawn.
     pub legend: &'a [Key],
     /// What was asked for.
-    pub options: &'a Options,
+    pub options: &'a Options<'a>,
+}
+
+impl Context<'_> {
+    /// Where a contender stands on the ladder, and so in the legend.
+    pub fn place(&self, contender: &str) -> usize {
+        self.legend.iter().position(|key| key.name == contender).unwrap_or(0)
+    }
+
+    /// What a study has to say, unless it is the page's answer already, as it is without
+    /// the ladder.
+    pub fn beside_the_answer(&self, says: fn(&Results) -> Option<String>) -> Option<String> {
+        if self.regimes.is_empty() { None } else { says(self.results) }
+    }
 }
 
 /// A contender and its colour.
@@ -82,7 +101,7 @@ struct Page {
 }
 
 /// Renders the page.
-pub fn render(results: &Results, options: &Options) -> Result<String, PageError> {
+pub fn render(results: &Results, options: &Options<'_>) -> Result<String, PageError> {
     let regimes = figures::of(results);
     let legend = legend(results);
     let context = Context { results, regimes: &regimes, legend: &legend, options };
@@ -96,6 +115,14 @@ pub fn render(results: &Results, options: &Options) -> Result<String, PageError>
         version: results.version.clone(),
     };
     Ok(page.render()?)
+}
+
+/// The picture of the ladder in the first regime alone, as an SVG file.
+pub fn ladder_picture(results: &Results) -> Result<Option<String>, PageError> {
+    let regimes = figures::of(results);
+    let Some(regime) = regimes.first() else { return Ok(None) };
+    let picture = sections::regimes::ladder(regime)?;
+    Ok(picture.map(|picture| picture.wide))
 }
 
 /// The second of the A/A pair has no colour of its own.

@@ -72,6 +72,22 @@ pub fn estimate_in(clusters: &[Vec<f64>]) -> Estimate {
     Estimate { value, interval: Some(bootstrap(&clusters, RESAMPLES)) }
 }
 
+/// The median of some values over that of others, which come from another run and so
+/// in no pairs; clusters as in [`estimate_in`].
+pub fn quotient(above: &[Vec<f64>], below: &[Vec<f64>]) -> Estimate {
+    let value = median(&above.concat()) / median(&below.concat());
+    if above.concat().len().min(below.concat().len()) < VALUES_MIN {
+        return Estimate { value, interval: None };
+    }
+    let of = |clusters: &[Vec<f64>], seed| {
+        let clusters: Vec<&[f64]> = clusters.iter().map(Vec::as_slice).collect();
+        medians(&clusters, RESAMPLES, seed)
+    };
+    // Each by its own seed: the same one would pair them.
+    let quotients = of(above, SEED).into_iter().zip(of(below, !SEED)).map(|(a, b)| a / b);
+    Estimate { value, interval: Some(middle(quotients.collect())) }
+}
+
 /// The band around 1 in which a ratio is no difference: as far as the ratio of
 /// the A/A pair may lie from 1, to both sides.
 pub fn same_band(a_to_a: Interval) -> Interval {
@@ -107,9 +123,13 @@ pub fn percentile(buckets: &[(u64, u64)], share: f64) -> Option<u64> {
 
 /// Where the medians of samples drawn with replacement lie.
 fn bootstrap(clusters: &[&[f64]], resamples: usize) -> Interval {
-    let mut rng = Rng::with_seed(SEED);
+    middle(medians(clusters, resamples, SEED))
+}
+
+fn medians(clusters: &[&[f64]], resamples: usize, seed: u64) -> Vec<f64> {
+    let mut rng = Rng::with_seed(seed);
     let mut resample = Vec::new();
-    let mut medians: Vec<f64> = (0..resamples)
+    (0..resamples)
         .map(|_| {
             resample.clear();
             for _ in clusters {
@@ -118,10 +138,14 @@ fn bootstrap(clusters: &[&[f64]], resamples: usize) -> Interval {
             }
             median_of(&mut resample)
         })
-        .collect();
-    medians.sort_unstable_by(f64::total_cmp);
-    let tail = ((1.0 - CONFIDENCE) / 2.0 * resamples as f64) as usize;
-    Interval { low: medians[tail], high: medians[resamples - 1 - tail] }
+        .collect()
+}
+
+/// The interval that holds [`CONFIDENCE`] of `values`, with as many on either side.
+fn middle(mut values: Vec<f64>) -> Interval {
+    values.sort_unstable_by(f64::total_cmp);
+    let tail = ((1.0 - CONFIDENCE) / 2.0 * values.len() as f64) as usize;
+    Interval { low: values[tail], high: values[values.len() - 1 - tail] }
 }
 
 fn median_of(values: &mut [f64]) -> f64 {
@@ -193,6 +217,18 @@ mod tests {
         }
         let share = held as f64 / f64::from(runs);
         assert!((0.92..=0.99).contains(&share), "held the true ratio in {share} of runs");
+    }
+
+    #[test]
+    fn a_quotient_of_two_runs_has_the_noise_of_both() {
+        let run = |middle: f64, spread: f64| {
+            vec![(0..31).map(|at| middle + spread * f64::from(at - 15)).collect::<Vec<f64>>()]
+        };
+        let calm = quotient(&run(2.0, 0.001), &run(1.0, 0.001));
+        let noisy = quotient(&run(2.0, 0.001), &run(1.0, 0.02));
+        assert_eq!((calm.value, noisy.value), (2.0, 2.0));
+        let width = |of: Estimate| of.interval.map(|Interval { low, high }| high - low).unwrap();
+        assert!(width(noisy) > 5.0 * width(calm), "{noisy:?} {calm:?}");
     }
 
     /// Five starts, each with an offset of its own, known to average to nothing.

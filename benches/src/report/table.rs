@@ -1,10 +1,11 @@
 //! The report for a terminal.
 
+use super::comparison::Comparison;
 use super::figures::{self, Figures, RegimeFigures, Row};
 use super::gate::{self, Finding};
 use super::stats::{Estimate, Verdict};
 use super::units::{cpus, interval, latency, microseconds, thousands};
-use super::{answer, method};
+use super::{answer, arrivals, knee, method, scaling};
 use crate::results::{Gate, Results};
 
 /// What a part of the results says, in paragraphs.
@@ -14,8 +15,12 @@ type Part = fn(&Results, &[RegimeFigures]) -> Vec<String>;
 const PARTS: &[Part] = &[
     |results, regimes| vec![answer::sentences(results, regimes).join("\n")],
     |results, regimes| regimes.iter().map(|of| table(of, &results.reference)).collect(),
+    |results, _| arrivals::paragraphs(results),
+    |results, _| knee::paragraphs(results),
+    |results, _| scaling::paragraphs(results),
     |results, _| results.gate.iter().map(gate_in_brief).collect(),
-    |results, _| vec![where_and_how(results)],
+    |results, _| vec![method::machine_in_brief(&results.machine)],
+    |results, regimes| regimes.first().map(|_| how(results)).into_iter().collect(),
     warnings,
 ];
 
@@ -24,6 +29,23 @@ pub fn render(results: &Results) -> String {
     let regimes = figures::of(results);
     let parts: Vec<String> = PARTS.iter().flat_map(|part| part(results, &regimes)).collect();
     parts.join("\n\n") + "\n"
+}
+
+/// What changed since an older run.
+pub fn changes(comparison: &Comparison) -> String {
+    let mut cells = vec![["", "then", "now", "change"].map(String::from)];
+    let mut lines = vec![comparison.summary()];
+    lines.extend(comparison.doubts.iter().chain(&comparison.missing).cloned());
+    for of_regime in comparison.changes.chunk_by(|one, other| one.regime == other.regime) {
+        cells.push([of_regime[0].regime.clone(), String::new(), String::new(), String::new()]);
+        cells.extend(of_regime.iter().map(|change| {
+            let what = format!("  {} to {}", change.contender, change.to);
+            let ratio = |value: f64| format!("{value:.3}");
+            [what, ratio(change.then.value), ratio(change.now.value), change.in_words()]
+        }));
+    }
+    lines.extend(align(&cells));
+    lines.join("\n")
 }
 
 /// What the gate found, every difference with both answers.
@@ -115,14 +137,14 @@ fn ratio(Estimate { value, interval: spread }: Estimate, verdict: Verdict, again
     format!("{value:.3} [{spread}]{remark}")
 }
 
-fn where_and_how(results: &Results) -> String {
+/// How the ladder was measured.
+fn how(results: &Results) -> String {
     let settings = &results.settings;
     format!(
-        "{}\nServers on {}, load generator on CPU {}; slices of {} ms in random order within \
+        "Servers on {}, load generator on CPU {}; slices of {} ms in random order within \
          each block; {} rounds of work for /data.\n\
          CPU/request is the server's CPU time by the scheduler's count; ratios are medians over \
          blocks with their 95 % bootstrap interval; user and kernel are split by tick samples.",
-        method::machine_in_brief(&results.machine),
         cpus(&settings.server_cores),
         settings.generator_core,
         settings.slice_ms,

@@ -4,7 +4,11 @@
 //! report can be made again, with better statistics, from the file alone. It is
 //! the only thing that [`crate::measure`] hands to [`crate::report`].
 
+mod arrivals;
+mod knee;
 mod latency;
+mod occasion;
+mod scaling;
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
@@ -12,7 +16,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use arrivals::{Arrivals, Phase, Second, Tour};
+pub use knee::{Bound, Knee, Probe};
 pub use latency::Latency;
+pub use occasion::Occasion;
+pub use scaling::{EventLoop, Point, Scaling, Slice};
 
 /// Raised when a field changes its meaning or goes.
 pub const SCHEMA: u32 = 2;
@@ -44,6 +52,15 @@ pub struct Results {
     pub gate: Option<Gate>,
     /// In the order measured.
     pub regimes: Vec<Regime>,
+    /// Clients that arrive one after another, if that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrivals: Option<Arrivals>,
+    /// How much each server sustains, if that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub knee: Option<Knee>,
+    /// The same load per core on 1, 2, … cores, if that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<Scaling>,
 }
 
 /// The machine at the start of the run.

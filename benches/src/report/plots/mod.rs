@@ -1,8 +1,11 @@
 //! Pictures as SVG: each drawn twice, for a wide page and for a phone, because
 //! one that is scaled down has text that nobody can read.
 
+mod arrivals;
+mod knee;
 mod ladder;
 mod percentiles;
+mod scaling;
 
 use std::fmt;
 
@@ -11,8 +14,11 @@ use plotters::prelude::{DrawingArea, IntoDrawingArea, RGBColor, SVGBackend, WHIT
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, IntoFont, TextStyle};
 
+pub use arrivals::arrivals;
+pub use knee::knee;
 pub use ladder::ladder;
 pub use percentiles::percentiles;
+pub use scaling::scaling;
 
 /// Of a page on a screen, and of a phone's, in CSS pixels.
 const WIDTHS: [u32; 2] = [900, 358];

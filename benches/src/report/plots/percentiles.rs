@@ -90,7 +90,7 @@ fn curve(buckets: &[(u64, u64)]) -> Vec<(f64, f64)> {
 
 /// The latencies that have a line: the powers of ten between the two, and where
 /// these are few, also twice and five times of them.
-fn round(low: f64, high: f64) -> Vec<f64> {
+pub(super) fn round(low: f64, high: f64) -> Vec<f64> {
     let factors: &[f64] = if high / low < DENSE { &[1.0, 2.0, 5.0] } else { &[1.0] };
     let powers = low.log10().floor() as i32..=high.log10().ceil() as i32;
     let points = powers.flat_map(|power| factors.iter().map(move |f| f * 10f64.powi(power)));

@@ -12,7 +12,11 @@ struct Method {
     doubts: Vec<String>,
 }
 
+/// Of the ladder; the other studies say it for themselves.
 pub(in crate::report) fn render(context: &Context<'_>) -> Section {
+    if context.regimes.is_empty() {
+        return Ok(None);
+    }
     let section =
         Method { method: method::method(context.results), doubts: method::doubts(context.results) };
     Ok(Some(section.render()?))

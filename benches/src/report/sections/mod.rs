@@ -2,10 +2,14 @@
 //! theirs. Each makes words and pictures of figures; where they stand is the
 //! affair of its template.
 
+pub(super) mod arrivals;
+pub(super) mod changes;
 pub(super) mod contenders;
 pub(super) mod gate;
+pub(super) mod knee;
 pub(super) mod machine;
 pub(super) mod method;
 pub(super) mod overview;
 pub(super) mod price;
 pub(super) mod regimes;
+pub(super) mod scaling;

@@ -91,10 +91,6 @@ fn regime_view<'a>(
     legend: &'a [Key],
     reference: &str,
 ) -> Result<RegimeView<'a>, PlotError> {
-    let beside = |contender: &str| {
-        let ratio = regime.of(contender)?.ratio?;
-        Some(format!("{:.2}×", ratio.value))
-    };
     let curves: Vec<(usize, &[(u64, u64)])> = legend
         .iter()
         .enumerate()
@@ -107,7 +103,7 @@ fn regime_view<'a>(
     Ok(RegimeView {
         title: regime.title.clone(),
         blocks: method::blocks(regime),
-        ladder: plots::ladder(regime, &beside)?,
+        ladder: ladder(regime)?,
         percentiles: plots::percentiles(&regime.title, &curves)?,
         legend: legend.iter().filter(|key| regime.of(&key.name).is_some()).collect(),
         rows: regime
@@ -123,6 +119,15 @@ fn regime_view<'a>(
         },
         square: square.map(square_view),
     })
+}
+
+/// The bars, with the ratio beside each.
+pub(in crate::report) fn ladder(regime: &RegimeFigures) -> Result<Option<Picture>, PlotError> {
+    let beside = |contender: &str| {
+        let ratio = regime.of(contender)?.ratio?;
+        Some(format!("{:.2}×", ratio.value))
+    };
+    plots::ladder(regime, &beside)
 }
 
 fn row_view(row: &Row, figures: &Figures, reference: &str) -> RowView {

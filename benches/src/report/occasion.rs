@@ -1,0 +1,30 @@
+//! What the studies of one request have to say of when and where they were made.
+
+use super::units::cpus;
+use crate::results::Occasion;
+
+/// Where it ran, and what the reader has to know.
+pub fn notes(occasion: &Occasion) -> Vec<String> {
+    let mut notes = vec![format!(
+        "Servers on {}, load generator on CPU {}; {} rounds of work for /data; seed {}.",
+        cpus(&occasion.server_cores),
+        occasion.generator_core,
+        occasion.work_rounds,
+        occasion.seed,
+    )];
+    if occasion.shares_a_core() {
+        notes.push(
+            "The generator has no CPU of its own: it takes time from the servers, and these \
+             figures are lower than theirs alone."
+                .to_string(),
+        );
+    }
+    notes.extend(interrupted(occasion));
+    notes
+}
+
+/// That it is not complete, if it is not.
+pub fn interrupted(occasion: &Occasion) -> Option<String> {
+    let said = "This study was interrupted: there is less of it than planned.".to_string();
+    (!occasion.complete).then_some(said)
+}

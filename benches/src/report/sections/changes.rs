@@ -1,0 +1,51 @@
+//! What changed since an older run.
+
+use askama::Template;
+
+use crate::report::comparison::{self, Change};
+use crate::report::page::{Context, Section};
+use crate::report::stats::Verdict;
+
+#[derive(Template)]
+#[template(path = "sections/changes.html")]
+struct Changes {
+    summary: String,
+    rows: Vec<Row>,
+    remarks: Vec<String>,
+}
+
+struct Row {
+    regime: String,
+    what: String,
+    then: String,
+    now: String,
+    change: String,
+    /// A style sheet's class: whether it is more, less or no change.
+    class: &'static str,
+}
+
+pub(in crate::report) fn render(context: &Context<'_>) -> Section {
+    let Some(baseline) = context.options.baseline else { return Ok(None) };
+    let comparison = comparison::compare(context.results, baseline);
+    let section = Changes {
+        summary: comparison.summary(),
+        rows: comparison.changes.iter().map(row).collect(),
+        remarks: comparison.doubts.iter().chain(&comparison.missing).cloned().collect(),
+    };
+    Ok(Some(section.render()?))
+}
+
+fn row(change: &Change) -> Row {
+    Row {
+        regime: change.regime.clone(),
+        what: format!("{} to {}", change.contender, change.to),
+        then: format!("{:.3}", change.then.value),
+        now: format!("{:.3}", change.now.value),
+        change: change.in_words(),
+        class: match change.verdict {
+            Verdict::Less => "less",
+            Verdict::More => "more",
+            Verdict::NoDifference | Verdict::Unknown => "same",
+        },
+    }
+}

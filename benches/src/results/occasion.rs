@@ -1,0 +1,30 @@
+//! When a study beside the ladder was made, and with what.
+
+use serde::{Deserialize, Serialize};
+
+/// One study of one request, which may have been made on another day than the
+/// rest of its file.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Occasion {
+    /// Seconds since the Unix epoch at the start.
+    pub started_unix_s: u64,
+    /// Whether all that was planned has been measured.
+    pub complete: bool,
+    /// CPUs of the servers, one thread each.
+    pub server_cores: Vec<usize>,
+    /// CPU of the load generator.
+    pub generator_core: usize,
+    /// Rounds of the work function for one `GET /data`.
+    pub work_rounds: u32,
+    /// What was asked for, with GET.
+    pub path: String,
+    /// Of the random order.
+    pub seed: u64,
+}
+
+impl Occasion {
+    /// Whether the generator had no CPU of its own.
+    pub fn shares_a_core(&self) -> bool {
+        self.server_cores.contains(&self.generator_core)
+    }
+}
