@@ -1,5 +1,7 @@
 //! `cargo bench -- …`: arguments -> study.
 
+mod offload;
+mod state;
 mod studies;
 
 use std::io::{self, Write};
@@ -27,7 +29,7 @@ use pinloop_bench::report::assertion::Assertion;
 use pinloop_bench::report::page::{self, Options};
 use pinloop_bench::report::{comparison, markdown, table};
 use pinloop_bench::results::{Contender, GeneratorKind, Results, Settings, Square};
-use pinloop_bench::variants::{self, REFERENCE, SQUARE, VARIANTS};
+use pinloop_bench::variants::{self, REFERENCE, SQUARE, VARIANTS, Variant};
 
 /// Of a study that was interrupted: 128 + SIGINT, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -70,6 +72,10 @@ enum Study {
     Knee(studies::Knee),
     /// Measure the servers on 1, 2, … cores, and fit a law to it
     Scaling(studies::Scaling),
+    /// See what short requests have of long ones beside them, with and without offloading
+    Offload(offload::Offload),
+    /// See what metrics, an access log and a rate limit cost pinloop
+    State(state::State),
     /// Load any HTTP/1.1 server, as wrk does
     Load(LoadArgs),
     /// Serve one variant until the process is ended
@@ -212,6 +218,8 @@ fn main() -> ExitCode {
         Some(Study::Arrivals(arguments)) => studies::run_arrivals(&arguments),
         Some(Study::Knee(arguments)) => studies::run_knee(&arguments),
         Some(Study::Scaling(arguments)) => studies::run_scaling(&arguments),
+        Some(Study::Offload(arguments)) => offload::run(&arguments),
+        Some(Study::State(arguments)) => state::run(&arguments),
         Some(Study::Load(arguments)) => return load::command::run(&arguments),
         Some(Study::Serve(arguments)) => serve(&arguments),
         Some(Study::Become(arguments)) => become_server(&arguments),
@@ -402,10 +410,19 @@ fn square() -> Square {
 /// All variants, each as this program started again; with the reference twice,
 /// where it is to be held against itself.
 fn entrants(settings: &Settings, twice: bool) -> anyhow::Result<Vec<Entrant>> {
+    entrants_of(&VARIANTS.iter().collect::<Vec<_>>(), settings, twice)
+}
+
+/// As [`entrants`], of these variants.
+fn entrants_of(
+    variants: &[&Variant],
+    settings: &Settings,
+    twice: bool,
+) -> anyhow::Result<Vec<Entrant>> {
     let program = env::current_exe().context("cannot find this program")?;
     let cores: Vec<String> = settings.server_cores.iter().map(usize::to_string).collect();
     let mut entrants = Vec::new();
-    for variant in VARIANTS {
+    for variant in variants {
         let copies = if twice && variant.name == REFERENCE { 2 } else { 1 };
         for copy in 0..copies {
             let again = if copy > 0 { AGAIN } else { "" };

@@ -185,7 +185,7 @@ pub(super) fn run_scaling(arguments: &Scaling) -> anyhow::Result<ExitCode> {
 
 /// Shows what came of it. `ended` says of the study whether it is complete, and whether
 /// anyone has failed.
-fn finish(
+pub(super) fn finish(
     results: io::Result<Results>,
     path: &Path,
     ended: impl Fn(&Results) -> Option<(bool, bool)>,
@@ -230,7 +230,7 @@ impl Study {
     }
 }
 
-fn path(text: &str) -> Result<String, String> {
+pub(super) fn path(text: &str) -> Result<String, String> {
     if text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(text.to_string());
     }

@@ -65,6 +65,14 @@ fn expected(lines: &[(&str, &str, u64, u64)]) -> Vec<(String, String, u64, u64)>
         .collect()
 }
 
+fn wait_for(what: &str, is_there: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_there() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "waited in vain for {what}");
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn has_a_line_for_each_answer_however_it_was_made() {
     let file = path("answers");
@@ -145,13 +153,11 @@ fn sighup_opens_the_file_anew() {
     let running = start(file.to_str().unwrap(), &[]);
     let request = "GET /before HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     talk(&running, request);
+    // An answer may be there before its line.
+    wait_for("the line", || fs::metadata(&file).unwrap().len() > 0);
     fs::rename(&file, &old).unwrap();
     running.signal(SIGHUP);
-    let begun = Instant::now();
-    while !file.exists() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "no new file");
-        std::thread::yield_now();
-    }
+    wait_for("a new file", || file.exists());
     talk(&running, &request.replace("before", "after"));
     end(running);
     assert_eq!(lines(&old), expected(&[("GET", "/before", 404, 0)]));

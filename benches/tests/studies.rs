@@ -73,6 +73,10 @@ fn neighbours_that_took_a_cpu_are_named() {
         probe.generator_wait_ns = probe.elapsed_ns / 4;
     }
     assert!(table::render(&results).contains("its generator for 25 % of the time"));
+    for second in &mut results.arrivals.as_mut().unwrap().tours[0].seconds {
+        second.server_wait_ns = Some(400 * MS);
+    }
+    assert!(table::render(&results).contains("its generator for 40 % of the time"));
 }
 
 #[test]
@@ -107,6 +111,15 @@ fn scaling_finds_the_law_that_the_counts_were_made_of() {
     // Three quarters of the requests on one of two event loops.
     assert_eq!(figures.sizes[1].imbalance, Some([1.25, 1.5]));
     assert!(!figures.sizes[2].is_shared && figures.sizes[3].is_shared);
+}
+
+#[test]
+fn more_than_in_proportion_is_said_where_the_law_has_no_room_for_it() {
+    let mut results = results();
+    assert!(!table::render(&results).contains("more than in proportion"));
+    let points = &mut results.scaling.as_mut().unwrap().points;
+    points[3].slices.iter_mut().for_each(|slice| slice.cpu_ns_max /= 4);
+    assert!(table::render(&results).contains("more than in proportion"));
 }
 
 /// The rate that was seen has the generator in it; the capacity has not.
@@ -205,7 +218,9 @@ fn arriving() -> Arrivals {
             _ => Default::default(),
         },
         server_cpu_ns: Some(500 * MS),
+        server_wait_ns: Some(MS),
         generator_cpu_ns: 300 * MS,
+        generator_wait_ns: 0,
     };
     let refused = Failure {
         contender: "hyper".to_string(),

@@ -96,11 +96,9 @@ pub(crate) fn read_answer(stream: &mut TcpStream) -> (String, Vec<u8>) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
-        assert_eq!(
-            stream.read(&mut byte).expect("more of the head"),
-            1,
-            "the end in a head: {head:?}"
-        );
+        // Unlike `read`, not ended by a signal.
+        let read = stream.read_exact(&mut byte);
+        read.unwrap_or_else(|error| panic!("{error} in a head: {head:?}"));
         head.push(byte[0]);
     }
     let head = String::from_utf8(head).expect("a head of text");

@@ -123,21 +123,24 @@ fn load(plan: &Plan, member: &Member, watch: Watch<'_>) -> Result<(), String> {
 struct Diary {
     server: u32,
     server_used: Option<Usage>,
-    generator_used: Duration,
+    /// CPU time, and time waiting for a CPU.
+    generator_used: (Duration, Duration),
 }
 
 impl Diary {
     fn begin(server: u32) -> Self {
         let server_used = Usage::of(server).ok();
-        Self { server, server_used, generator_used: usage::of_this_thread() }
+        Self { server, server_used, generator_used: usage::of_this_thread().unwrap_or_default() }
     }
 
     fn enter(&mut self, snapshot: &Snapshot) -> Second {
         let now = Usage::of(self.server).ok();
         let used = now.as_ref().zip(self.server_used.as_ref());
-        let server_cpu = used.and_then(|(now, then)| now.since(then).ok());
-        let generator = usage::of_this_thread();
-        let generator_cpu = generator.saturating_sub(self.generator_used);
+        let server = used.and_then(|(now, then)| now.since(then).ok());
+        let generator = usage::of_this_thread().unwrap_or_default();
+        let (cpu, wait) = self.generator_used;
+        let (generator_cpu, generator_wait) =
+            (generator.0.saturating_sub(cpu), generator.1.saturating_sub(wait));
         (self.server_used, self.generator_used) = (now, generator);
         let errors = snapshot.errors.iter().filter(|&(_, count)| count > 0);
         Second {
@@ -148,8 +151,10 @@ impl Diary {
             p50_ns: snapshot.p50_ns,
             p99_ns: snapshot.p99_ns,
             errors: errors.map(|(kind, count)| (kind.to_string(), count)).collect(),
-            server_cpu_ns: server_cpu.map(|used| used.threads.cpu.as_nanos() as u64),
+            server_cpu_ns: server.map(|used| used.threads.cpu.as_nanos() as u64),
+            server_wait_ns: server.map(|used| used.threads.wait.as_nanos() as u64),
             generator_cpu_ns: generator_cpu.as_nanos() as u64,
+            generator_wait_ns: generator_wait.as_nanos() as u64,
         }
     }
 }

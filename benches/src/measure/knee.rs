@@ -190,7 +190,7 @@ impl Lane<'_> {
 
     fn probe(&mut self, plan: &Plan, search: usize, rate: f64) -> Result<Probe, Halt> {
         let (generator, cores) = (&mut self.generator, &plan.common.settings.server_cores);
-        let waited = || usage::wait_of_this_thread().unwrap_or_default();
+        let waited = || usage::of_this_thread().map_or(Duration::ZERO, |(_, wait)| wait);
         let run = || {
             let before = waited();
             let outcome = generator.run(Pace::Rate(rate), Stop::After(plan.probe));

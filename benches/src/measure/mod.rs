@@ -19,6 +19,7 @@ pub mod knee;
 pub mod ladder;
 pub mod machine;
 pub mod meter;
+pub mod offload;
 pub mod process;
 pub mod progress;
 pub mod regimes;

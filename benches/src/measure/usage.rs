@@ -106,17 +106,13 @@ pub fn steal_ticks(cores: &[usize]) -> io::Result<u64> {
     steal(&fs::read_to_string("/proc/stat")?, cores)
 }
 
-/// CPU time that the calling thread has used, to this moment.
-pub fn of_this_thread() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    // The clock is never negative.
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
-/// Time that the calling thread could have run and waited for a CPU, up to now.
-pub fn wait_of_this_thread() -> io::Result<Duration> {
+/// What the calling thread has used, to this moment: CPU time, and time runnable but
+/// waiting for a CPU.
+pub fn of_this_thread() -> io::Result<(Duration, Duration)> {
+    let cpu = clock_gettime(ClockId::ThreadCPUTime);
     let (_, wait) = schedstat(&fs::read_to_string("/proc/thread-self/schedstat")?)?;
-    Ok(wait)
+    // The clock is never negative.
+    Ok((Duration::new(cpu.tv_sec as u64, cpu.tv_nsec as u32), wait))
 }
 
 /// Whether no thread of the process `pid` runs or could.

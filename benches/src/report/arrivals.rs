@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::occasion;
 use super::stats;
 use super::table::align;
 use super::units::{latency, thousands};
@@ -29,6 +30,9 @@ pub struct Figures {
     pub server_busy: Option<f64>,
     /// Share of its CPU's time that the generator used in the last seconds, 0 to 1.
     pub generator_busy: f64,
+    /// Share of all the time in which the server or the generator could have run and
+    /// waited for a CPU, 0 to 1: the larger of the two.
+    pub disturbed: f64,
     /// In all, by kind.
     pub errors: BTreeMap<String, u64>,
 }
@@ -71,8 +75,16 @@ fn figures(tour: &Tour, arrivals: &Arrivals) -> Result<Figures, String> {
             .all(|second| second.server_cpu_ns.is_some())
             .then(|| median(&|s| s.server_cpu_ns.unwrap_or(0) as f64 / ns(s) / cores)),
         generator_busy: median(&|second| second.generator_cpu_ns as f64 / ns(second)),
+        disturbed: disturbed(tour, cores),
         errors,
     })
+}
+
+fn disturbed(tour: &Tour, cores: f64) -> f64 {
+    let sum = |part: &dyn Fn(&Second) -> f64| tour.seconds.iter().map(part).sum::<f64>();
+    let server = sum(&|second| second.server_wait_ns.unwrap_or(0) as f64) / cores;
+    let generator = sum(&|second| second.generator_wait_ns as f64);
+    server.max(generator) / 1e9 / sum(&|second| second.lasts_s).max(f64::MIN_POSITIVE)
 }
 
 /// What the last client found, in a sentence.
@@ -122,7 +134,7 @@ pub fn notes(arrivals: &Arrivals) -> Vec<String> {
         arrivals.clients_max,
         arrivals.occasion.path,
     )];
-    notes.extend(super::occasion::notes(&arrivals.occasion));
+    notes.extend(occasion::notes(&arrivals.occasion));
     notes
 }
 
@@ -131,16 +143,19 @@ pub fn paragraphs(results: &Results) -> Vec<String> {
     let Some(arrivals) = &results.arrivals else { return Vec::new() };
     let head = ["", "clients", "req/s", "p50", "p99", "server", "generator", "requests", "errors"];
     let mut cells = vec![head.map(String::from)];
-    let mut failures = Vec::new();
+    let mut remarks = Vec::new();
     for (tour, figures) in rows(results, arrivals) {
         match figures {
-            Ok(figures) => cells.push(line(tour, &figures)),
-            Err(reason) => failures.push(format!("{} has no figures: {reason}", tour.contender)),
+            Ok(figures) => {
+                cells.push(line(tour, &figures));
+                remarks.extend(occasion::disturbed(&tour.contender, figures.disturbed));
+            }
+            Err(reason) => remarks.push(format!("{} has no figures: {reason}", tour.contender)),
         }
     }
     let mut lines = vec![format!("Arriving clients, GET {}", arrivals.occasion.path)];
     lines.extend(align(&cells));
-    lines.extend(failures);
+    lines.extend(remarks);
     lines.extend(notes(arrivals));
     vec![lines.join("\n")]
 }

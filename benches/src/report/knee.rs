@@ -13,10 +13,6 @@ const NEAR: f64 = 0.9;
 /// A generator that is at work for so much of its time may be what a rate fails on.
 const GENERATOR_BUSY: f64 = 0.95;
 
-/// A server or generator that waits for a CPU for so much of the time has neighbours
-/// that are part of its latencies.
-const DISTURBED: f64 = 0.02;
-
 /// One contender.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -301,14 +297,6 @@ pub fn remarks(row: &Row, figures: &Figures) -> Vec<String> {
             percent(figures.generator_busy)
         ));
     }
-    if figures.disturbed > DISTURBED {
-        remarks.push(format!(
-            "Other processes had the CPUs of {} or of its generator for {} of the time, while \
-             these waited: its latencies are theirs as well, and its knee is too low. Measure \
-             again when the machine is quiet.",
-            row.contender,
-            percent(figures.disturbed)
-        ));
-    }
+    remarks.extend(super::occasion::disturbed(&row.contender, figures.disturbed));
     remarks
 }

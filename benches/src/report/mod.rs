@@ -38,6 +38,7 @@ pub mod knee;
 pub mod markdown;
 pub mod method;
 pub mod occasion;
+pub mod offload;
 pub mod page;
 pub mod plots;
 pub mod scaling;

@@ -3,6 +3,10 @@
 use super::units::cpus;
 use crate::results::Occasion;
 
+/// A server or generator that waits for a CPU for so much of the time has neighbours
+/// that are part of its latencies.
+const DISTURBED: f64 = 0.02;
+
 /// Where it ran, and what the reader has to know.
 pub fn notes(occasion: &Occasion) -> Vec<String> {
     let mut notes = vec![format!(
@@ -27,4 +31,17 @@ pub fn notes(occasion: &Occasion) -> Vec<String> {
 pub fn interrupted(occasion: &Occasion) -> Option<String> {
     let said = "This study was interrupted: there is less of it than planned.".to_string();
     (!occasion.complete).then_some(said)
+}
+
+/// That neighbours took a CPU, if they did: `share` is the part of the time in which the
+/// server or its generator could have run and waited.
+pub fn disturbed(contender: &str, share: f64) -> Option<String> {
+    (share > DISTURBED).then(|| {
+        format!(
+            "Other processes had the CPUs of {contender} or of its generator for {:.0} % of the \
+             time, while these waited: its latencies are theirs as well. Measure again when the \
+             machine is quiet.",
+            share * 100.0
+        )
+    })
 }

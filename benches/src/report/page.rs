@@ -18,6 +18,7 @@ const SECTIONS: &[fn(&Context<'_>) -> Section] = &[
     sections::arrivals::render,
     sections::knee::render,
     sections::scaling::render,
+    sections::offload::render,
     sections::price::render,
     sections::contenders::render,
     sections::gate::render,

@@ -6,6 +6,8 @@
 //! as the server; where it had to share the server's CPUs, half of the rate is gone,
 //! and the capacity is not.
 
+use std::collections::BTreeSet;
+
 use fastrand::Rng;
 
 use super::stats::{self, Estimate, Interval, VALUES_MIN};
@@ -41,6 +43,8 @@ pub struct Figures {
     pub law: Law,
     /// 95 % intervals of σ and κ, from blocks drawn anew; none of too few blocks.
     pub intervals: Option<[Interval; 2]>,
+    /// Whether more cores did more than in proportion, for which the law has no room.
+    pub is_more_than_linear: bool,
     /// Capacity on the number of cores that was asked for.
     pub plan: Option<Estimate>,
 }
@@ -100,7 +104,13 @@ fn figures(scaling: &Scaling, key: &str) -> Option<Figures> {
     let contention = interval(&resampled, &|law| law.contention);
     let coherence = interval(&resampled, &|law| law.coherence);
     let intervals = contention.zip(coherence).map(|(one, other)| [one, other]);
-    Some(Figures { sizes, law, intervals, plan })
+    let is_more_than_linear = is_more_than_linear(&sizes);
+    Some(Figures { sizes, law, intervals, is_more_than_linear, plan })
+}
+
+fn is_more_than_linear(sizes: &[Size]) -> bool {
+    let per_core = |size: &Size| size.capacity.value / size.cores as f64;
+    sizes.first().zip(sizes.last()).is_some_and(|(one, most)| per_core(most) > per_core(one))
 }
 
 fn size(point: &Point) -> Size {
@@ -209,8 +219,12 @@ pub fn law_text(figures: &Figures) -> String {
     };
     let known = usl::parameters(figures.sizes.len());
     let unknown = "not known";
+    let remark = match figures.is_more_than_linear {
+        true => "; more cores did more than in proportion, for which the law has no room",
+        false => "",
+    };
     format!(
-        "λ {} per second, σ {}, κ {}",
+        "λ {} per second, σ {}, κ {}{remark}",
         thousands(rate),
         if known > 1 { percent(contention) + &bounds(0) } else { unknown.to_string() },
         if known > 2 { percent(coherence) + &bounds(1) } else { unknown.to_string() },
@@ -251,12 +265,14 @@ pub fn plan_text(scaling: &Scaling, rows: &[Row]) -> Vec<String> {
             cpus_count(cores)
         ));
     }
-    let most = scaling.points.iter().map(|point| point.server_cores.len()).max().unwrap_or(0);
+    let measured: BTreeSet<usize> =
+        scaling.points.iter().map(|point| point.server_cores.len()).collect();
+    let (sizes, most) = (measured.len(), measured.last().copied().unwrap_or(0));
     said.push(format!(
         "The assumption is that nothing new gets in the way beyond the {} that were measured: no \
          second socket, no full network card, no memory bus. {}",
         cpus_count(most),
-        match usl::parameters(most) {
+        match usl::parameters(sizes) {
             1 => "One core tells neither σ nor κ, so this is a straight line, and an upper bound.",
             2 => "Two numbers of cores do not tell κ, which is taken as 0, so this is an upper bound.",
             _ => "The interval is that of the measurement, and not of the assumption.",
@@ -291,8 +307,9 @@ fn sharing(scaling: &Scaling) -> Option<String> {
     Some(format!(
         "With {} for the server there is none left for the load generator, which ran on {} as \
          well: requests per second are then what both together can do on these CPUs{}. CPU time \
-         per request and capacity do not count the generator's time, but its data displaces the \
-         server's in the caches, so they are a little too high and too low. A machine with a CPU \
+         per request and capacity do not count the generator's time, but it moves them: its data \
+         displaces the server's in the caches, and to wake a neighbour on the same CPU is cheaper \
+         than to wake another CPU. So σ is not known to better than that. A machine with a CPU \
          more, or a generator on another machine, would show the rate itself.",
         cpus_count(shared.server_cores.len()),
         cpus(&shared.generator_cores),

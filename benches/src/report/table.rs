@@ -5,7 +5,7 @@ use super::figures::{self, Figures, RegimeFigures, Row};
 use super::gate::{self, Finding};
 use super::stats::{Estimate, Verdict};
 use super::units::{cpus, interval, latency, microseconds, thousands};
-use super::{answer, arrivals, knee, method, scaling};
+use super::{answer, arrivals, knee, method, offload, scaling};
 use crate::results::{Gate, Results};
 
 /// What a part of the results says, in paragraphs.
@@ -18,6 +18,7 @@ const PARTS: &[Part] = &[
     |results, _| arrivals::paragraphs(results),
     |results, _| knee::paragraphs(results),
     |results, _| scaling::paragraphs(results),
+    |results, _| offload::paragraphs(results),
     |results, _| results.gate.iter().map(gate_in_brief).collect(),
     |results, _| vec![method::machine_in_brief(&results.machine)],
     |results, regimes| regimes.first().map(|_| how(results)).into_iter().collect(),

@@ -60,8 +60,13 @@ pub struct Second {
     /// CPU time of all threads of the server, as the kernel had booked it; none
     /// where it could not be read.
     pub server_cpu_ns: Option<u64>,
+    /// Time that threads of the server could have run and waited for a CPU; none
+    /// where it could not be read.
+    pub server_wait_ns: Option<u64>,
     /// CPU time of the generator's thread.
     pub generator_cpu_ns: u64,
+    /// Time that it could have run and waited for a CPU.
+    pub generator_wait_ns: u64,
 }
 
 impl Tour {

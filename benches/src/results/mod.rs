@@ -8,6 +8,7 @@ mod arrivals;
 mod knee;
 mod latency;
 mod occasion;
+mod offload;
 mod scaling;
 
 use std::fs::{self, File};
@@ -20,6 +21,7 @@ pub use arrivals::{Arrivals, Phase, Second, Tour};
 pub use knee::{Bound, Knee, Probe};
 pub use latency::Latency;
 pub use occasion::Occasion;
+pub use offload::{LongSlice, Offload, OffloadPoint, OffloadSlice};
 pub use scaling::{EventLoop, Point, Scaling, Slice};
 
 /// Raised when a field changes its meaning or goes.
@@ -61,6 +63,9 @@ pub struct Results {
     /// The same load per core on 1, 2, … cores, if that was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scaling: Option<Scaling>,
+    /// Short requests beside long ones, if that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offload: Option<Offload>,
 }
 
 /// The machine at the start of the run.

@@ -31,13 +31,22 @@ pub(super) async fn answer(
     // The path of `OPTIONS *` is `*` here too, and a path has no query.
     Ok(match app::route(request.method().as_str(), request.uri().path()) {
         Route::Hint => content(app::TEXT, Bytes::from_static(app::HINT.as_bytes())),
-        Route::Data => content(app::JSON, app::work(rounds).into()),
+        Route::Data => data(app::work(rounds)),
         Route::Echo => echo(request),
         Route::Options(allow) => allowed(StatusCode::NO_CONTENT, allow),
         Route::NotAllowed(allow) => allowed(StatusCode::METHOD_NOT_ALLOWED, allow),
         Route::NotFound => empty(StatusCode::NOT_FOUND),
         Route::NotImplemented => empty(StatusCode::NOT_IMPLEMENTED),
     })
+}
+
+pub(super) fn data(work: String) -> Response<Body> {
+    content(app::JSON, work.into())
+}
+
+/// The answer where the service has panicked.
+pub(super) fn failed() -> Response<Body> {
+    empty(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 fn content(content_type: &'static str, body: Bytes) -> Response<Body> {

@@ -10,13 +10,16 @@
 mod axum;
 pub mod common;
 mod floor;
+mod hyper_offload;
 mod hyper_on_mio;
 mod hyper_per_core;
 mod hyper_service;
 mod hyper_single;
 mod hyper_work_stealing;
 mod pinloop;
+mod pinloop_offload;
 mod pinloop_on_tokio;
+mod pinloop_state;
 
 use std::io;
 use std::net::SocketAddr;
@@ -119,9 +122,62 @@ pub const VARIANTS: &[Variant] = &[
     },
 ];
 
-/// The rung called `name`.
+/// Beside the ladder: servers that give long work to another thread.
+pub const OFFLOADING: &[Variant] = &[
+    Variant {
+        name: "pinloop_offload",
+        about: "pinloop with worker threads for GET /data?offload",
+        base: Some("pinloop"),
+        adds: "worker threads",
+        answers: true,
+        serve: pinloop_offload::serve,
+    },
+    Variant {
+        name: "hyper_offload",
+        about: "hyper with Tokio's blocking threads for GET /data?offload",
+        base: Some("hyper_per_core"),
+        adds: "blocking threads",
+        answers: true,
+        serve: hyper_offload::serve,
+    },
+];
+
+/// Beside the ladder: pinloop with what an operator asks for.
+pub const STATE: &[Variant] = &[
+    Variant {
+        name: "pinloop_metrics",
+        about: "pinloop with its counters, as GET /metrics shows them",
+        base: Some("pinloop"),
+        adds: "metrics",
+        answers: true,
+        serve: pinloop_state::serve_metrics,
+    },
+    Variant {
+        name: "pinloop_rate_limit",
+        about: "pinloop with a limit on the requests of each client, which nobody reaches",
+        base: Some("pinloop"),
+        adds: "a rate limit",
+        answers: true,
+        serve: pinloop_state::serve_rate_limit,
+    },
+    Variant {
+        name: "pinloop_access_log",
+        about: "pinloop with an access log as JSON, to /dev/null",
+        base: Some("pinloop"),
+        adds: "an access log",
+        answers: true,
+        serve: pinloop_state::serve_access_log,
+    },
+];
+
+/// All variants, from the bottom of the ladder up, and then those beside it.
+pub fn all() -> impl Iterator<Item = &'static Variant> {
+    VARIANTS.iter().chain(OFFLOADING).chain(STATE)
+}
+
+/// The variant called `name`.
 pub fn find(name: &str) -> Option<&'static Variant> {
-    VARIANTS.iter().find(|variant| variant.name == name)
+    all().find(|variant| variant.name == name)
 }
 
 #[cfg(test)]
@@ -130,15 +186,15 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        for variant in VARIANTS {
-            let same = VARIANTS.iter().filter(|other| other.name == variant.name);
+        for variant in all() {
+            let same = all().filter(|other| other.name == variant.name);
             assert_eq!(same.count(), 1, "{}", variant.name);
         }
     }
 
     #[test]
     fn whom_others_are_compared_to_exists() {
-        let bases = VARIANTS.iter().filter_map(|variant| variant.base);
+        let bases = all().filter_map(|variant| variant.base);
         for name in bases.chain(SQUARE).chain([REFERENCE]) {
             assert!(find(name).is_some(), "{name}");
         }

@@ -42,7 +42,7 @@ pub fn scaling(rows: &[(usize, &Figures)]) -> Result<Option<Picture>, PlotError>
                 .bold_line_style(GRID)
                 .light_line_style(GRID.mix(0.0))
                 .axis_style(GREY)
-                .x_labels(if is_narrow(width) { 5 } else { 9 })
+                .x_labels((most as usize + 1).min(if is_narrow(width) { 5 } else { 9 }))
                 .x_label_formatter(&|cores| format!("{cores}"))
                 .y_label_formatter(&|rate| thousands(*rate))
                 .label_style(text(SMALL, GREY, HPos::Center))

@@ -3,6 +3,7 @@
 use askama::Template;
 
 use crate::report::arrivals::{self, Figures};
+use crate::report::occasion;
 use crate::report::page::{Context, Section};
 use crate::report::plots::{self, Picture};
 use crate::report::units::{latency, thousands};
@@ -15,7 +16,7 @@ struct Arrivals<'a> {
     sentence: Option<String>,
     picture: Option<Picture>,
     rows: Vec<RowView>,
-    failures: Vec<String>,
+    remarks: Vec<String>,
     notes: Vec<String>,
 }
 
@@ -33,14 +34,15 @@ pub(in crate::report) fn render(context: &Context<'_>) -> Section {
     let Some(measured) = &context.results.arrivals else { return Ok(None) };
     let mut tours = Vec::new();
     let mut rows = Vec::new();
-    let mut failures = Vec::new();
+    let mut remarks = Vec::new();
     for (tour, figures) in arrivals::rows(context.results, measured) {
         match figures {
             Ok(figures) => {
                 tours.push((context.place(&tour.contender), tour));
                 rows.push(view(tour, &figures));
+                remarks.extend(occasion::disturbed(&tour.contender, figures.disturbed));
             }
-            Err(reason) => failures.push(format!("{} has no figures: {reason}", tour.contender)),
+            Err(reason) => remarks.push(format!("{} has no figures: {reason}", tour.contender)),
         }
     }
     let section = Arrivals {
@@ -48,7 +50,7 @@ pub(in crate::report) fn render(context: &Context<'_>) -> Section {
         sentence: context.beside_the_answer(arrivals::sentence),
         picture: plots::arrivals(&tours)?,
         rows,
-        failures,
+        remarks,
         notes: arrivals::notes(measured),
     };
     Ok(Some(section.render()?))

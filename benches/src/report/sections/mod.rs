@@ -9,6 +9,7 @@ pub(super) mod gate;
 pub(super) mod knee;
 pub(super) mod machine;
 pub(super) mod method;
+pub(super) mod offload;
 pub(super) mod overview;
 pub(super) mod price;
 pub(super) mod regimes;
