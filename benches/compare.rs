@@ -1,11 +1,13 @@
 //! `cargo bench -- …`: arguments -> study.
 
+mod count;
+mod memory;
 mod offload;
 mod state;
 mod studies;
+mod work;
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -14,7 +16,10 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use std::{env, fs};
 
-use anyhow::{Context, bail, ensure};
+use self::count::Count;
+use self::memory::Memory;
+use self::work::Work;
+use anyhow::{Context, ensure};
 use clap::{Args, Parser, Subcommand};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -23,12 +28,14 @@ use pinloop_bench::load;
 use pinloop_bench::load::command::LoadArgs;
 use pinloop_bench::measure::fleet::Entrant;
 use pinloop_bench::measure::ladder::{self, Plan};
-use pinloop_bench::measure::process::{PORT, READY, Readiness, end_with_parent};
+use pinloop_bench::measure::process::{PORT, Readiness, end_with_parent};
+use pinloop_bench::measure::regimes::Regime;
 use pinloop_bench::measure::{machine, regimes, wrk};
 use pinloop_bench::report::assertion::Assertion;
 use pinloop_bench::report::page::{self, Options};
 use pinloop_bench::report::{comparison, markdown, table};
 use pinloop_bench::results::{Contender, GeneratorKind, Results, Settings, Square};
+use pinloop_bench::serve::{self, Cores, Serve, cores};
 use pinloop_bench::variants::{self, REFERENCE, SQUARE, VARIANTS, Variant};
 
 /// Of a study that was interrupted: 128 + SIGINT, as shells have it.
@@ -66,6 +73,12 @@ enum Study {
     Check(Setup),
     /// Show the report of an earlier run
     Report(Report),
+    /// Count exactly what a request takes: instructions, system calls, allocations
+    Count(Count),
+    /// Measure the memory that an idle connection takes
+    Memory(Memory),
+    /// Measure from how much work on it no longer matters which server it is
+    Work(Work),
     /// Let clients arrive one after another, and see what becomes of latency
     Arrivals(studies::Arrivals),
     /// Find the highest rate that each server sustains
@@ -95,6 +108,14 @@ struct Ladder {
     /// about ten minutes
     #[arg(long, conflicts_with = "generator")]
     full: bool,
+    /// Measure in these regimes only, separated by commas: closed, pipelined, data, half,
+    /// idle, connect, echo, and two that --full leaves out: connect10, with a connection
+    /// for every ten requests, and many, on 4,000 connections
+    #[arg(long, value_name = "KEYS", value_delimiter = ',', conflicts_with = "full", value_parser = regime)]
+    regimes: Vec<Regime>,
+    /// Measure these variants only, separated by commas; pinloop always takes part
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = variant)]
+    variants: Vec<String>,
     /// Measure a server of your own too: 'NAME=COMMAND', with {port} where it is told
     /// the port of 127.0.0.1 to listen on. It is to be one process: what its
     /// children use is not counted. Can be given several times
@@ -134,6 +155,10 @@ struct Report {
     /// Write the picture of the ladder, in the first regime, to this SVG file
     #[arg(long, value_name = "FILE")]
     picture: Option<PathBuf>,
+    /// Put the answer, the table and the machine between the marks of this Markdown
+    /// file, which has them for it
+    #[arg(long, value_name = "FILE")]
+    readme: Option<PathBuf>,
     /// The results.json of an older run: say what changed since, beyond noise
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
@@ -173,24 +198,6 @@ struct Setup {
 }
 
 #[derive(Args)]
-struct Serve {
-    /// Name of the variant
-    variant: String,
-    /// Port on the loopback address; 0 picks a free one
-    #[arg(long, default_value_t = 0)]
-    port: u16,
-    /// CPUs to pin a thread to, one each
-    #[arg(long, value_parser = cores)]
-    cores: Cores,
-    /// Rounds of the work function for one GET /data
-    #[arg(long, default_value_t = DEFAULT_ROUNDS)]
-    work: u32,
-    /// Process that this one is to end with
-    #[arg(long)]
-    parent: Option<u32>,
-}
-
-#[derive(Args)]
 struct Become {
     /// Process that this one is to end with
     #[arg(long)]
@@ -198,9 +205,6 @@ struct Become {
     /// For the shell
     command: String,
 }
-
-#[derive(Clone)]
-struct Cores(Vec<usize>);
 
 /// A server from outside.
 #[derive(Clone)]
@@ -221,7 +225,10 @@ fn main() -> ExitCode {
         Some(Study::Offload(arguments)) => offload::run(&arguments),
         Some(Study::State(arguments)) => state::run(&arguments),
         Some(Study::Load(arguments)) => return load::command::run(&arguments),
-        Some(Study::Serve(arguments)) => serve(&arguments),
+        Some(Study::Count(arguments)) => count::run(&arguments),
+        Some(Study::Memory(arguments)) => memory::run(&arguments),
+        Some(Study::Work(arguments)) => work::run(&arguments),
+        Some(Study::Serve(arguments)) => serve::run(&arguments).map(|()| ExitCode::SUCCESS),
         Some(Study::Become(arguments)) => become_server(&arguments),
         None if bench => measure(&ladder),
         // `cargo test --all-targets` runs benches too, without `--bench`.
@@ -253,11 +260,20 @@ fn measure(arguments: &Ladder) -> anyhow::Result<ExitCode> {
         plan.settings.passes = PASSES;
         plan.regimes = regimes::full();
     }
+    if !arguments.regimes.is_empty() {
+        plan.regimes = arguments.regimes.clone();
+    }
     warn(&plan.settings);
 
     let path = results_path(arguments.out.as_deref())?;
     let stop = interrupts()?;
     let mut entrants = entrants(&plan.settings, true)?;
+    if !arguments.variants.is_empty() {
+        let name = |entrant: &Entrant| entrant.contender.variant.clone();
+        entrants.retain(|entrant| {
+            name(entrant) == REFERENCE || arguments.variants.contains(&name(entrant))
+        });
+    }
     entrants.extend(from_outside(&arguments.with)?);
     let results = ladder::run(&plan, entrants, &path, &stop)
         .with_context(|| format!("cannot measure, or write {}", path.display()))?;
@@ -323,6 +339,14 @@ fn report(arguments: &Report) -> anyhow::Result<ExitCode> {
         let picture = page::ladder_picture(&results)?.context("there is nothing to draw")?;
         fs::write(&path, picture).with_context(|| format!("cannot write {}", path.display()))?;
     }
+    if let Some(path) = &arguments.readme {
+        let path = from_callers_directory(path);
+        let readme =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let readme = markdown::into_readme(&results, &readme)
+            .with_context(|| format!("{} has no marks for a run", path.display()))?;
+        fs::write(&path, readme).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     let mut all_hold = true;
     for claim in &arguments.claims {
         let outcome = claim.check(&results);
@@ -345,24 +369,19 @@ fn write_page(results: &Results, file: &Path, options: &Options<'_>) -> anyhow::
     say(&format!("The report: {}", path.display()))
 }
 
-fn serve(arguments: &Serve) -> anyhow::Result<ExitCode> {
-    if let Some(parent) = arguments.parent {
-        end_with_parent(parent)?;
+/// Those variants that were asked for by name, or the whole ladder; each once.
+fn chosen(settings: &Settings, names: &[String]) -> anyhow::Result<Vec<Entrant>> {
+    let known: Vec<&str> = variants::all().map(|variant| variant.name).collect();
+    for name in names {
+        let is_known = known.contains(&name.as_str());
+        ensure!(is_known, "there is no variant {name:?}; there are {}", known.join(", "));
     }
-    let name = &arguments.variant;
-    let Some(variant) = variants::find(name) else {
-        let names: Vec<_> = VARIANTS.iter().map(|variant| variant.name).collect();
-        bail!("there is no variant {name:?}; there are {}", names.join(", "));
+    let asked_for = |variant: &&Variant| names.iter().any(|name| name == variant.name);
+    let chosen: Vec<&Variant> = match names {
+        [] => VARIANTS.iter().collect(),
+        _ => variants::all().filter(asked_for).collect(),
     };
-    let settings = variants::Settings {
-        port: arguments.port,
-        cores: arguments.cores.0.clone(),
-        rounds: arguments.work,
-    };
-    // Whoever started this may have stopped listening, which is no reason to end.
-    let ready = |address: SocketAddr| drop(say(&format!("{READY}{address}")));
-    (variant.serve)(&settings, &ready).with_context(|| format!("{name} cannot serve"))?;
-    Ok(ExitCode::SUCCESS)
+    entrants_of(&chosen, settings, false)
 }
 
 /// The shell becomes the server, so that it is the process that is measured.
@@ -519,10 +538,6 @@ fn from_callers_directory(path: &Path) -> PathBuf {
     }
 }
 
-fn cores(list: &str) -> Result<Cores, String> {
-    machine::cpu_list(list).map(Cores).ok_or_else(|| "expected CPUs such as 0,2-3".to_string())
-}
-
 fn own(text: &str) -> Result<Own, String> {
     let (name, command) = text.split_once('=').ok_or("expected NAME=COMMAND")?;
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
@@ -533,6 +548,19 @@ fn own(text: &str) -> Result<Own, String> {
         return Err(format!("the command does not say where the port goes: put {PORT} there"));
     }
     Ok(Own { name: name.to_string(), command: command.to_string() })
+}
+
+fn regime(key: &str) -> Result<Regime, String> {
+    let all = regimes::all();
+    let keys: Vec<_> = all.iter().map(|regime| regime.key).collect();
+    let unknown = format!("there is no regime {key:?}; there are {}", keys.join(", "));
+    all.into_iter().find(|regime| regime.key == key).ok_or(unknown)
+}
+
+fn variant(name: &str) -> Result<String, String> {
+    let names: Vec<_> = VARIANTS.iter().map(|variant| variant.name).collect();
+    let unknown = format!("there is no variant {name:?}; there are {}", names.join(", "));
+    variants::find(name).map(|variant| variant.name.to_string()).ok_or(unknown)
 }
 
 fn generator(text: &str) -> Result<GeneratorKind, String> {

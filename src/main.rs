@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::io::Write;
+use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
@@ -64,6 +65,8 @@ fn serve(arguments: &Arguments) -> Result<(), Failure> {
     app.workers = workers(arguments, &config)?;
     app.metrics = config.metrics.clone();
     app.limit = limiter(arguments, &background)?.map(Limit::new);
+    // Never dropped, which would wait for jobs whose answers nobody waits for any more.
+    let _workers = ManuallyDrop::new(app.workers.clone());
     let server = pinloop::start(&config, move |_core| app.clone()).map_err(Failure::Start)?;
     announce(&server);
 

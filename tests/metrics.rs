@@ -2,10 +2,13 @@
 
 use std::io::Write;
 use std::num::NonZeroUsize;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use pinloop::app::App;
-use pinloop::{Config, Metrics, Workers};
+use pinloop::http::{Answer, ContentWriter, Piece, Ticket};
+use pinloop::{Config, Content, Metrics, Request, Response, Service, Workers};
+use socket2::SockRef;
 
 use crate::support::{APP, connect, read_answer, read_to_end, serve, serve_app, stop, talk};
 
@@ -157,4 +160,71 @@ fn counts_connections_that_are_turned_away() {
     assert_eq!(sum(&text, "pinloop_connections_shed_total", "for_want_of=\"room\""), 3.0);
     assert_eq!(sum(&text, "pinloop_connections_shed_total", "for_want_of=\"descriptors\""), 0.0);
     assert_eq!(sum(&text, "pinloop_refusals_total", "reason=\"overload\""), 3.0);
+}
+
+#[test]
+fn counts_no_answer_that_was_taken_back() {
+    let metrics = Metrics::default();
+    let config = Config { metrics: Some(metrics.clone()), ..Config::default() };
+    let server = serve(config, |_| Hasty);
+    let malformed = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n";
+    assert!(talk(&server, malformed).starts_with("HTTP/1.1 400 "));
+    assert!(talk(&server, GET).starts_with("HTTP/1.1 500 "));
+    stop(server);
+    let text = metrics.render();
+    for (status, answers) in [("2xx", 0.0), ("4xx", 1.0), ("5xx", 1.0)] {
+        assert_eq!(sum(&text, "pinloop_requests_total", status), answers, "{status}");
+    }
+}
+
+/// Answers, and panics then; and begins to answer before the content is there.
+struct Hasty;
+
+impl Service for Hasty {
+    fn call(&mut self, _: &Request<'_>, response: &mut Response<'_>) {
+        response.content(b"answer");
+        panic!("after the answer");
+    }
+
+    fn content(&mut self, _: &Request<'_>, _: &mut Response<'_>) -> Content {
+        let receiver =
+            |_: Option<&Piece<'_>>, answer: &mut ContentWriter<'_>| answer.write(b"so far");
+        Content::Stream { length: None, receiver: Box::new(receiver) }
+    }
+}
+
+#[test]
+fn a_refusal_ends_the_wait_for_an_answer_that_was_deferred() {
+    let metrics = Metrics::default();
+    let (sender, tickets) = mpsc::channel();
+    let mut config = Config { metrics: Some(metrics.clone()), ..Config::default() };
+    config.buffered_bytes_max = config.limits.head_bytes_max;
+    let held_bytes = config.buffered_bytes_max;
+    let server = serve(config, move |_| {
+        let sender: mpsc::Sender<Ticket> = sender.clone();
+        move |_: &Request<'_>, response: &mut Response<'_>| sender.send(response.defer()).unwrap()
+    });
+    let mut stream = connect(&server);
+    let mut request = GET.to_vec();
+    request.resize(GET.len() + held_bytes + 1, b'x');
+    stream.write_all(&request).unwrap();
+    assert!(read_answer(&mut stream).0.starts_with("HTTP/1.1 503 "));
+    tickets.recv().unwrap().answer(Answer::new(200));
+    stop(server);
+    let text = metrics.render();
+    assert_eq!(sum(&text, "pinloop_requests_total", ""), 1.0);
+    assert_eq!(sum(&text, "pinloop_request_duration_seconds_count", ""), 1.0);
+}
+
+#[test]
+fn counts_clients_that_reset_their_connection() {
+    let metrics = Metrics::default();
+    let server = serve_app(Config { metrics: Some(metrics.clone()), ..Config::default() });
+    let mut stream = connect(&server);
+    stream.write_all(GET).unwrap();
+    read_answer(&mut stream);
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(stream);
+    stop(server);
+    assert_eq!(sum(&metrics.render(), "pinloop_connection_errors_total", "kind=\"reset\""), 1.0);
 }

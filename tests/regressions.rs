@@ -1,11 +1,17 @@
 //! Bugs that were found, each with the bytes that showed it.
 
-use std::time::UNIX_EPOCH;
+use std::io::Write;
+use std::sync::mpsc;
+use std::time::{Duration, UNIX_EPOCH};
 
-use pinloop::http::{Connection, ContentWriter, Context, Date, Flow, Next, Progress, Refusal};
-use pinloop::{Content, Limits, Request, Response, Service};
+use pinloop::http::{
+    Answer, Connection, ContentWriter, Context, Date, Flow, Next, Piece, Progress, Refusal, Ticket,
+};
+use pinloop::{Config, Content, Limits, Request, Response, Service};
 
-use crate::support::{APP, exchange, exchange_in, statuses};
+use crate::support::{
+    APP, connect, exchange, exchange_in, read_answer, read_to_end, serve, serve_app, statuses, stop,
+};
 
 /// The version of such a line was read as one above 1.1, and the head read again,
 /// and again, until the stack was used up: one request ended the process.
@@ -241,4 +247,135 @@ fn advance_in(connection: &mut Connection, input: &str, draining: bool) -> (Prog
     let mut output = Vec::new();
     let progress = connection.advance(input.as_bytes(), &mut output, &mut APP.clone(), &context);
     (progress, output)
+}
+
+/// The content came out as it was, between the chunk sizes that nobody had written.
+#[test]
+fn content_of_known_length_is_chunked_where_the_answer_is() {
+    struct Echo;
+    impl Service for Echo {
+        fn call(&mut self, _: &Request<'_>, _: &mut Response<'_>) {}
+
+        fn content(&mut self, _: &Request<'_>, _: &mut Response<'_>) -> Content {
+            let receiver = |piece: Option<&Piece<'_>>, answer: &mut ContentWriter<'_>| {
+                piece.into_iter().for_each(|piece| answer.write_piece(piece));
+            };
+            Content::Stream { length: None, receiver: Box::new(receiver) }
+        }
+    }
+    let evil = "0\r\n\r\nHTTP/1.1 200 OK\r\nx: y\r\n\r\n";
+    let input =
+        format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{evil}", evil.len());
+    let answered = exchange_in(&mut Echo, &Limits::default(), input.as_bytes(), &[]);
+    let expected = format!("\r\n\r\n{:X}\r\n{evil}\r\n0\r\n\r\n", evil.len());
+    assert!(answered.output.ends_with(&expected), "{}", answered.output);
+}
+
+/// What was written between two pieces of one chunk became part of it.
+#[test]
+fn nothing_is_written_into_the_midst_of_a_chunk() {
+    struct Interrupting;
+    impl Service for Interrupting {
+        fn call(&mut self, _: &Request<'_>, _: &mut Response<'_>) {}
+
+        fn content(&mut self, _: &Request<'_>, _: &mut Response<'_>) -> Content {
+            let receiver = |piece: Option<&Piece<'_>>, answer: &mut ContentWriter<'_>| {
+                if let Some(piece) = piece {
+                    answer.write_piece(piece);
+                    answer.write(b"between");
+                }
+            };
+            Content::Stream { length: None, receiver: Box::new(receiver) }
+        }
+    }
+    let request = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nab";
+    let rest = b"cd\r\n0\r\n\r\n";
+    let input = [&request[..], &rest[..]].concat();
+    let split = exchange_in(&mut Interrupting, &Limits::default(), &input, &[request.len()]);
+    assert_eq!((statuses(&split), split.closed), (vec![500], true));
+    let whole = exchange_in(&mut Interrupting, &Limits::default(), &input, &[]);
+    assert!(whole.output.ends_with("4\r\nabcd\r\n7\r\nbetween\r\n0\r\n\r\n"), "{}", whole.output);
+}
+
+/// A server that stops answered chunked content as the last on its connection, and
+/// dropped the request behind it, which had arrived; and where a head had begun to
+/// arrive behind a request it went on, and on.
+#[test]
+fn the_last_answer_of_a_server_that_stops_is_to_the_last_request_that_arrived() {
+    let (limits, date) = (Limits::default(), Date::at(UNIX_EPOCH));
+    let context = Context { draining: true, ..Context::new(&limits, &date) };
+    let post =
+        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n";
+    let get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (behind, linger) in [("", true), ("GET / HT", true)] {
+        let (mut connection, mut output) = (Connection::default(), Vec::new());
+        let input = format!("{post}{get}{behind}");
+        let progress =
+            connection.advance(input.as_bytes(), &mut output, &mut APP.clone(), &context);
+        assert_eq!(progress.next, Next::Close { linger });
+        let output = String::from_utf8(output).unwrap();
+        assert_eq!(output.matches("HTTP/1.1 200 OK").count(), 2);
+        assert_eq!(output.matches("connection: close").count(), 1);
+    }
+}
+
+/// A request on its way to a connection that the server wanted no more of had the
+/// kernel reset it, and the answer was lost.
+#[test]
+fn an_answer_that_closes_arrives_though_the_client_sends_more() {
+    const BYTES: usize = 16 * 1024 * 1024;
+    let server = serve(Config::default(), |_| {
+        let content = vec![b'x'; BYTES];
+        move |_: &Request<'_>, response: &mut Response<'_>| response.close().content(&content)
+    });
+    let mut stream = connect(&server);
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    // More than the sockets hold is not sent yet.
+    let mut head = [0];
+    std::io::Read::read_exact(&mut stream, &mut head).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert_eq!(read_to_end(&mut stream).matches('x').count(), BYTES);
+    stop(server);
+}
+
+/// A ticket names a connection, so that one from before the content was read answered
+/// the request after it.
+#[test]
+fn who_chooses_what_becomes_of_content_cannot_defer() {
+    struct Early(mpsc::Sender<Ticket>);
+    impl Service for Early {
+        fn call(&mut self, _: &Request<'_>, response: &mut Response<'_>) {
+            self.0.send(response.defer()).unwrap();
+        }
+
+        fn content(&mut self, _: &Request<'_>, response: &mut Response<'_>) -> Content {
+            self.0.send(response.defer()).unwrap();
+            Content::Collect
+        }
+    }
+    let (sender, tickets) = mpsc::channel();
+    let server = serve(Config::default(), move |_| Early(sender.clone()));
+    let mut stream = connect(&server);
+    stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx").unwrap();
+    assert!(read_to_end(&mut stream).starts_with("HTTP/1.1 500 "));
+    let mut stream = connect(&server);
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    tickets.recv().unwrap().answer(Answer::new(200).content("for the GET"));
+    assert_eq!(read_answer(&mut stream).1, b"for the GET");
+    stop(server);
+}
+
+/// An empty line behind a request, which some clients send, was taken for the
+/// beginning of a head: the connection ended with a 408 that nobody had asked for.
+#[test]
+fn an_empty_line_does_not_begin_a_head() {
+    let mut config = Config::default();
+    config.timeouts.idle = Duration::from_millis(100);
+    config.timeouts.head = Duration::from_secs(3_600);
+    let server = serve_app(config);
+    let mut stream = connect(&server);
+    stream.write_all(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi\r\n").unwrap();
+    assert_eq!(read_answer(&mut stream).1, b"hi");
+    assert_eq!(read_to_end(&mut stream), "");
+    stop(server);
 }

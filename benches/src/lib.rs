@@ -4,4 +4,5 @@ pub mod load;
 pub mod measure;
 pub mod report;
 pub mod results;
+pub mod serve;
 pub mod variants;

@@ -29,6 +29,24 @@ fn a_server_ends_when_it_is_dropped() {
 }
 
 #[test]
+fn a_server_that_is_asked_to_end_has_last_words() {
+    let script = "trap 'echo bye; exit' TERM; echo listening on 127.0.0.1:1; \
+                  while :; do sleep 0.01; done";
+    let process = start(script, PATIENCE).unwrap();
+    assert_eq!(process.finish(PATIENCE).unwrap(), "bye\n");
+}
+
+#[test]
+fn a_server_that_does_not_end_when_asked_is_reported_and_ended() {
+    let script = "trap '' TERM; echo listening on 127.0.0.1:1; while :; do sleep 0.01; done";
+    let process = start(script, PATIENCE).unwrap();
+    let id = process.id();
+    let error = process.finish(Duration::from_millis(50)).unwrap_err();
+    assert_eq!(error.to_string(), "did not end within 50ms of SIGTERM");
+    assert!(usage::Usage::of(id).is_err());
+}
+
+#[test]
 fn a_server_that_ends_early_is_reported_with_its_last_words() {
     let error = start("echo no such file >&2; exit 3", PATIENCE).unwrap_err();
     assert!(matches!(error, ProcessError::Ended(..)), "{error}");

@@ -19,8 +19,8 @@ const OVERHEAD_BYTES_MAX: u16 = 16 * 1024;
 pub struct Piece<'a> {
     /// The bytes; never empty.
     pub data: &'a [u8],
-    /// The size of the chunk that begins with these bytes; `None` in the midst
-    /// of a chunk, and for content that is not chunked.
+    /// The size of the chunk that begins with these bytes; `None` in the midst of a
+    /// chunk. Of content that is not chunked each piece is a chunk of its own.
     pub chunk_bytes: Option<u64>,
     /// Whether these bytes end their chunk.
     pub ends_chunk: bool,
@@ -56,7 +56,8 @@ impl Decoder {
             Decoder::Length(rest) => {
                 let data = prefix(input, *rest);
                 *rest -= data.len() as u64;
-                let piece = Piece { data, chunk_bytes: None, ends_chunk: false };
+                let chunk_bytes = Some(data.len() as u64);
+                let piece = Piece { data, chunk_bytes, ends_chunk: true };
                 (data.len(), Ok(Decoded::Piece(piece)))
             }
             Decoder::Chunked(chunked) => chunked.decode(input),

@@ -62,10 +62,17 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Whether a request with `rest` behind it in the input is to be the last one.
-    /// More may be in there, and none may be answered after a `connection: close`.
+    /// Whether a request with `rest` behind it in the input is to be the last one:
+    /// none may be answered after a `connection: close`, and a head that is not whole
+    /// has not arrived.
     fn is_last_before(&self, rest: &[u8]) -> bool {
-        self.draining && rest.is_empty()
+        self.draining && !rest.windows(4).any(|end| end == b"\r\n\r\n")
+    }
+
+    fn count_answer(&self, status: u16) {
+        if let Some(counts) = self.counts {
+            counts.answers[usize::from(status / 100)].add(1);
+        }
     }
 }
 
@@ -290,9 +297,10 @@ impl Connection {
         self.state = match std::mem::take(&mut self.state) {
             State::Deferred { mut to, unread, record } => {
                 if context.is_last_before(input) {
-                    to.persistence = Persistence::Close;
+                    to.persistence = to.persistence.ended();
                 }
                 let (persistence, said) = Response::new(output, context, to).write(answer);
+                context.count_answer(said.status);
                 record::record_kept(record, said, context);
                 after(persistence, unread)
             }
@@ -405,7 +413,11 @@ fn begin_content<S: Service>(
         Framing::Length(length) if length <= rest.len() as u64 => Some(&rest[..length as usize]),
         _ => None,
     };
-    let is_last = context.is_last_before(&rest[content.map_or(rest.len(), <[u8]>::len)..]);
+    let is_last = match head.request.framing() {
+        // Where it ends is not known yet, and so not what is behind it.
+        Framing::Chunked => false,
+        _ => context.is_last_before(&rest[content.map_or(rest.len(), <[u8]>::len)..]),
+    };
     let refused = |refusal, output: &mut Vec<u8>| {
         Step::to(refuse(refusal, Asked::Request(&head.request), output, context), head_bytes)
     };
@@ -417,8 +429,11 @@ fn begin_content<S: Service>(
         output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
     }
     let start = output.len();
+    // Who chooses what becomes of the content can't leave the answer to another: its
+    // ticket would answer the next request.
+    let choosing = Context { mailbox: None, ..*context };
     let chosen = catch_unwind(AssertUnwindSafe(|| {
-        let mut response = Response::new(output, context, to(head, is_last));
+        let mut response = Response::new(output, &choosing, to(head, is_last));
         match service.content(&head.request, &mut response) {
             Content::Stream { length, receiver } => {
                 Chosen::Stream(receiver, response.finish_head(length))
@@ -551,6 +566,7 @@ fn answer<S: Service>(
     }));
     match finished {
         Ok(Finished::Whole(persistence, said)) => {
+            context.count_answer(said.status);
             record::record(&request, said, context);
             after(persistence, false)
         }
@@ -558,6 +574,7 @@ fn answer<S: Service>(
             State::Deferred { to, unread: false, record: record::keep(&request, said, context) }
         }
         Ok(Finished::Streaming(answer, producer)) => {
+            context.count_answer(answer.said.status);
             let record = record::keep(&request, answer.said, context);
             State::Produce(Box::new(Producing { producer, answer, unread: false, record }))
         }
@@ -624,7 +641,7 @@ fn stream(
         if output.len() >= context.limits.output_bytes_high {
             // What fills the output may be the answers before this one.
             if start == 0 {
-                *begun = true;
+                begin_answer(begun, answer, context);
             } else if !*begun {
                 held.extend_from_slice(&output[start..]);
                 output.truncate(start);
@@ -649,10 +666,13 @@ fn stream(
                 let mut writer = answer.writer(output);
                 match catch_unwind(AssertUnwindSafe(|| receiver(piece, &mut writer))) {
                     Ok(()) if piece.is_some() => {
-                        *begun |= output.len() - start > context.limits.answer_held_bytes;
+                        if output.len() - start > context.limits.answer_held_bytes {
+                            begin_answer(begun, answer, context);
+                        }
                         continue;
                     }
                     Ok(()) if answer.outgoing.end(output) => {
+                        begin_answer(begun, answer, context);
                         record::record_streamed(record, answer.said.content_bytes, context);
                         return (used, Streamed::Over(after(answer.persistence, false)));
                     }
@@ -669,6 +689,13 @@ fn stream(
             refuse(refusal, streaming.asked(), output, context)
         };
         return (used, Streamed::Over(state));
+    }
+}
+
+/// The answer can't be taken back any more.
+fn begin_answer(begun: &mut bool, answer: &Answering, context: &Context<'_>) {
+    if !std::mem::replace(begun, true) {
+        context.count_answer(answer.said.status);
     }
 }
 
@@ -708,6 +735,7 @@ fn refuse(
     if let Some(counts) = context.counts {
         counts.refusals[refusal as usize].add(1);
     }
+    context.count_answer(refusal.status());
     let is_head = asked.is_head();
     let to = To { persistence: Persistence::Close, is_head, minor_version: 1 };
     let mut response = Response::new(output, context, to);
@@ -722,7 +750,7 @@ fn refuse(
 fn to(head: &Head<'_>, is_last: bool) -> To {
     let is_last = is_last || head.request.method() == "CONNECT";
     To {
-        persistence: if is_last { Persistence::Close } else { head.persistence },
+        persistence: if is_last { head.persistence.ended() } else { head.persistence },
         is_head: head.request.method() == "HEAD",
         minor_version: head.request.minor_version(),
     }
@@ -734,6 +762,7 @@ fn after(persistence: Persistence, unread: bool) -> State {
     match persistence {
         Persistence::Keep | Persistence::KeepSaid => State::Head,
         Persistence::Close => State::Closed { linger: unread },
+        Persistence::CloseUnasked => State::Closed { linger: true },
     }
 }
 

@@ -29,7 +29,8 @@ impl Count {
 /// What a core's connections have been answered.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// Final answers by the first digit of their status code: `answers[2]` of 2xx.
+    /// Final answers by the first digit of their status code: `answers[2]` of 2xx. One
+    /// that is taken back for a refusal is not among them.
     pub answers: [Count; 6],
     /// Refusals by reason, in the order of [`Refusal::ALL`].
     pub refusals: [Count; Refusal::ALL.len()],

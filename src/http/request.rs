@@ -102,15 +102,28 @@ pub enum Framing {
     Chunked,
 }
 
-/// What a client says of the connection after this request (RFC 9112, 9.3).
+/// What becomes of the connection after this request (RFC 9112, 9.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Persistence {
     /// It stays: HTTP/1.1's default.
     Keep,
     /// It stays, and the answer must say so: HTTP/1.0 with `keep-alive`.
     KeepSaid,
-    /// It closes after the answer.
+    /// It closes after the answer, as the client wants it.
     Close,
+    /// It closes after the answer, as the server wants it: the client may be sending
+    /// more, and a reset could destroy the answer on its way (9.6).
+    CloseUnasked,
+}
+
+impl Persistence {
+    /// What becomes of the connection if the server wants no more of it.
+    pub(super) fn ended(self) -> Persistence {
+        match self {
+            Persistence::Keep | Persistence::KeepSaid => Persistence::CloseUnasked,
+            closing => closing,
+        }
+    }
 }
 
 /// A complete and valid head.

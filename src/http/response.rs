@@ -123,7 +123,7 @@ impl<'o> Response<'o> {
 
     /// Makes this the last answer on its connection.
     pub fn close(&mut self) -> &mut Self {
-        self.to.persistence = Persistence::Close;
+        self.to.persistence = self.to.persistence.ended();
         self
     }
 
@@ -162,10 +162,11 @@ impl<'o> Response<'o> {
     ///
     /// # Panics
     /// If a status or a field has been said, or whoever drives this connection takes
-    /// no deferred answers ([`Context::mailbox`](super::Context::mailbox)).
+    /// no deferred answers ([`Context::mailbox`](super::Context::mailbox)), or in
+    /// [`Service::content`](super::Service::content).
     pub fn defer(&mut self) -> Ticket {
         assert!(self.stage == Stage::Status, "an answer is deferred before anything is said of it");
-        let mailbox = self.context.mailbox.expect("a mailbox for deferred answers");
+        let mailbox = self.context.mailbox.expect("an answer can be deferred here");
         self.stage = Stage::Deferred;
         Ticket::new(mailbox.clone(), self.context.address)
     }
@@ -241,24 +242,23 @@ impl<'o> Response<'o> {
     fn end_head(&mut self, length: Option<u64>) -> Outgoing {
         self.begin();
         self.stage = Stage::Ended;
-        if let Some(counts) = self.context.counts {
-            counts.answers[usize::from(self.status / 100)].add(1);
-        }
         // 205 has no content and says so (RFC 9110, 15.3.6).
         let length = if self.status == 205 { Some(0) } else { length };
         let outgoing = match length {
             _ if !self.has_content() => Outgoing::Nothing,
             Some(length) => Outgoing::Length(length),
-            None if self.to.minor_version > 0 => Outgoing::Chunked,
+            None if self.to.minor_version > 0 => Outgoing::Chunked { open: false },
             None => {
-                self.to.persistence = Persistence::Close;
+                self.to.persistence = self.to.persistence.ended();
                 Outgoing::UntilClose
             }
         };
         match self.to.persistence {
             Persistence::Keep => {}
             Persistence::KeepSaid => self.output.extend_from_slice(b"connection: keep-alive\r\n"),
-            Persistence::Close => self.output.extend_from_slice(b"connection: close\r\n"),
+            Persistence::Close | Persistence::CloseUnasked => {
+                self.output.extend_from_slice(b"connection: close\r\n")
+            }
         }
         match length {
             _ if !self.may_have_length() => {}
@@ -357,9 +357,13 @@ pub(super) enum Outgoing {
     Nothing,
     /// So many bytes are still to be written.
     Length(u64),
-    Chunked,
+    Chunked {
+        /// In the midst of a chunk.
+        open: bool,
+    },
     UntilClose,
-    /// More was written than was promised, so the connection can't go on.
+    /// More was written than was promised, or into the midst of a chunk, so the
+    /// connection can't go on.
     Broken,
 }
 
@@ -368,8 +372,8 @@ impl Outgoing {
     pub(super) fn end(self, output: &mut Vec<u8>) -> bool {
         match self {
             Outgoing::Nothing | Outgoing::Length(0) | Outgoing::UntilClose => true,
-            Outgoing::Length(_) | Outgoing::Broken => false,
-            Outgoing::Chunked => {
+            Outgoing::Length(_) | Outgoing::Chunked { open: true } | Outgoing::Broken => false,
+            Outgoing::Chunked { open: false } => {
                 output.extend_from_slice(b"0\r\n\r\n");
                 true
             }
@@ -386,8 +390,9 @@ pub struct ContentWriter<'o> {
 }
 
 impl ContentWriter<'_> {
-    /// Writes `data`, as one chunk where the answer is chunked. What goes beyond
-    /// a promised length is dropped, and the connection closed.
+    /// Writes `data`, as one chunk where the answer is chunked. What goes beyond a
+    /// promised length, or between two pieces of one chunk, is dropped, and the
+    /// connection closed.
     pub fn write(&mut self, data: &[u8]) {
         let chunk_bytes = Some(data.len() as u64);
         self.write_piece(&Piece { data, chunk_bytes, ends_chunk: true });
@@ -410,7 +415,12 @@ impl ContentWriter<'_> {
                     return;
                 }
             },
-            Outgoing::Chunked => {
+            Outgoing::Chunked { open } => {
+                if *open == piece.chunk_bytes.is_some() {
+                    *self.outgoing = Outgoing::Broken;
+                    return;
+                }
+                *open = !piece.ends_chunk;
                 if let Some(bytes) = piece.chunk_bytes {
                     write_hexadecimal(self.output, bytes);
                     self.output.extend_from_slice(b"\r\n");

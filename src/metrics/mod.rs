@@ -110,7 +110,7 @@ impl CoreMetrics {
             self.busy_longest_ns.set(busy_ns);
         }
         let answered = self.counts.answers_total();
-        self.record(busy_ns, answered.wrapping_sub(self.recorded.get()));
+        self.record(busy_ns, answered.saturating_sub(self.recorded.get()));
     }
 
     /// Records an answer that was deferred, and took so long until it came back.

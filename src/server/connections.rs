@@ -22,7 +22,7 @@ use crate::http::{
 use crate::metrics::CoreMetrics;
 
 /// Bytes that count as progress: a peer that moves fewer in a timeout is too slow.
-const PROGRESS_BYTES: usize = 4096;
+const PROGRESS_BYTES: u32 = 4096;
 
 /// Bytes that one connection may write in one turn: 16 fillings of the output
 /// buffer, after which the others have theirs.
@@ -99,8 +99,10 @@ pub(super) struct Connection {
     queued: bool,
     /// A request has been read on this connection.
     used: bool,
-    /// Bytes read or written since `class` was last given its time.
-    moved_bytes: u32,
+    /// Bytes of requests consumed since `class` was last given its time.
+    consumed_bytes: u32,
+    /// Bytes written since then.
+    written_bytes: u32,
     buffered_bytes: usize,
     class: Class,
     deadline: Deadline,
@@ -174,7 +176,8 @@ impl Connection {
             read_closed: false,
             queued: false,
             used: false,
-            moved_bytes: 0,
+            consumed_bytes: 0,
+            written_bytes: 0,
             buffered_bytes: 0,
             // Its first turn finds that it waits for a head, and sets the deadline.
             class: Class::Idle,
@@ -193,6 +196,11 @@ impl Connection {
 
     pub(super) fn deadline(&mut self) -> &mut Deadline {
         &mut self.deadline
+    }
+
+    /// What went wrong with the connection, of which the poll has said so.
+    pub(super) fn take_error(&self) -> Option<io::Error> {
+        self.stream.take_error().ok().flatten()
     }
 
     pub(super) fn set_read_closed(&mut self) {
@@ -263,6 +271,7 @@ impl Connection {
         let context = core.surroundings.context(self.address, &self.client, config);
         self.http.refuse(refusal, &self.carry, &mut core.output, &context);
         self.carry = Vec::new();
+        self.deferred = None;
         self.send(core)?;
         self.end_when_sent(true)
     }
@@ -278,7 +287,7 @@ impl Connection {
     pub(super) fn time_out<S>(&mut self, core: &mut Core<S>, config: &Config) -> io::Result<Turn> {
         core.surroundings.count(|metrics| metrics.timeouts[self.class as usize].add(1));
         match self.class {
-            Class::Head if self.carry.is_empty() => Ok(Turn::Close),
+            Class::Head if !self.has_head_begun() => Ok(Turn::Close),
             Class::Head | Class::Content => self.refuse(Refusal::Timeout, core, config),
             Class::Idle | Class::Write | Class::Service | Class::Linger => Ok(Turn::Close),
         }
@@ -291,7 +300,13 @@ impl Connection {
 
     /// Whether nothing has arrived on the connection yet.
     pub(super) fn is_unused(&self) -> bool {
-        !self.used && self.class() == Class::Head && self.carry.is_empty()
+        !self.used && self.class() == Class::Head && !self.has_head_begun()
+    }
+
+    /// Whether there is more than empty lines, which may come before a head
+    /// (RFC 9112, 2.2).
+    fn has_head_begun(&self) -> bool {
+        self.carry.iter().any(|byte| !matches!(byte, b'\r' | b'\n'))
     }
 
     /// Gives what the connection now waits for its time, where that is due to it.
@@ -304,13 +319,15 @@ impl Connection {
         let class = self.class();
         let due = class != self.class
             || match class {
-                Class::Idle | Class::Head => self.moved_bytes > 0,
-                Class::Content | Class::Write => self.moved_bytes as usize >= PROGRESS_BYTES,
+                Class::Idle | Class::Head => self.consumed_bytes > 0,
+                Class::Content => self.consumed_bytes >= PROGRESS_BYTES,
+                Class::Write => self.written_bytes >= PROGRESS_BYTES,
                 Class::Service | Class::Linger => false,
             };
         if due {
             self.class = class;
-            self.moved_bytes = 0;
+            self.consumed_bytes = 0;
+            self.written_bytes = 0;
             deadlines.set(key, &mut self.deadline, timeouts[class as usize]);
         }
     }
@@ -335,7 +352,7 @@ impl Connection {
             _ if !self.unsent.is_empty() || self.stalled => Class::Write,
             (Stage::Open, Waiting::Answer) => Class::Service,
             (Stage::Open, Waiting::Content) => Class::Content,
-            (Stage::Open, Waiting::Head) if self.carry.is_empty() && self.used => Class::Idle,
+            (Stage::Open, Waiting::Head) if self.used && !self.has_head_begun() => Class::Idle,
             (Stage::Open, Waiting::Head) => Class::Head,
             _ => Class::Write,
         }
@@ -401,7 +418,7 @@ impl Connection {
             done += progress.consumed;
             written += core.output.len();
             self.used |= progress.consumed > 0;
-            self.moved_bytes = self.moved_bytes.saturating_add(progress.consumed as u32);
+            self.consumed_bytes = self.consumed_bytes.saturating_add(progress.consumed as u32);
             self.send(core)?;
             self.stalled = progress.next == Next::Write;
             match progress.next {
@@ -443,7 +460,7 @@ impl Connection {
         }
         let written = write(&mut self.stream, output);
         if let Ok(written) = written {
-            self.moved_bytes = self.moved_bytes.saturating_add(written as u32);
+            self.written_bytes = self.written_bytes.saturating_add(written as u32);
             core.surroundings.count(|metrics| metrics.sent_bytes.add(written as u64));
             if written < output.len() {
                 self.unsent = output[written..].to_vec();
@@ -460,7 +477,7 @@ impl Connection {
     fn send_unsent<S>(&mut self, core: &Core<S>) -> io::Result<bool> {
         let written = write(&mut self.stream, &self.unsent)?;
         core.surroundings.count(|metrics| metrics.sent_bytes.add(written as u64));
-        self.moved_bytes = self.moved_bytes.saturating_add(written as u32);
+        self.written_bytes = self.written_bytes.saturating_add(written as u32);
         if written < self.unsent.len() {
             self.unsent.drain(..written);
             return Ok(false);

@@ -107,6 +107,14 @@ impl Deadlines {
         for tick in first..=now {
             for key in std::mem::take(&mut self.buckets[(tick % BUCKETS) as usize]) {
                 match connections.deadline(key as usize) {
+                    // It is for one turn of the wheel later, and came before this bucket
+                    // was due.
+                    Some(Deadline { scheduled, .. })
+                        if *scheduled > now && *scheduled % BUCKETS == tick % BUCKETS =>
+                    {
+                        self.buckets[(tick % BUCKETS) as usize].push(key);
+                    }
+                    // Another entry is the valid one.
                     Some(deadline) if deadline.scheduled > now => {}
                     Some(deadline) if deadline.at > now => self.schedule(key as usize, deadline),
                     Some(deadline) => {
@@ -219,5 +227,25 @@ mod tests {
         bench.set(0, 0, 1_000);
         bench.set(1, 0, 50_000);
         assert_eq!(bench.due(1_000_000).len(), 2);
+    }
+
+    #[test]
+    fn one_that_is_put_off_by_a_late_wheel_is_kept() {
+        let mut bench = Bench::new(2);
+        bench.set(1, 0, 1_000);
+        bench.set(0, 0, 1_000);
+        bench.set(0, 0, 200_000);
+        // One wake-up takes 300 ms, so its bucket comes up late.
+        assert_eq!(bench.due(1_400), [1]);
+        assert_eq!(bench.run(400_000), [(200_100, 0)]);
+    }
+
+    #[test]
+    fn one_that_is_set_on_a_late_wheel_is_kept() {
+        let mut bench = Bench::new(2);
+        bench.set(1, 0, 1_000);
+        bench.set(0, 1_200, 200_000);
+        assert_eq!(bench.due(1_200), [1]);
+        assert_eq!(bench.run(400_000), [(201_300, 0)]);
     }
 }

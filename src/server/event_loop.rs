@@ -144,7 +144,7 @@ impl<S: Service> EventLoop<S> {
                         self.deliver();
                         self.drain();
                     }
-                    Token(key) if is_gone(event) => self.close(key),
+                    Token(key) if is_gone(event) => self.lose(key),
                     Token(key) => self.wake(key, event.is_read_closed()),
                 }
             }
@@ -267,6 +267,16 @@ impl<S: Service> EventLoop<S> {
             Turn::Wait => {}
         }
         connection.keep_time(key, &self.timeouts, &mut self.deadlines);
+    }
+
+    /// Closes a connection that has ended by itself.
+    fn lose(&mut self, key: usize) {
+        if let Some(metrics) = &self.core.surroundings.metrics
+            && let Some(error) = self.connections.get(key).and_then(Connection::take_error)
+        {
+            metrics.count_error(error.kind());
+        }
+        self.close(key);
     }
 
     fn close(&mut self, key: usize) {

@@ -160,3 +160,42 @@ fn whoever_does_not_finish_is_waited_for_no_longer_than_was_said() {
     running.signal(SIGTERM);
     assert_eq!(running.wait().code(), Some(0));
 }
+
+/// Many more requests than a loop reads at once, so that there are always some behind
+/// those that are answered.
+#[test]
+fn whoever_pipelines_without_end_reads_all_answers_and_the_last_says_so() {
+    let mut running = Running::start(&["--threads", "1", "--no-pin"]);
+    let mut stream = running.connect();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    read_whole(&mut stream, &mut Vec::new()).expect("an answer");
+    running.freeze();
+    let mut writer = stream.try_clone().unwrap();
+    let sender = thread::spawn(move || {
+        // It may stop reading at any time.
+        let _ = writer.write_all(&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(8_192));
+    });
+    running.signal(SIGTERM);
+    running.thaw();
+    let answers = read_to_end(&mut stream);
+    let heads = answers.matches("HTTP/1.1 200 OK\r\n").count();
+    assert_eq!(answers.matches("Try POST /echo").count(), heads);
+    assert_eq!(answers.matches("connection: close\r\n").count(), usize::from(heads > 0));
+    assert_eq!(running.wait().code(), Some(0));
+    sender.join().unwrap();
+}
+
+#[test]
+fn nobody_waits_for_jobs_whose_answers_nobody_waits_for() {
+    // One job takes some minutes.
+    let work = ["--work", "4000000000", "--workers", "1"];
+    let arguments = ["--threads", "1", "--no-pin", "--drain-timeout", "0.2"];
+    let mut running = Running::start(&[&arguments[..], &work[..]].concat());
+    let mut stream = running.connect();
+    stream.write_all(b"GET /data?offload HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let mut other = running.connect();
+    other.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    read_whole(&mut other, &mut Vec::new()).expect("an answer");
+    running.signal(SIGTERM);
+    assert_eq!(running.wait().code(), Some(0));
+}

@@ -18,10 +18,10 @@ use crate::load;
 use crate::results::{self, Contender, Failure, Gate, Results, Sample, Settings, Square, Subject};
 
 /// Fewer blocks give no interval, whatever the time asked for.
-const BLOCKS_MIN: usize = 6;
+pub(super) const BLOCKS_MIN: usize = 6;
 
 /// What a slice takes beside its load: settling, /proc, its part of the file.
-const SLICE_OVERHEAD: Duration = Duration::from_millis(4);
+pub(super) const SLICE_OVERHEAD: Duration = Duration::from_millis(4);
 
 /// What is to be measured, and with what.
 #[derive(Clone, Debug)]
@@ -109,7 +109,7 @@ pub fn check(plan: &Plan, mut entrants: Vec<Entrant>) -> (Gate, Vec<Failure>) {
     (verdict.gate, fleet.failures)
 }
 
-fn begin(plan: &Plan, contenders: Vec<Contender>) -> io::Result<Results> {
+pub(super) fn begin(plan: &Plan, contenders: Vec<Contender>) -> io::Result<Results> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     Ok(Results {
         schema: results::SCHEMA,

@@ -66,7 +66,7 @@ fn take<T>(
 }
 
 /// Waits until the kernel has booked all of the server's time: when it sleeps.
-fn fall_asleep(id: u32) -> io::Result<()> {
+pub(super) fn fall_asleep(id: u32) -> io::Result<()> {
     for _ in 0..SETTLE_CHECKS {
         thread::sleep(SETTLE);
         if usage::sleeps(id)? {

@@ -10,6 +10,7 @@
 //! [`crate::report`] from the recorded counts.
 
 pub mod arrivals;
+pub mod counts;
 pub mod event_loops;
 pub mod exchange;
 mod exchanges;
@@ -18,6 +19,7 @@ pub mod gate;
 pub mod knee;
 pub mod ladder;
 pub mod machine;
+pub mod memory;
 pub mod meter;
 pub mod offload;
 pub mod process;
@@ -29,4 +31,5 @@ pub mod search;
 pub mod slice;
 pub mod study;
 pub mod usage;
+pub mod work;
 pub mod wrk;

@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
-use rustix::process::{Pid, Signal, getppid, kill_process_group, set_parent_process_death_signal};
+use rustix::process::{
+    Pid, Signal, getppid, kill_process, kill_process_group, set_parent_process_death_signal,
+};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// What a server prints to stdout before its address, once it accepts.
@@ -59,6 +61,8 @@ pub enum ProcessError {
     Ended(ExitStatus, String),
     /// It did not say its address in this time; with what it wrote to stderr.
     Silent(Duration, String),
+    /// It was asked to end and had not in this time; with what it wrote to stderr.
+    Stays(Duration, String),
     /// It did not accept a connection at this address in this time; with what it
     /// wrote to stderr.
     Deaf(SocketAddr, Duration, String),
@@ -118,6 +122,29 @@ impl Process {
             Some(status) => Err(ProcessError::Ended(status, self.stderr_end())),
             None => Ok(()),
         }
+    }
+
+    /// Asks it to end, as an operator would, and waits until it has, and whatever
+    /// else holds its stdout. Returns what it has printed since it was ready.
+    pub fn finish(mut self, patience: Duration) -> Result<String, ProcessError> {
+        self.check()?;
+        let deadline = Instant::now() + patience;
+        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
+        let mut printed = Vec::new();
+        // One that was knocked at has no stdout of ours.
+        while let Some(stdout) = &mut self.stdout {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || !readable_within(stdout, left)? {
+                return Err(ProcessError::Stays(patience, self.stderr_end()));
+            }
+            let mut chunk = [0; 1024];
+            match stdout.read(&mut chunk)? {
+                0 => break,
+                read => printed.extend_from_slice(&chunk[..read]),
+            }
+        }
+        self.child.wait()?;
+        Ok(String::from_utf8_lossy(&printed).into_owned())
     }
 
     fn announced_address(&mut self, patience: Duration) -> Result<SocketAddr, ProcessError> {
@@ -253,6 +280,10 @@ impl fmt::Display for ProcessError {
             }
             Self::Silent(patience, stderr) => {
                 write!(f, "did not print '{READY}ADDRESS' within {patience:?}")?;
+                stderr
+            }
+            Self::Stays(patience, stderr) => {
+                write!(f, "did not end within {patience:?} of SIGTERM")?;
                 stderr
             }
             Self::Deaf(address, patience, stderr) => {

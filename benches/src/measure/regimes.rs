@@ -46,6 +46,9 @@ const CONNECTIONS: usize = 64;
 /// second.
 const NEAR_IDLE: f64 = 1000.0;
 
+/// More than fit in any cache.
+const MANY_CONNECTIONS: usize = 4000;
+
 /// Of the large echo.
 const ECHO_BYTES: usize = 64 * 1024;
 
@@ -148,6 +151,35 @@ pub fn full() -> Vec<Regime> {
     regimes
 }
 
+/// All that can be asked for: the full ladder's, and two that show whether a
+/// server's cost for each connection grows.
+pub fn all() -> Vec<Regime> {
+    let mut regimes = full();
+    regimes.extend([
+        Regime {
+            requests_per_connection: NonZeroU64::new(10),
+            floor: true,
+            ..Regime::closed(
+                "connect10",
+                "GET /, a new connection for every ten requests, 64 at a time",
+                "with a connection for every ten requests",
+                get("/"),
+            )
+        },
+        Regime {
+            connections: MANY_CONNECTIONS,
+            floor: true,
+            ..Regime::closed(
+                "many",
+                "GET /, one request at a time on each of 4,000 connections",
+                "on 4,000 connections",
+                get("/"),
+            )
+        },
+    ]);
+    regimes
+}
+
 /// A request with the three fields that any client sends.
 pub(super) fn get(path: &str) -> Vec<u8> {
     request("GET", path, "", &[])
@@ -172,11 +204,11 @@ mod tests {
     #[test]
     fn keys_are_unique_and_the_full_ladder_begins_with_the_quick_one() {
         let keys = |regimes: Vec<Regime>| regimes.iter().map(|of| of.key).collect::<Vec<_>>();
-        let (quick, full) = (keys(quick()), keys(full()));
-        assert!(full.starts_with(&quick));
+        let (quick, full, all) = (keys(quick()), keys(full()), keys(all()));
+        assert!(full.starts_with(&quick) && all.starts_with(&full));
         assert_eq!(full.len(), 7);
-        for key in &full {
-            assert_eq!(full.iter().filter(|other| *other == key).count(), 1, "{key}");
+        for key in &all {
+            assert_eq!(all.iter().filter(|other| *other == key).count(), 1, "{key}");
         }
     }
 

@@ -8,7 +8,7 @@ use super::{arrivals, knee, scaling};
 use crate::results::Results;
 
 /// What the first regime says about the square's far corner, or the highest
-/// rung; then what the other regimes say, and where the difference comes from.
+/// rung; then where the difference comes from, and what the other regimes say.
 pub fn sentences(results: &Results, regimes: &[RegimeFigures]) -> Vec<String> {
     let Some(first) = regimes.first() else { return of_studies(results) };
     let reference = results.reference.as_str();
@@ -16,13 +16,13 @@ pub fn sentences(results: &Results, regimes: &[RegimeFigures]) -> Vec<String> {
         return vec![format!("Nothing was measured that could be compared to {reference}.")];
     };
     let mut sentences = vec![headline(first, subject, reference)];
+    let square = results.regimes.first().and_then(|regime| square::of(results, regime, first));
+    sentences.extend(square.map(|square| where_from(&square)));
     let others: Vec<String> =
         regimes[1..].iter().filter_map(|regime| in_brief(regime, subject)).collect();
     if !others.is_empty() {
-        sentences.push(format!("The ratio is {}.", others.join("; ")));
+        sentences.push(format!("Elsewhere the ratio is {}.", others.join("; ")));
     }
-    let square = results.regimes.first().and_then(|regime| square::of(results, regime, first));
-    sentences.extend(square.map(|square| where_from(&square)));
     sentences
 }
 
@@ -58,11 +58,14 @@ fn headline(regime: &RegimeFigures, subject: &str, reference: &str) -> String {
         format!("{} against {} a request", microseconds(of.cpu_ns), microseconds(to.cpu_ns));
     let said = match of.verdict {
         Verdict::NoDifference => {
-            format!("{subject} and {reference} cannot be told apart here by CPU time: {against}")
+            format!(
+                "{subject} and {reference} cannot be told apart here by CPU time {}: {against}",
+                regime.brief
+            )
         }
         Verdict::Unknown => format!(
-            "{subject} may cost {:.2} times the CPU time of {reference}: {against}",
-            ratio.value
+            "{subject} may cost {:.2} times the CPU time of {reference} {}: {against}",
+            ratio.value, regime.brief
         ),
         Verdict::Less | Verdict::More => format!(
             "{subject} costs {:.2} times the CPU time of {reference} {}: {against}",
@@ -101,7 +104,7 @@ fn where_from(square: &SquareFigures) -> String {
         )
     };
     format!(
-        "Of that, hyper in place of our core makes {}, and Tokio in place of mio below it {}.",
+        "There hyper in place of our core makes {}, and Tokio in place of mio below it {}.",
         part(square.hyper_on_mio),
         part(square.tokio_to_hyper)
     )

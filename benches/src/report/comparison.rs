@@ -24,7 +24,7 @@ pub struct Comparison {
 /// One ratio, then and now.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// Title of the regime.
+    /// The regime in a few words.
     pub regime: String,
     /// Whose CPU time per request it is.
     pub contender: String,
@@ -56,19 +56,25 @@ impl Comparison {
 }
 
 impl Change {
-    /// The change in words.
-    pub fn in_words(&self) -> String {
-        let percent = (self.factor.value - 1.0) * 100.0;
-        let bounds = match self.factor.interval {
-            None => return "too few blocks to say".to_string(),
-            Some(bounds) => interval(bounds),
-        };
+    /// `−10.0 %`
+    pub fn percent(&self) -> String {
+        format!("{:+.1} %", (self.factor.value - 1.0) * 100.0).replace('-', "−")
+    }
+
+    /// The interval of the factor, and whether that is a change.
+    pub fn spread(&self) -> String {
+        let Some(bounds) = self.factor.interval else { return "too few blocks to say".to_string() };
         let remark = match self.verdict {
             Verdict::NoDifference => ", no change",
             Verdict::Unknown => ", not sure",
             Verdict::Less | Verdict::More => "",
         };
-        format!("{percent:+.1} % [{bounds}{remark}]").replace('-', "−")
+        format!("{}{remark}", interval(bounds))
+    }
+
+    /// Both.
+    pub fn in_words(&self) -> String {
+        format!("{} [{}]", self.percent(), self.spread())
     }
 }
 
@@ -78,7 +84,7 @@ pub fn compare(now: &Results, then: &Results) -> Comparison {
         Comparison { changes: Vec::new(), missing: Vec::new(), doubts: doubts(now, then) };
     for regime in &now.regimes {
         let Some(before) = then.regimes.iter().find(|before| before.key == regime.key) else {
-            comparison.missing.push(format!("The older run has no '{}'.", regime.title));
+            comparison.missing.push(format!("The older run has nothing {}.", regime.brief));
             continue;
         };
         let band = band(now, regime)
@@ -92,15 +98,15 @@ pub fn compare(now: &Results, then: &Results) -> Comparison {
                 let lacks = if after.is_empty() { "newer" } else { "older" };
                 if !(after.is_empty() && before.is_empty()) {
                     comparison.missing.push(format!(
-                        "The {lacks} run has no figure of {} for '{}'.",
-                        contender.key, regime.title
+                        "The {lacks} run has no figure of {} {}.",
+                        contender.key, regime.brief
                     ));
                 }
                 continue;
             }
             let factor = stats::quotient(&after, &before);
             comparison.changes.push(Change {
-                regime: regime.title.clone(),
+                regime: regime.brief.clone(),
                 contender: contender.key.clone(),
                 to: to.to_string(),
                 then: stats::estimate_in(&before),

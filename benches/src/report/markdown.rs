@@ -14,7 +14,7 @@ pub fn render(results: &Results) -> String {
     if let Some(first) = parts.first_mut() {
         *first = format!("**{first}**");
     }
-    parts.push(glance(results));
+    parts.push(glance(results, &regimes));
     parts.extend(regimes.iter().map(|regime| table(regime, &results.reference)));
     parts.extend(results.gate.as_ref().map(gate::summary));
     parts.push(method::machine_in_brief(&results.machine));
@@ -23,22 +23,38 @@ pub fn render(results: &Results) -> String {
     parts.join("\n\n") + "\n"
 }
 
-/// All ratios in one table, a column for each regime: the table of the README.
-pub fn glance(results: &Results) -> String {
+/// Stand around what [`into_readme`] replaces.
+const MARKS: [&str; 2] = ["<!-- the run -->\n", "<!-- the end of the run -->"];
+
+/// `readme` with the answer, the table and the machine of this run between its
+/// marks; none if it has no marks.
+pub fn into_readme(results: &Results, readme: &str) -> Option<String> {
+    let [begin, end] = MARKS;
+    let (before, rest) = readme.split_once(begin)?;
+    let (_, after) = rest.split_once(end)?;
     let regimes = figures::of(results);
+    let answer = answer::sentences(results, &regimes).join("\n\n");
+    let table = glance(results, &regimes);
+    let machine = method::machine_in_brief(&results.machine);
+    let run = format!("\n{answer}\n\n{table}\n\nThe machine: {machine}.\n\n");
+    Some(format!("{before}{begin}{run}{end}{after}"))
+}
+
+/// All ratios in one table, a column for each regime.
+fn glance(results: &Results, regimes: &[RegimeFigures]) -> String {
     let reference = &results.reference;
     let mut lines = vec![
-        format!("| CPU time, to {reference} | {} |", cells(&regimes, |of| of.brief.clone())),
-        format!("| --- | {} |", cells(&regimes, |_| "---".to_string())),
+        format!("| CPU time, to {reference} | {} |", cells(regimes, |of| of.brief.clone())),
+        format!("| --- | {} |", cells(regimes, |_| "---".to_string())),
     ];
     for contender in &results.contenders {
         let ratio = |regime: &RegimeFigures| ratio_in_brief(regime, &contender.key);
-        lines.push(format!("| {} | {} |", contender.key, cells(&regimes, ratio)));
+        lines.push(format!("| {} | {} |", contender.key, cells(regimes, ratio)));
     }
     let absolute = |of: &RegimeFigures| {
         of.of(reference).map_or("–".to_string(), |of| microseconds(of.cpu_ns))
     };
-    lines.push(format!("| 1 stands for | {} |", cells(&regimes, absolute)));
+    lines.push(format!("| 1 stands for | {} |", cells(regimes, absolute)));
     lines.join("\n")
 }
 

@@ -15,6 +15,9 @@ const SECTIONS: &[fn(&Context<'_>) -> Section] = &[
     sections::changes::render,
     sections::overview::render,
     sections::regimes::render,
+    sections::counts::render,
+    sections::work::render,
+    sections::memory::render,
     sections::arrivals::render,
     sections::knee::render,
     sections::scaling::render,
@@ -122,7 +125,7 @@ pub fn render(results: &Results, options: &Options<'_>) -> Result<String, PageEr
 pub fn ladder_picture(results: &Results) -> Result<Option<String>, PageError> {
     let regimes = figures::of(results);
     let Some(regime) = regimes.first() else { return Ok(None) };
-    let picture = sections::regimes::ladder(regime)?;
+    let picture = sections::regimes::ladder(results, regime)?;
     Ok(picture.map(|picture| picture.wide))
 }
 

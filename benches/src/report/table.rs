@@ -5,8 +5,8 @@ use super::figures::{self, Figures, RegimeFigures, Row};
 use super::gate::{self, Finding};
 use super::stats::{Estimate, Verdict};
 use super::units::{cpus, interval, latency, microseconds, thousands};
-use super::{answer, arrivals, knee, method, offload, scaling};
-use crate::results::{Gate, Results};
+use super::{answer, arrivals, counts, knee, memory, method, offload, scaling, work};
+use crate::results::{Counts, Gate, Memory, Results, Work};
 
 /// What a part of the results says, in paragraphs.
 type Part = fn(&Results, &[RegimeFigures]) -> Vec<String>;
@@ -15,6 +15,9 @@ type Part = fn(&Results, &[RegimeFigures]) -> Vec<String>;
 const PARTS: &[Part] = &[
     |results, regimes| vec![answer::sentences(results, regimes).join("\n")],
     |results, regimes| regimes.iter().map(|of| table(of, &results.reference)).collect(),
+    |results, _| results.counts.iter().flat_map(counted).collect(),
+    |results, _| results.work.iter().flat_map(|found| work(results, found)).collect(),
+    |results, _| results.memory.iter().flat_map(memory).collect(),
     |results, _| arrivals::paragraphs(results),
     |results, _| knee::paragraphs(results),
     |results, _| scaling::paragraphs(results),
@@ -77,6 +80,41 @@ fn gate_in_brief(gate: &Gate) -> String {
         lines.push("`cargo bench -- check` shows these answers.".to_string());
     }
     lines.join("\n")
+}
+
+/// What was counted exactly, a table for each workload.
+pub fn counted(counts: &Counts) -> Vec<String> {
+    let mut parts: Vec<String> = counts
+        .workloads
+        .iter()
+        .map(|workload| {
+            let mut cells = vec![counts::HEAD.map(String::from)];
+            cells.extend(counts::rows(workload).iter().map(counts::words));
+            format!("{}, per request\n{}", workload.title, align(&cells).join("\n"))
+        })
+        .collect();
+    parts.extend(counts::gaps(counts));
+    parts
+}
+
+/// What is left of a difference when requests take work.
+pub fn work(results: &Results, found: &Work) -> Vec<String> {
+    let mut parts = work::failures(found);
+    if let Some(curve) = work::curve(results, found) {
+        let mut cells = vec![work::head(found)];
+        cells.extend(curve.points.iter().map(work::words));
+        parts.push(format!("When requests take work\n{}", align(&cells).join("\n")));
+        parts.push(work::sentences(found, &curve).join("\n"));
+    }
+    parts
+}
+
+/// What an idle connection takes.
+pub fn memory(found: &Memory) -> Vec<String> {
+    let mut cells = vec![memory::HEAD.map(String::from)];
+    cells.extend(memory::rows(found).iter().map(memory::words));
+    let remarks = memory::remarks(found).join("\n");
+    vec![format!("Memory of an idle connection\n{}\n{remarks}", align(&cells).join("\n"))]
 }
 
 fn both(found: &Finding, reference: &str) -> String {

@@ -5,11 +5,14 @@
 //! the only thing that [`crate::measure`] hands to [`crate::report`].
 
 mod arrivals;
+mod counts;
 mod knee;
 mod latency;
+mod memory;
 mod occasion;
 mod offload;
 mod scaling;
+mod work;
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
@@ -18,11 +21,14 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub use arrivals::{Arrivals, Phase, Second, Tour};
+pub use counts::{Counts, Place, Tally, Twice, Unavailable, Workload};
 pub use knee::{Bound, Knee, Probe};
 pub use latency::Latency;
+pub use memory::{Climb, Level, Memory};
 pub use occasion::Occasion;
 pub use offload::{LongSlice, Offload, OffloadPoint, OffloadSlice};
 pub use scaling::{EventLoop, Point, Scaling, Slice};
+pub use work::{Work, WorkPoint};
 
 /// Raised when a field changes its meaning or goes.
 pub const SCHEMA: u32 = 2;
@@ -54,6 +60,15 @@ pub struct Results {
     pub gate: Option<Gate>,
     /// In the order measured.
     pub regimes: Vec<Regime>,
+    /// What can be counted exactly, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts: Option<Counts>,
+    /// What an idle connection takes, if that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Memory>,
+    /// What is left of a difference when requests take work, if that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<Work>,
     /// Clients that arrive one after another, if that was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrivals: Option<Arrivals>,

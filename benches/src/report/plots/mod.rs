@@ -2,10 +2,12 @@
 //! one that is scaled down has text that nobody can read.
 
 mod arrivals;
+mod bars;
 mod knee;
 mod ladder;
 mod percentiles;
 mod scaling;
+mod work;
 
 use std::fmt;
 
@@ -15,10 +17,12 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, IntoFont, TextStyle};
 
 pub use arrivals::arrivals;
+pub use bars::{Bar, bars};
 pub use knee::knee;
 pub use ladder::ladder;
 pub use percentiles::percentiles;
 pub use scaling::scaling;
+pub use work::work;
 
 /// Of a page on a screen, and of a phone's, in CSS pixels.
 const WIDTHS: [u32; 2] = [900, 358];

@@ -11,7 +11,8 @@ use crate::report::stats::Verdict;
 struct Changes {
     summary: String,
     rows: Vec<Row>,
-    remarks: Vec<String>,
+    doubts: Vec<String>,
+    missing: Vec<String>,
 }
 
 struct Row {
@@ -20,6 +21,7 @@ struct Row {
     then: String,
     now: String,
     change: String,
+    spread: String,
     /// A style sheet's class: whether it is more, less or no change.
     class: &'static str,
 }
@@ -30,7 +32,8 @@ pub(in crate::report) fn render(context: &Context<'_>) -> Section {
     let section = Changes {
         summary: comparison.summary(),
         rows: comparison.changes.iter().map(row).collect(),
-        remarks: comparison.doubts.iter().chain(&comparison.missing).cloned().collect(),
+        doubts: comparison.doubts,
+        missing: comparison.missing,
     };
     Ok(Some(section.render()?))
 }
@@ -41,7 +44,8 @@ fn row(change: &Change) -> Row {
         what: format!("{} to {}", change.contender, change.to),
         then: format!("{:.3}", change.then.value),
         now: format!("{:.3}", change.now.value),
-        change: change.in_words(),
+        change: change.percent(),
+        spread: change.spread(),
         class: match change.verdict {
             Verdict::Less => "less",
             Verdict::More => "more",

@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use crate::report::counts;
 use crate::report::figures::{Figures, RegimeFigures, Row};
 use crate::report::method;
 use crate::report::page::{Context, Key, Section};
@@ -11,6 +12,7 @@ use crate::report::stats::{Estimate, Verdict};
 use crate::report::units::{
     interval, interval_of_difference, latency, microseconds, signed_microseconds, thousands,
 };
+use crate::results::Results;
 
 #[derive(Template)]
 #[template(path = "sections/regimes.html")]
@@ -78,7 +80,7 @@ pub(in crate::report) fn render(context: &Context<'_>) -> Section {
         .zip(regimes)
         .map(|(regime, figures)| {
             let square = square::of(results, regime, figures);
-            regime_view(figures, square.as_ref(), legend, &results.reference)
+            regime_view(results, figures, square.as_ref(), legend)
         })
         .collect();
     let section = Regimes { regimes: views?, reference: &results.reference };
@@ -86,11 +88,12 @@ pub(in crate::report) fn render(context: &Context<'_>) -> Section {
 }
 
 fn regime_view<'a>(
+    results: &Results,
     regime: &RegimeFigures,
     square: Option<&SquareFigures>,
     legend: &'a [Key],
-    reference: &str,
 ) -> Result<RegimeView<'a>, PlotError> {
+    let reference = &results.reference;
     let curves: Vec<(usize, &[(u64, u64)])> = legend
         .iter()
         .enumerate()
@@ -103,7 +106,7 @@ fn regime_view<'a>(
     Ok(RegimeView {
         title: regime.title.clone(),
         blocks: method::blocks(regime),
-        ladder: ladder(regime)?,
+        ladder: ladder(results, regime)?,
         percentiles: plots::percentiles(&regime.title, &curves)?,
         legend: legend.iter().filter(|key| regime.of(&key.name).is_some()).collect(),
         rows: regime
@@ -121,11 +124,17 @@ fn regime_view<'a>(
     })
 }
 
-/// The bars, with the ratio beside each.
-pub(in crate::report) fn ladder(regime: &RegimeFigures) -> Result<Option<Picture>, PlotError> {
+/// The bars, with the ratio beside each, and its instructions where they were counted.
+pub(in crate::report) fn ladder(
+    results: &Results,
+    regime: &RegimeFigures,
+) -> Result<Option<Picture>, PlotError> {
     let beside = |contender: &str| {
-        let ratio = regime.of(contender)?.ratio?;
-        Some(format!("{:.2}×", ratio.value))
+        let ratio = regime.of(contender)?.ratio.map(|ratio| format!("{:.2}×", ratio.value));
+        let instructions = counts::instructions(results, &regime.key, contender);
+        let instructions = instructions.map(|each| format!("{} instr.", thousands(each)));
+        let known: Vec<String> = ratio.into_iter().chain(instructions).collect();
+        (!known.is_empty()).then(|| known.join(" · "))
     };
     plots::ladder(regime, &beside)
 }
