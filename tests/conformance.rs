@@ -23,7 +23,7 @@ use pinloop::Limits;
 use crate::support::probe::Probe;
 use crate::support::{DATE, feed};
 
-/// How many requirements of each level there are, as the README states them.
+/// How many requirements of each level there are; the README states them too.
 const COUNTS: [(Level, usize); 3] = [(Level::Must, 79), (Level::Should, 34), (Level::May, 16)];
 
 /// How many requests show them.
@@ -43,6 +43,11 @@ fn the_table_is_as_large_as_is_stated() {
     let cases = table.iter().map(|row| row.cases.len()).sum::<usize>();
     println!("{counts:?}, {cases} cases");
     assert_eq!((counts, cases), (COUNTS, CASES));
+    let [must, should, may] = COUNTS.map(|(_, count)| count);
+    let readme = include_str!("../README.md");
+    let levels = format!("{must} MUST, {should} SHOULD and {may} MAY, shown by ");
+    let requests = format!("{},{:03} requests", CASES / 1_000, CASES % 1_000);
+    assert!(readme.contains(&(levels + &requests)), "the README states other numbers");
     for row in &table {
         assert!(row.cases.len() > 1, "one request is not enough for: {}", row.sentence);
     }

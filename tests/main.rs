@@ -3,6 +3,7 @@
 mod access_log;
 mod binary;
 mod conformance;
+mod fuzz;
 mod hostile;
 mod imports;
 #[cfg(feature = "metrics")]

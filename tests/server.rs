@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use pinloop::http::Answer;
 use pinloop::{Config, Request, Response, Server, StartError, Workers};
@@ -116,6 +116,24 @@ fn state_is_each_cores_own() {
         highest[core.parse::<usize>().unwrap()] = count.parse::<i32>().unwrap();
     }
     assert_eq!(highest.iter().sum::<i32>(), 40);
+    stop(server);
+}
+
+#[test]
+fn the_date_is_that_of_the_answer() {
+    let server = serve_app(Config::default());
+    let mut stream = connect(&server);
+    // A second later it is another one, though nothing has happened in between.
+    for pause in [Duration::ZERO, Duration::from_millis(1_100)] {
+        std::thread::sleep(pause);
+        // A date has no fraction of a second.
+        let before = SystemTime::now() - Duration::from_secs(1);
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        let (head, _) = read_answer(&mut stream);
+        let date = head.lines().find_map(|line| line.strip_prefix("date: ")).expect("a date");
+        let date = httpdate::parse_http_date(date).expect("a date as HTTP has it");
+        assert!((before..=SystemTime::now()).contains(&date), "{head}");
+    }
     stop(server);
 }
 

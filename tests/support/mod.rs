@@ -1,22 +1,22 @@
 //! What the tests share: the core fed from bytes alone, and clients on real
 //! sockets.
 
+pub(crate) mod feed;
 pub(crate) mod probe;
 pub(crate) mod process;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
-use pinloop::app::App;
-use pinloop::http::{Connection, Context, Date, Next, Service};
+use pinloop::http::Service;
 use pinloop::{Config, Core, Limits, Server};
+
+pub(crate) use feed::feed;
+pub(crate) use probe::APP;
 
 /// The `date` line of [`exchange`]: RFC 9110's example, so that answers are fixed bytes.
 pub(crate) const DATE: &str = "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
-
-/// The service under test, with little work.
-pub(crate) const APP: App = App::new(3);
 
 /// What a connection answered, and how it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,44 +40,6 @@ pub(crate) fn exchange_in<S: Service>(
     let (answers, closed, rest) = feed(service, limits, input, pieces);
     let output = String::from_utf8_lossy(&answers).replace(DATE, "");
     Exchange { output, closed, rest }
-}
-
-/// As [`exchange_in`]: the very bytes of the answers, whether the connection is to
-/// be closed, and how many bytes were not consumed.
-pub(crate) fn feed<S: Service>(
-    service: &mut S,
-    limits: &Limits,
-    input: &[u8],
-    pieces: &[usize],
-) -> (Vec<u8>, bool, usize) {
-    let date = Date::at(UNIX_EPOCH + Duration::from_secs(784_111_777));
-    let context = Context::new(limits, &date);
-    let mut connection = Connection::default();
-    let (mut answers, mut output, mut carry) = (Vec::new(), Vec::new(), Vec::new());
-    let mut rest = input;
-    let mut closed = false;
-    for &piece in pieces.iter().chain([&usize::MAX]) {
-        let (now, later) = rest.split_at(piece.min(rest.len()));
-        rest = later;
-        carry.extend_from_slice(now);
-        loop {
-            let progress = connection.advance(&carry, &mut output, service, &context);
-            carry.drain(..progress.consumed);
-            answers.append(&mut output);
-            match progress.next {
-                Next::Read | Next::Answer => break,
-                Next::Write => {}
-                Next::Close { .. } => {
-                    closed = true;
-                    break;
-                }
-            }
-        }
-        if closed {
-            break;
-        }
-    }
-    (answers, closed, carry.len() + rest.len())
 }
 
 /// Feeds `input` whole to the service under test.

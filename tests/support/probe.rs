@@ -1,9 +1,11 @@
 //! A service that shows what of a request a service sees.
 
+use pinloop::app::App;
 use pinloop::http::{ContentWriter, Flow};
 use pinloop::{Content, Request, Response, Service};
 
-use super::APP;
+/// The service under test, with little work.
+pub(crate) const APP: App = App::new(3);
 
 /// The service under test, and paths that show what a service sees and how its
 /// answers are framed.
@@ -28,12 +30,12 @@ impl Service for Probe {
                 writer.write(b"streamed");
                 Flow::Done
             }),
-            // As a panic, but without the message, which would be printed hundreds of times.
-            "/panic" => std::panic::resume_unwind(Box::new("as the table wants it")),
+            "/panic" => panic_quietly(),
             path => match path.strip_prefix("/status/") {
-                Some(code) => {
-                    response.status(code.parse().expect("a status code")).content(b"content");
-                }
+                Some(code) => match code.parse() {
+                    Ok(status @ 200..600) => response.status(status).content(b"content"),
+                    _ => panic_quietly(),
+                },
                 None => APP.clone().call(request, response),
             },
         }
@@ -45,4 +47,10 @@ impl Service for Probe {
             _ => APP.clone().content(request, response),
         }
     }
+}
+
+/// As a panic, but without the message, which would be printed hundreds of times,
+/// and without the end that a panic is to a fuzz target.
+fn panic_quietly() -> ! {
+    std::panic::resume_unwind(Box::new("as the test wants it"))
 }

@@ -5,7 +5,7 @@
 pub(crate) enum Right {
     /// pinloop does; hyper does what a MUST or a SHOULD says otherwise.
     Pinloop,
-    /// Both do: the RFC leaves a choice, and pinloop takes the stricter one.
+    /// Both do: the RFC leaves a choice. pinloop mostly takes the stricter way.
     Both,
 }
 

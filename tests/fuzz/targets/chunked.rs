@@ -1,0 +1,10 @@
+#![no_main]
+
+#[path = "../chunked.rs"]
+mod check;
+#[path = "../../support/feed.rs"]
+mod feed;
+#[path = "../../support/probe.rs"]
+mod probe;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| check::check(input));
