@@ -111,7 +111,17 @@ fn workers(arguments: &Arguments, config: &Config) -> Result<Option<Workers>, Fa
     let is_free = |cpu: &usize| config.pin && !used.iter().any(|core| core.cpu == Some(*cpu));
     let free: Vec<usize> = usable.into_iter().map(|core| core.id).filter(is_free).collect();
     let count = NonZeroUsize::new(arguments.workers.unwrap_or(free.len().max(1)));
-    Ok(count.map(|count| Workers::start(count, &free, JOBS_MAX)).transpose()?)
+    let start = |count| Workers::start_with(count, &free, JOBS_MAX, yield_to_event_loops);
+    Ok(count.map(start).transpose()?)
+}
+
+/// The least share of a CPU, should there be an event loop on it too: that loop then
+/// does not wait for the end of a job's time slice, which is 3 ms.
+fn yield_to_event_loops() {
+    // On Linux that is of this thread, not of the process.
+    if let Err(error) = rustix::process::setpriority_process(None, 19) {
+        log::warn!("a worker's priority could not be lowered: {error}");
+    }
 }
 
 /// The limiter, if there is a limit, and its housekeeping.

@@ -67,17 +67,31 @@ impl Workers {
     /// Starts `count` threads, pinned to `cpus` in turn where there are any, with room
     /// for `jobs_max` jobs that nobody has begun.
     pub fn start(count: NonZeroUsize, cpus: &[usize], jobs_max: usize) -> io::Result<Workers> {
+        Workers::start_with(count, cpus, jobs_max, || {})
+    }
+
+    /// As [`start`](Self::start), and each thread calls `begin` before its first job: to
+    /// lower its own priority, say, so that an event loop on the same CPU need not wait
+    /// for the end of a job's time slice.
+    pub fn start_with(
+        count: NonZeroUsize,
+        cpus: &[usize],
+        jobs_max: usize,
+        begin: impl Fn() + Clone + Send + 'static,
+    ) -> io::Result<Workers> {
         let queue = Queue { state: Mutex::default(), changed: Condvar::new(), jobs_max };
         let mut pool = Pool { queue: Arc::new(queue), threads: Vec::new() };
         for index in 0..count.get() {
             let queue = pool.queue.clone();
             let cpu = (!cpus.is_empty()).then(|| cpus[index % cpus.len()]);
+            let begin = begin.clone();
             let run = move || {
                 if let Some(id) = cpu
                     && !core_affinity::set_for_current(CoreId { id })
                 {
                     log::warn!("worker {index} could not be pinned to CPU {id}");
                 }
+                begin();
                 queue.work();
             };
             let name = format!("pinloop-work-{index}");

@@ -7,9 +7,6 @@ use super::table::align;
 use super::units::{interval, latency, thousands};
 use crate::results::{Knee, Probe, Results};
 
-/// Near the knee, for what was used there: looks at rates of at least this part of it.
-const NEAR: f64 = 0.9;
-
 /// A generator that is at work for so much of its time may be what a rate fails on.
 const GENERATOR_BUSY: f64 = 0.95;
 
@@ -31,8 +28,8 @@ pub struct Figures {
     pub searches: usize,
     /// The same in ratio to the reference, within the same round of bisections.
     pub ratio: Option<Estimate>,
-    /// Percentiles near the knee: p50, p99 and p99.9 in ns, medians of the looks at rates
-    /// from `NEAR` of it to itself.
+    /// Percentiles at the knee: p50, p99 and p99.9 in ns, medians over the bisections,
+    /// each at the highest rate that it found.
     pub latency_ns: [f64; 3],
     /// Share of its CPUs' time that the server used there, 0 to 1.
     pub server_busy: f64,
@@ -80,12 +77,12 @@ fn figures(results: &Results, knee: &Knee, key: &str) -> Option<Result<Figures, 
     }
     let sustained_all: Vec<f64> = found.values().copied().collect();
     let estimate = stats::estimate(&sustained_all);
-    let near = || {
-        let near = estimate.value * NEAR..=estimate.value;
-        probes.iter().filter(move |probe| near.contains(&probe.rate))
+    let at_knee = || {
+        let is_highest = |probe: &&&Probe| found.get(&probe.search) == Some(&probe.rate);
+        probes.iter().filter(|probe| probe.meets(&knee.bound)).filter(is_highest)
     };
     let median = |figure: &dyn Fn(&Probe) -> f64| {
-        stats::median(&near().map(|probe| figure(probe)).collect::<Vec<_>>())
+        stats::median(&at_knee().map(|probe| figure(probe)).collect::<Vec<_>>())
     };
     let cores = knee.occasion.server_cores.len().max(1) as f64;
     let lasted = |probe: &Probe| probe.elapsed_ns.max(1) as f64;

@@ -105,6 +105,15 @@ fn pin(cores: &[usize]) -> io::Result<()> {
         .map_err(|error| io::Error::other(format!("cannot pin to cores {cores:?}: {error}")))
 }
 
+/// Gives this thread the least share of a CPU, so that an event loop on the same one
+/// need not wait for the end of its time slice.
+pub(super) fn yield_to_event_loops() {
+    // On Linux that is of this thread, not of the process.
+    if let Err(error) = rustix::process::setpriority_process(None, 19) {
+        eprintln!("a thread's priority could not be lowered: {error}");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::TcpStream;

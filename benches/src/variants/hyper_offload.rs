@@ -26,8 +26,11 @@ pub(super) fn serve(settings: &Settings, ready: Ready<'_>) -> io::Result<()> {
 }
 
 fn run(listener: TcpListener, rounds: u32) -> io::Result<()> {
-    let runtime =
-        Builder::new_current_thread().enable_io().thread_keep_alive(KEEP_ALIVE).build()?;
+    let runtime = Builder::new_current_thread()
+        .enable_io()
+        .thread_keep_alive(KEEP_ALIVE)
+        .on_thread_start(common::yield_to_event_loops)
+        .build()?;
     runtime.block_on(accept(listener, rounds))
 }
 

@@ -8,7 +8,7 @@ use pinloop::app::App;
 use pinloop::{Config, Workers};
 
 use super::Ready;
-use super::common::Settings;
+use super::common::{self, Settings};
 
 /// Jobs that wait: more than a study has connections.
 const JOBS_MAX: usize = 1024;
@@ -22,9 +22,10 @@ pub(super) fn serve(settings: &Settings, ready: Ready<'_>) -> io::Result<()> {
         cores: Some(settings.cores.clone()),
         ..Config::default()
     };
+    let cores = &settings.cores;
     let count = NonZeroUsize::new(settings.cores.len()).unwrap_or(NonZeroUsize::MIN);
     let app = App {
-        workers: Some(Workers::start(count, &settings.cores, JOBS_MAX)?),
+        workers: Some(Workers::start_with(count, cores, JOBS_MAX, common::yield_to_event_loops)?),
         ..App::new(rounds)
     };
     let server = pinloop::start(&config, move |_| app.clone()).map_err(io::Error::other)?;
