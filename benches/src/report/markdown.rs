@@ -50,7 +50,9 @@ fn glance(results: &Results, regimes: &[RegimeFigures]) -> String {
         format!("| CPU time, to {reference} | {} |", cells(regimes, |of| of.brief.clone())),
         format!("| --- | {} |", cells(regimes, |_| "---".to_string())),
     ];
-    for contender in &results.contenders {
+    let is_measured =
+        |key: &str| regimes.iter().any(|of| of.rows.iter().any(|row| row.contender == key));
+    for contender in results.contenders.iter().filter(|contender| is_measured(&contender.key)) {
         let ratio = |regime: &RegimeFigures| ratio_in_brief(regime, &contender.key);
         lines.push(format!("| {} | {} |", contender.key, cells(regimes, ratio)));
     }
