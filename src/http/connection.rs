@@ -8,13 +8,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::body::{Chunked, Decoded, Decoder};
+use super::content::{Answering, Flow, Producer};
 use super::counts::Counts;
 use super::date::Date;
 use super::deferred::{Answer, Mailbox};
 use super::error::Refusal;
 use super::record::{self, Asked, Kept, Recorder};
 use super::request::{self, Framing, Head, Parsed, Persistence};
-use super::response::{Answering, Finished, Flow, Producer, Response, To};
+use super::response::{Finished, Response, To};
 use super::service::{Content, Receiver, Service};
 use super::{FIELDS_MAX_CAP, Limits};
 

@@ -66,6 +66,7 @@
 mod body;
 mod chars;
 mod connection;
+mod content;
 mod counts;
 mod date;
 mod deferred;
@@ -79,13 +80,14 @@ mod target;
 pub use crate::field_line;
 pub use body::Piece;
 pub use connection::{Connection, Context, Next, Progress, Waiting};
+pub use content::{ContentWriter, Flow, Producer};
 pub use counts::{Count, Counts};
 pub use date::Date;
 pub use deferred::{Answer, Mailbox, Ticket};
 pub use error::Refusal;
 pub use record::{Record, Recorder};
 pub use request::{Framing, Request};
-pub use response::{ContentWriter, FieldLine, Flow, Producer, Response};
+pub use response::{FieldLine, Response};
 pub use service::{Content, Receiver, Service};
 
 /// The most fields that [`Limits::fields_max`] can allow: their slots live on the

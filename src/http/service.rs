@@ -1,8 +1,9 @@
 //! What answers requests.
 
 use super::body::Piece;
+use super::content::ContentWriter;
 use super::request::Request;
-use super::response::{ContentWriter, Response};
+use super::response::Response;
 
 /// Answers requests: a plain function, or a type where the content of requests
 /// is to be streamed.
