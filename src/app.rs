@@ -65,6 +65,7 @@ pub enum Route {
 ///
 /// Methods are case-sensitive (RFC 9110, 9.1). `path` comes without its query;
 /// `*` is the target of a server-wide `OPTIONS`.
+#[inline]
 pub fn route(method: &str, path: &str) -> Route {
     const READ: &str = "GET, HEAD, OPTIONS";
     const ECHO: &str = "GET, HEAD, POST, OPTIONS";

@@ -18,8 +18,9 @@ pub(super) const fn is_field_value(byte: u8) -> bool {
     CLASSES[byte as usize] & FIELD_VALUE != 0
 }
 
-/// `pchar`, `/`, `?` and the `%` of an escape (RFC 3986, 3.3 and 3.4).
-pub(super) const fn is_target(byte: u8) -> bool {
+/// `pchar` and `/`, but for the `%` of an escape: what stands for itself in a path and
+/// in a query (RFC 3986, 3.3 and 3.4).
+pub(super) const fn is_plain_target(byte: u8) -> bool {
     CLASSES[byte as usize] & TARGET != 0
 }
 
@@ -27,6 +28,12 @@ pub(super) const fn is_target(byte: u8) -> bool {
 /// escape (RFC 3986, 3.2.2).
 pub(super) const fn is_reg_name(byte: u8) -> bool {
     CLASSES[byte as usize] & REG_NAME != 0
+}
+
+/// Whether all four are such.
+pub(super) fn are_reg_name([a, b, c, d]: &[u8; 4]) -> bool {
+    let class = |byte: &u8| CLASSES[usize::from(*byte)];
+    class(a) & class(b) & class(c) & class(d) & REG_NAME != 0
 }
 
 /// `unreserved` (RFC 3986, 2.3).
@@ -69,7 +76,7 @@ const fn classes() -> [u8; 256] {
         if b == b'\t' || (b >= b' ' && b != 0x7f) {
             classes[byte] |= FIELD_VALUE;
         }
-        if reg_name || matches!(b, b'%' | b':' | b'@' | b'/' | b'?') {
+        if reg_name || matches!(b, b':' | b'@' | b'/') {
             classes[byte] |= TARGET;
         }
         if reg_name {
@@ -94,6 +101,6 @@ mod tests {
         assert_eq!(of(is_field_value), 1 + 95 + 128);
         assert_eq!(of(is_unreserved), 62 + 4);
         assert_eq!(of(is_reg_name), 66 + 11);
-        assert_eq!(of(is_target), 77 + 5);
+        assert_eq!(of(is_plain_target), 77 + 3);
     }
 }

@@ -13,8 +13,9 @@ use super::counts::Counts;
 use super::date::Date;
 use super::deferred::{Answer, Mailbox};
 use super::error::Refusal;
+use super::framing::{Framing, Persistence};
 use super::record::{self, Asked, Kept, Recorder};
-use super::request::{self, Framing, Head, Parsed, Persistence};
+use super::request::{self, Fields, Head, NO_FIELD};
 use super::response::{Finished, Response, To};
 use super::service::{Content, Receiver, Service};
 use super::{FIELDS_MAX_CAP, Limits};
@@ -203,6 +204,7 @@ impl Connection {
         context: &Context<'_>,
     ) -> Progress {
         let mut consumed = 0;
+        let mut fields = [NO_FIELD; FIELDS_USUAL];
         loop {
             let rest = &input[consumed..];
             if let State::Closed { linger } = self.state {
@@ -214,27 +216,15 @@ impl Connection {
             if output.len() >= context.limits.output_bytes_high {
                 return Progress { consumed, next: Next::Write };
             }
-            let step = match std::mem::take(&mut self.state) {
+            let step = match self.state {
                 State::Head if rest.is_empty() => Step::partial(State::Head, 0),
-                State::Head => begin(rest, output, service, context),
-                State::Collect(collecting) => collect(collecting, rest, output, service, context),
-                State::Stream(mut streaming) => {
-                    let start = output.len();
-                    output.append(&mut streaming.held);
-                    let (used, streamed) = stream(&mut streaming, start, rest, output, context);
-                    streamed.step(used, || streaming)
-                }
-                State::Produce(mut producing) => match produce(&mut producing, output, context) {
-                    Some(state) => Step::to(state, 0),
-                    None => Step::to(State::Produce(producing), 0),
-                },
-                deferred @ State::Deferred { .. } => {
-                    Step { used: 0, state: deferred, needs: Some(Next::Answer) }
-                }
-                closed @ State::Closed { .. } => Step::to(closed, 0),
+                State::Head => begin(rest, &mut fields, output, service, context),
+                _ => go_on(std::mem::take(&mut self.state), rest, output, service, context),
             };
             consumed += step.used;
-            self.state = step.state;
+            if !matches!(step.state, State::Head) {
+                self.state = step.state;
+            }
             if let Some(next) = step.needs {
                 return Progress { consumed, next };
             }
@@ -336,75 +326,107 @@ impl Connection {
     }
 }
 
-/// Reads a head and does what its framing and the service ask for.
-fn begin<S: Service>(
+/// Takes a step from a state in the midst of a request, of which there may be nothing
+/// more to read.
+#[inline(never)]
+fn go_on<S: Service>(
+    state: State,
     input: &[u8],
     output: &mut Vec<u8>,
     service: &mut S,
     context: &Context<'_>,
 ) -> Step {
-    let mut slots = [const { std::mem::MaybeUninit::uninit() }; FIELDS_MAX_CAP];
-    let slots = &mut slots[..context.limits.fields_max.min(FIELDS_MAX_CAP)];
-    match request::parse(input, slots, context.limits.head_bytes_max) {
-        Ok(Parsed::MinorVersion { at }) => begin_as_1_1(at, input, output, service, context),
+    match state {
+        State::Collect(collecting) => collect(collecting, input, output, service, context),
+        State::Stream(mut streaming) => {
+            let start = output.len();
+            output.append(&mut streaming.held);
+            let (used, streamed) = stream(&mut streaming, start, input, output, context);
+            streamed.step(used, || streaming)
+        }
+        State::Produce(mut producing) => match produce(&mut producing, output, context) {
+            Some(state) => Step::to(state, 0),
+            None => Step::to(State::Produce(producing), 0),
+        },
+        deferred @ State::Deferred { .. } => {
+            Step { used: 0, state: deferred, needs: Some(Next::Answer) }
+        }
+        state @ (State::Head | State::Closed { .. }) => Step::to(state, 0),
+    }
+}
+
+/// Room for the fields of most heads: a browser's navigation has some 16. A head with
+/// more is read again with as much as the limits allow.
+const FIELDS_USUAL: usize = 16;
+
+/// Reads a head and does what its framing and the service ask for.
+fn begin<'i, S: Service>(
+    input: &'i [u8],
+    fields: &mut Fields<'i>,
+    output: &mut Vec<u8>,
+    service: &mut S,
+    context: &Context<'_>,
+) -> Step {
+    let Limits { head_bytes_max, fields_max, .. } = *context.limits;
+    let fields = &mut fields[..fields_max.min(FIELDS_USUAL)];
+    match &mut request::parse(input, fields, head_bytes_max) {
+        Err(Refusal::HeadTooLarge) if fields_max > FIELDS_USUAL => {
+            begin_with_many_fields(input, output, service, context)
+        }
         parsed => begin_parsed(parsed, input, output, service, context),
     }
 }
 
-/// Reads a head with its minor version, which is `at`, made 1. Copies that head
-/// alone: there may be many in an input, and each comes by here.
 #[cold]
-fn begin_as_1_1<S: Service>(
-    at: usize,
+#[inline(never)]
+fn begin_with_many_fields<S: Service>(
     input: &[u8],
     output: &mut Vec<u8>,
     service: &mut S,
     context: &Context<'_>,
 ) -> Step {
     let Limits { head_bytes_max, fields_max, .. } = *context.limits;
-    let window = &input[..input.len().min(head_bytes_max)];
-    let end = window[at..].windows(4).position(|end| end == b"\r\n\r\n");
-    let mut head = window[..end.map_or(window.len(), |end| at + end + 4)].to_vec();
-    head[at] = b'1';
-    let mut slots = [const { std::mem::MaybeUninit::uninit() }; FIELDS_MAX_CAP];
-    let slots = &mut slots[..fields_max.min(FIELDS_MAX_CAP)];
-    begin_parsed(request::parse(&head, slots, head_bytes_max), input, output, service, context)
+    let mut fields = [NO_FIELD; FIELDS_MAX_CAP];
+    let fields = &mut fields[..fields_max.min(FIELDS_MAX_CAP)];
+    let parsed = &mut request::parse(input, fields, head_bytes_max);
+    begin_parsed(parsed, input, output, service, context)
 }
 
-fn begin_parsed<S: Service>(
-    parsed: Result<Parsed<'_>, Refusal>,
-    input: &[u8],
+// In its usual caller, as a call of its own costs a request 20 instructions.
+#[inline(always)]
+fn begin_parsed<'a, S: Service>(
+    parsed: &mut Result<Option<Head<'a>>, Refusal>,
+    input: &'a [u8],
     output: &mut Vec<u8>,
     service: &mut S,
     context: &Context<'_>,
 ) -> Step {
-    let refusal = match parsed {
-        Ok(Parsed::Head(head)) if head.request.framing() == Framing::None => {
-            let is_last = context.is_last_before(&input[head.bytes.len()..]);
-            let state = answer(&head, b"", is_last, output, service, context);
-            return Step::to(state, head.bytes.len());
+    match parsed {
+        Ok(Some(head)) if head.request.framing() == Framing::None => {
+            let is_last = context.is_last_before(&input[head.bytes..]);
+            Step::to(answer(head, is_last, output, service, context), head.bytes)
         }
-        Ok(Parsed::Head(head)) => return begin_content(&head, input, output, service, context),
-        Ok(Parsed::Partial) => return Step::partial(State::Head, 0),
-        // A head is made 1.1 once, and is then of a version that is known.
-        Ok(Parsed::MinorVersion { .. }) => Refusal::RequestLine,
-        Err(refusal) => refusal,
-    };
-    // What lies beyond the limit was not looked at, and need not have arrived.
-    let window = &input[..input.len().min(context.limits.head_bytes_max)];
-    Step::to(refuse(refusal, Asked::Bytes(window), output, context), 0)
+        Ok(Some(head)) => begin_content(head, input, output, service, context),
+        Ok(None) => Step::partial(State::Head, 0),
+        &mut Err(refusal) => {
+            // What lies beyond the limit was not looked at, and need not have arrived.
+            let window = &input[..input.len().min(context.limits.head_bytes_max)];
+            Step::to(refuse(refusal, Asked::Bytes(window), output, context), 0)
+        }
+    }
 }
 
 /// Asks the service what is to happen to the content, and begins it.
-fn begin_content<S: Service>(
-    head: &Head<'_>,
-    input: &[u8],
+#[inline(never)]
+fn begin_content<'a, S: Service>(
+    head: &mut Head<'a>,
+    input: &'a [u8],
     output: &mut Vec<u8>,
     service: &mut S,
     context: &Context<'_>,
 ) -> Step {
     let is_head = head.request.method() == "HEAD";
-    let head_bytes = head.bytes.len();
+    let head_bytes = head.bytes;
     if head.request.method() == "CONNECT" {
         // Has no content, whatever its fields say (RFC 9110, 9.3.6).
         return Step::to(answer_unread(head, output, service, context), head_bytes);
@@ -460,11 +482,12 @@ fn begin_content<S: Service>(
         (Chosen::Collect, framing) => {
             output.truncate(start);
             if let Some(content) = content {
-                let state = answer(head, content, is_last, output, service, context);
+                head.request.set_content(content);
+                let state = answer(head, is_last, output, service, context);
                 return Step::to(state, head_bytes + content.len());
             }
             let collecting = Collecting {
-                head: head.bytes.to_vec(),
+                head: input[..head_bytes].to_vec(),
                 content: Vec::new(),
                 decoder: decoder(framing),
             };
@@ -538,11 +561,12 @@ fn answer_collected<S: Service>(
     service: &mut S,
     context: &Context<'_>,
 ) -> State {
-    let mut slots = [const { std::mem::MaybeUninit::uninit() }; FIELDS_MAX_CAP];
+    let mut fields = [NO_FIELD; FIELDS_MAX_CAP];
     // The head was valid when it arrived, under the same limits.
-    match request::parse(&collecting.head, &mut slots, usize::MAX) {
-        Ok(Parsed::Head(head)) => {
-            answer(&head, &collecting.content, is_last, output, service, context)
+    match request::parse(&collecting.head, &mut fields, usize::MAX) {
+        Ok(Some(mut head)) => {
+            head.request.set_content(&collecting.content);
+            answer(&head, is_last, output, service, context)
         }
         _ => refuse(Refusal::Service, Asked::Bytes(&collecting.head), output, context),
     }
@@ -551,7 +575,6 @@ fn answer_collected<S: Service>(
 /// Has the service answer a request that is whole.
 fn answer<S: Service>(
     head: &Head<'_>,
-    content: &[u8],
     is_last: bool,
     output: &mut Vec<u8>,
     service: &mut S,
@@ -559,29 +582,26 @@ fn answer<S: Service>(
 ) -> State {
     let to = to(head, is_last);
     let start = output.len();
-    let request = head.request.with_content(content);
-    let finished = catch_unwind(AssertUnwindSafe(|| {
-        let mut response = Response::new(output, context, to);
-        service.call(&request, &mut response);
-        response.finish()
-    }));
-    match finished {
-        Ok(Finished::Whole(persistence, said)) => {
+    let request = &head.request;
+    let mut response = Response::new(output, context, to);
+    let called = catch_unwind(AssertUnwindSafe(|| service.call(request, &mut response)));
+    if called.is_err() {
+        output.truncate(start);
+        return refuse(Refusal::Service, Asked::Request(request), output, context);
+    }
+    match response.finish() {
+        Finished::Whole(persistence, said) => {
             context.count_answer(said.status);
-            record::record(&request, said, context);
+            record::record(request, said, context);
             after(persistence, false)
         }
-        Ok(Finished::Deferred(to, said)) => {
-            State::Deferred { to, unread: false, record: record::keep(&request, said, context) }
+        Finished::Deferred(to, said) => {
+            State::Deferred { to, unread: false, record: record::keep(request, said, context) }
         }
-        Ok(Finished::Streaming(answer, producer)) => {
+        Finished::Streaming(answer, producer) => {
             context.count_answer(answer.said.status);
-            let record = record::keep(&request, answer.said, context);
+            let record = record::keep(request, answer.said, context);
             State::Produce(Box::new(Producing { producer, answer, unread: false, record }))
-        }
-        Err(_) => {
-            output.truncate(start);
-            refuse(Refusal::Service, Asked::Request(&request), output, context)
         }
     }
 }
@@ -594,7 +614,7 @@ fn answer_unread<S: Service>(
     service: &mut S,
     context: &Context<'_>,
 ) -> State {
-    match answer(head, b"", true, output, service, context) {
+    match answer(head, true, output, service, context) {
         State::Produce(mut producing) => {
             producing.unread = true;
             State::Produce(producing)

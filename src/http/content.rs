@@ -1,8 +1,8 @@
 //! The content of an answer, framed as its head has promised (RFC 9112, 6).
 
 use super::body::Piece;
+use super::framing::Persistence;
 use super::record::Said;
-use super::request::Persistence;
 
 /// Writes the content of an answer, some at each call, as long as the
 /// connection takes it: is called again whenever there is room.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::FIELDS_MAX_CAP;
 use super::connection::Context;
-use super::request::{self, Parsed, Request};
+use super::request::{self, NO_FIELD, Request};
 
 /// A request, as far as it could be read, and what it was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,9 +172,9 @@ pub(super) fn record_refused(asked: Asked<'_>, said: Said, context: &Context<'_>
         Asked::Request(request) => write(Record::of(request, context), said, recorder),
         Asked::Kept { record, .. } => record_kept(record, said, context),
         Asked::Bytes(bytes) => {
-            let mut slots = [const { std::mem::MaybeUninit::uninit() }; FIELDS_MAX_CAP];
-            let record = match request::parse(bytes, &mut slots, usize::MAX) {
-                Ok(Parsed::Head(head)) => Record::of(&head.request, context),
+            let mut fields = [NO_FIELD; FIELDS_MAX_CAP];
+            let record = match request::parse(bytes, &mut fields, usize::MAX) {
+                Ok(Some(head)) => Record::of(&head.request, context),
                 _ => request_line(bytes, context),
             };
             write(record, said, recorder);

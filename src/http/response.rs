@@ -9,8 +9,8 @@ use super::chars;
 use super::connection::Context;
 use super::content::{Answering, ContentWriter, Flow, Outgoing, Producer};
 use super::deferred::{Answer, Ticket};
+use super::framing::Persistence;
 use super::record::Said;
-use super::request::Persistence;
 
 /// The answer to one request.
 ///
@@ -102,6 +102,7 @@ impl<'o> Response<'o> {
     ///
     /// # Panics
     /// If the answer has been ended.
+    #[inline]
     pub fn line(&mut self, line: FieldLine) -> &mut Self {
         self.begin();
         self.output.extend_from_slice(line.as_bytes());
@@ -119,6 +120,7 @@ impl<'o> Response<'o> {
     ///
     /// # Panics
     /// If the answer has been ended.
+    #[inline]
     pub fn content(&mut self, content: &[u8]) {
         self.end_head(Some(content.len() as u64));
         if self.has_content() {
@@ -178,9 +180,9 @@ impl<'o> Response<'o> {
         length: Option<u64>,
         producer: impl FnMut(&mut ContentWriter<'_>) -> Flow + 'static,
     ) {
-        let outgoing = self.end_head(length);
+        self.end_head(length);
         if self.has_content() {
-            self.streaming = Some((outgoing, Box::new(producer)));
+            self.streaming = Some((self.outgoing(length), Box::new(producer)));
         }
     }
 
@@ -207,7 +209,8 @@ impl<'o> Response<'o> {
 
     /// Ends the head of an answer whose content the caller writes.
     pub(super) fn finish_head(mut self, length: Option<u64>) -> Answering {
-        let outgoing = self.end_head(length);
+        self.end_head(length);
+        let outgoing = self.outgoing(length);
         Answering { persistence: self.to.persistence, outgoing, said: self.said() }
     }
 
@@ -226,20 +229,14 @@ impl<'o> Response<'o> {
         }
     }
 
-    fn end_head(&mut self, length: Option<u64>) -> Outgoing {
+    fn end_head(&mut self, length: Option<u64>) {
         self.begin();
         self.stage = Stage::Ended;
         // 205 has no content and says so (RFC 9110, 15.3.6).
         let length = if self.status == 205 { Some(0) } else { length };
-        let outgoing = match length {
-            _ if !self.has_content() => Outgoing::Nothing,
-            Some(length) => Outgoing::Length(length),
-            None if self.to.minor_version > 0 => Outgoing::Chunked { open: false },
-            None => {
-                self.to.persistence = self.to.persistence.ended();
-                Outgoing::UntilClose
-            }
-        };
+        if length.is_none() && self.to.minor_version == 0 && self.has_content() {
+            self.close();
+        }
         match self.to.persistence {
             Persistence::Keep => {}
             Persistence::KeepSaid => self.output.extend_from_slice(b"connection: keep-alive\r\n"),
@@ -260,7 +257,16 @@ impl<'o> Response<'o> {
             None => {}
         }
         self.output.extend_from_slice(self.context.date.last_line());
-        outgoing
+    }
+
+    /// How content that the head has promised is framed.
+    fn outgoing(&self, length: Option<u64>) -> Outgoing {
+        match length {
+            _ if !self.has_content() => Outgoing::Nothing,
+            Some(length) => Outgoing::Length(length),
+            None if self.to.minor_version > 0 => Outgoing::Chunked { open: false },
+            None => Outgoing::UntilClose,
+        }
     }
 
     fn may_have_length(&self) -> bool {

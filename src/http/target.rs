@@ -5,21 +5,129 @@ use std::borrow::Cow;
 use super::chars;
 use super::error::Refusal;
 
-/// Splits the target of a request with `method` into path and query, in
-/// whichever of the four forms it is (RFC 9112, 3.2).
-pub(super) fn split<'a>(
-    method: &str,
-    target: &'a str,
-) -> Result<(&'a str, Option<&'a str>), Refusal> {
-    if method == "CONNECT" {
-        // The authority-form, for CONNECT alone, and with a port (RFC 9112, 3.2.3).
-        let authority =
-            is_authority(target.as_bytes()) && port(target).is_some_and(|port| !port.is_empty());
-        return if authority { Ok((target, None)) } else { Err(Refusal::Target) };
+/// A request target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Target<'a> {
+    pub(super) whole: &'a str,
+    /// Bytes of the path that it begins with, perhaps with a query behind it (RFC 9112,
+    /// 3.2.1); 0 for one in another form, which is looked into when asked.
+    path_bytes: usize,
+    /// That path has escapes.
+    is_escaped: bool,
+}
+
+impl<'a> Target<'a> {
+    /// Whether it is in one of the four forms, and that one is `method`'s (RFC 9112, 3.2).
+    pub(super) fn check(&self, method: &str) -> Result<(), Refusal> {
+        match self.path_bytes {
+            0 => split(method, self.whole).map(drop),
+            _ => Ok(()),
+        }
     }
-    match target.as_bytes() {
-        [b'/', ..] => path_and_query(target),
-        b"*" if method == "OPTIONS" => Ok((target, None)),
+
+    /// The path of the target, as that of a request with `method`, with the escapes of
+    /// unreserved characters resolved.
+    pub(super) fn path(&self, method: &str) -> Cow<'a, str> {
+        match self.path_bytes {
+            bytes if bytes > 0 && !self.is_escaped => Cow::Borrowed(&self.whole[..bytes]),
+            _ => Cow::Owned(normalize(self.parts(method).0)),
+        }
+    }
+
+    /// What follows the `?`.
+    pub(super) fn query(&self, method: &str) -> Option<&'a str> {
+        self.parts(method).1
+    }
+
+    /// Path and query.
+    fn parts(&self, method: &str) -> (&'a str, Option<&'a str>) {
+        match self.path_bytes {
+            // It has been checked.
+            0 => split(method, self.whole).unwrap_or((self.whole, None)),
+            bytes => {
+                let (path, query) = self.whole.split_at(bytes);
+                (path, query.get(1..))
+            }
+        }
+    }
+}
+
+/// Reads the target at the start of `input`, up to a space, and says what follows that
+/// space; `None` where there is none yet. What is no path has yet to be checked.
+pub(super) fn parse<'a>(
+    method: &str,
+    input: &'a [u8],
+) -> Result<Option<(Target<'a>, &'a [u8])>, Refusal> {
+    match input {
+        [] => Ok(None),
+        [b'/', ..] if method != "CONNECT" => origin_form(input),
+        _ => other_form(input),
+    }
+}
+
+fn origin_form(input: &[u8]) -> Result<Option<(Target<'_>, &[u8])>, Refusal> {
+    let mut path_bytes = None;
+    let mut is_escaped = false;
+    let mut at = 0;
+    loop {
+        match &input[at..] {
+            [byte, ..] if chars::is_plain_target(*byte) => at += 1,
+            [b' ', rest @ ..] => {
+                let path_bytes = path_bytes.unwrap_or(at);
+                let whole = text(&input[..at])?;
+                return Ok(Some((Target { whole, path_bytes, is_escaped }, rest)));
+            }
+            [b'?', ..] => {
+                path_bytes = path_bytes.or(Some(at));
+                at += 1;
+            }
+            escape @ [b'%', _, _, ..] if is_escape(escape) => {
+                is_escaped |= path_bytes.is_none();
+                at += 3;
+            }
+            [] | [b'%'] | [b'%', _] => return Ok(None),
+            [byte, ..] => return Err(not_in_target(*byte)),
+        }
+    }
+}
+
+#[cold]
+fn other_form(input: &[u8]) -> Result<Option<(Target<'_>, &[u8])>, Refusal> {
+    let Some(bytes) = input.iter().position(|byte| !byte.is_ascii_graphic()) else {
+        return Ok(None);
+    };
+    match &input[bytes..] {
+        [b' ', ..] if bytes == 0 => Err(Refusal::RequestLine),
+        [b' ', rest @ ..] => {
+            let whole = text(&input[..bytes])?;
+            Ok(Some((Target { whole, path_bytes: 0, is_escaped: false }, rest)))
+        }
+        rest => Err(not_in_target(rest[0])),
+    }
+}
+
+/// The refusal of a byte that no target has.
+#[cold]
+fn not_in_target(byte: u8) -> Refusal {
+    // A control character is likelier the end of a line that lacks a part.
+    if byte.is_ascii_control() { Refusal::RequestLine } else { Refusal::Target }
+}
+
+/// The characters that were found to be ASCII.
+fn text(bytes: &[u8]) -> Result<&str, Refusal> {
+    std::str::from_utf8(bytes).map_err(|_| Refusal::Target)
+}
+
+/// Splits a target that is in another form than a path into path and query.
+fn split<'a>(method: &str, target: &'a str) -> Result<(&'a str, Option<&'a str>), Refusal> {
+    match method {
+        "CONNECT" => {
+            // The authority-form, for CONNECT alone, and with a port (RFC 9112, 3.2.3).
+            let is_authority = is_authority(target.as_bytes())
+                && port(target).is_some_and(|port| !port.is_empty());
+            if is_authority { Ok((target, None)) } else { Err(Refusal::Target) }
+        }
+        "OPTIONS" if target == "*" => Ok((target, None)),
         _ => absolute(method, target),
     }
 }
@@ -39,57 +147,57 @@ pub(super) fn authority<'a>(method: &str, target: &'a str) -> Option<&'a str> {
 /// Whether `value` is `uri-host [":" port]` with a host that is not empty, as a
 /// `host` field must be (RFC 9110, 7.2) and as http targets need (4.2.1).
 pub(super) fn is_authority(value: &[u8]) -> bool {
-    let host_bytes = match value {
-        [b'[', ..] => match value.iter().position(|&b| b == b']') {
-            Some(end) if is_ip_literal(&value[1..end]) => end + 1,
+    let digits = value.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let (host, port) = value.split_at(value.len() - digits);
+    match host {
+        [host @ .., b':'] => is_host(host) && is_port(port),
+        _ => is_host(value),
+    }
+}
+
+fn is_host(host: &[u8]) -> bool {
+    // Four at a time: most are a name or an IPv4 address.
+    let (fours, rest) = host.as_chunks();
+    let is_plain =
+        fours.iter().all(chars::are_reg_name) && rest.iter().all(|&b| chars::is_reg_name(b));
+    !host.is_empty() && (is_plain || is_other_host(host))
+}
+
+/// A name with escapes, or an IP literal (RFC 3986, 3.2.2).
+#[cold]
+fn is_other_host(host: &[u8]) -> bool {
+    let mut rest = match host {
+        [b'[', literal @ .., b']'] => return is_ip_literal(literal),
+        name => name,
+    };
+    while let [byte, after @ ..] = rest {
+        rest = match rest {
+            [b'%', _, _, after @ ..] if is_escape(rest) => after,
+            _ if chars::is_reg_name(*byte) => after,
             _ => return false,
-        },
-        _ => match reg_name_bytes(value) {
-            0 => return false,
-            bytes => bytes,
-        },
-    };
-    match &value[host_bytes..] {
-        [] => true,
-        [b':', port @ ..] => is_port(port),
-        _ => false,
+        };
     }
+    true
 }
 
-/// How many bytes at the start of `value` are a registered name or an IPv4
-/// address (RFC 3986, 3.2.2); 0 where an escape is broken.
-fn reg_name_bytes(value: &[u8]) -> usize {
-    let mut at = 0;
-    loop {
-        let rest = &value[at..];
-        let plain = rest.iter().position(|&b| !chars::is_reg_name(b)).unwrap_or(rest.len());
-        at += plain;
-        match &rest[plain..] {
-            escape @ [b'%', ..] if is_escape(escape) => at += 3,
-            [b'%', ..] => return 0,
-            _ => return at,
-        }
-    }
-}
-
-/// `*DIGIT` of which TCP has a port: leading zeros are none of its value.
+/// Whether digits are a port that TCP has: leading zeros are none of its value.
 fn is_port(digits: &[u8]) -> bool {
-    let number = |digits: &[u8]| {
-        digits.iter().try_fold(0u16, |number, digit| {
-            number.checked_mul(10)?.checked_add(u16::from(digit - b'0'))
-        })
-    };
-    // Four digits are a port whatever they are.
-    digits.iter().all(u8::is_ascii_digit) && (digits.len() <= 4 || number(digits).is_some())
+    // Four digits are one whatever they are.
+    digits.len() <= 4 || number(digits).is_some()
+}
+
+#[cold]
+fn number(digits: &[u8]) -> Option<u16> {
+    digits.iter().try_fold(0u16, |number, digit| {
+        number.checked_mul(10)?.checked_add(u16::from(digit - b'0'))
+    })
 }
 
 /// The path with the escapes of unreserved characters resolved: those, and only
 /// those, are equal to their characters. The digits of the others are put in upper
 /// case, as they mean the same in either (RFC 3986, 6.2.2).
-pub(super) fn normalize(path: &str) -> Cow<'_, str> {
-    if !path.bytes().any(|byte| byte == b'%') {
-        return Cow::Borrowed(path);
-    }
+#[cold]
+pub(super) fn normalize(path: &str) -> String {
     let mut normal = String::with_capacity(path.len());
     let mut rest = path;
     while let Some(at) = rest.find('%') {
@@ -102,7 +210,7 @@ pub(super) fn normalize(path: &str) -> Cow<'_, str> {
         rest = &rest[at + 3..];
     }
     normal.push_str(rest);
-    Cow::Owned(normal)
+    normal
 }
 
 /// The absolute-form, whose authority stands in for `host` (RFC 9112, 3.2.2).
@@ -134,17 +242,16 @@ fn authority_end(rest: &str) -> usize {
 
 fn path_and_query(target: &str) -> Result<(&str, Option<&str>), Refusal> {
     let bytes = target.as_bytes();
-    let mut path_bytes = None;
     for (at, &byte) in bytes.iter().enumerate() {
         match byte {
-            b'?' => path_bytes = path_bytes.or(Some(at)),
-            b'%' if !is_escape(&bytes[at..]) => return Err(Refusal::Target),
-            _ if chars::is_target(byte) => {}
+            b'?' => {}
+            b'%' if is_escape(&bytes[at..]) => {}
+            _ if chars::is_plain_target(byte) => {}
             _ => return Err(Refusal::Target),
         }
     }
-    Ok(match path_bytes {
-        Some(at) => (&target[..at], Some(&target[at + 1..])),
+    Ok(match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
         None => (target, None),
     })
 }
@@ -208,15 +315,38 @@ mod tests {
         }
     }
 
+    /// Path and query of a target that a request line goes on behind.
+    fn parts(method: &str, target: &str) -> Result<(String, Option<String>), Refusal> {
+        let input = format!("{target} HTTP/1.1");
+        for bytes in 0..=target.len() {
+            assert!(!matches!(parse(method, &input.as_bytes()[..bytes]), Ok(Some(_))), "{bytes}");
+        }
+        let (parsed, rest) = parse(method, input.as_bytes())?.expect("it has its space");
+        parsed.check(method)?;
+        assert_eq!((parsed.whole, rest), (target, b"HTTP/1.1".as_slice()));
+        let query = parsed.query(method).map(str::to_string);
+        Ok((parsed.path(method).into_owned(), query))
+    }
+
     #[test]
     fn each_form_only_where_it_belongs() {
-        assert_eq!(split("GET", "/a?b?c"), Ok(("/a", Some("b?c"))));
-        assert_eq!(split("GET", "http://h/a?b"), Ok(("/a", Some("b"))));
-        assert_eq!(split("GET", "HTTP://h"), Ok(("/", None)));
-        assert_eq!(split("GET", "http://h?q"), Ok(("/", Some("q"))));
-        assert_eq!(split("OPTIONS", "*"), Ok(("*", None)));
-        assert_eq!(split("OPTIONS", "http://h:1"), Ok(("*", None)));
-        assert_eq!(split("CONNECT", "h:1"), Ok(("h:1", None)));
+        for (method, target, path, query) in [
+            ("GET", "/", "/", None),
+            ("GET", "/a?b?c", "/a", Some("b?c")),
+            ("GET", "/a?", "/a", Some("")),
+            ("GET", "/a?%62%2f", "/a", Some("%62%2f")),
+            ("GET", "/d%61t%61?b", "/data", Some("b")),
+            ("GET", "http://h/a?b", "/a", Some("b")),
+            ("GET", "http://h/d%61ta", "/data", None),
+            ("GET", "HTTP://h", "/", None),
+            ("GET", "http://h?q", "/", Some("q")),
+            ("OPTIONS", "*", "*", None),
+            ("OPTIONS", "http://h:1", "*", None),
+            ("CONNECT", "h:1", "h:1", None),
+        ] {
+            let found = parts(method, target);
+            assert_eq!(found, Ok((path.to_string(), query.map(str::to_string))), "{target}");
+        }
         for (method, target) in [
             ("GET", "*"),
             ("GET", "h:1"),
@@ -230,11 +360,13 @@ mod tests {
             ("GET", "ftp://h/"),
             ("GET", "/a#b"),
             ("GET", "/%2"),
+            ("GET", "/a?%zz"),
             ("GET", "/\u{e4}"),
+            ("GET", "http://h/\u{e4}"),
         ] {
-            assert_eq!(split(method, target), Err(Refusal::Target), "{method} {target}");
+            assert_eq!(parts(method, target), Err(Refusal::Target), "{method} {target}");
         }
-        assert_eq!(split("GET", "https://h/"), Err(Refusal::Scheme));
+        assert_eq!(parts("GET", "https://h/"), Err(Refusal::Scheme));
     }
 
     #[test]
@@ -242,6 +374,7 @@ mod tests {
         assert_eq!(normalize("/d%61t%61"), "/data");
         assert_eq!(normalize("/%7e%2Fx%20%c3%a4%25"), "/~%2Fx%20%C3%A4%25");
         assert_eq!(normalize("/%2561"), "/%2561");
-        assert!(matches!(normalize("/data"), Cow::Borrowed("/data")));
+        let (plain, _) = parse("GET", b"/data ").expect("a target").expect("a whole one");
+        assert!(matches!(plain.path("GET"), Cow::Borrowed("/data")));
     }
 }

@@ -1,0 +1,236 @@
+//! What a request's fields say about the message and its connection: where the
+//! content ends, and whether another request may follow (RFC 9112, 6 and 9).
+
+use super::chars;
+use super::error::Refusal;
+use super::target;
+
+/// How a request's content is delimited (RFC 9112, 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// There is none.
+    None,
+    /// By `content-length`, in bytes; never 0.
+    Length(u64),
+    /// By the chunked coding.
+    Chunked,
+}
+
+/// What becomes of the connection after this request (RFC 9112, 9.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Persistence {
+    /// It stays: HTTP/1.1's default.
+    Keep,
+    /// It stays, and the answer must say so: HTTP/1.0 with `keep-alive`.
+    KeepSaid,
+    /// It closes after the answer, as the client wants it.
+    Close,
+    /// It closes after the answer, as the server wants it: the client may be sending
+    /// more, and a reset could destroy the answer on its way (9.6).
+    CloseUnasked,
+}
+
+impl Persistence {
+    /// What becomes of the connection if the server wants no more of it.
+    pub(super) fn ended(self) -> Persistence {
+        match self {
+            Persistence::Keep | Persistence::KeepSaid => Persistence::CloseUnasked,
+            closing => closing,
+        }
+    }
+}
+
+/// What the fields say about the message and the connection.
+pub(super) struct Rules {
+    pub(super) framing: Framing,
+    pub(super) persistence: Persistence,
+    pub(super) expects_continue: bool,
+}
+
+/// Reads the fields that the server itself obeys.
+#[derive(Default)]
+pub(super) struct Reader {
+    has_host: bool,
+    length: Option<u64>,
+    codings: Codings,
+    connection: Options,
+    expects_continue: bool,
+}
+
+impl Reader {
+    /// Reads the next field.
+    #[inline]
+    pub(super) fn read(&mut self, name: &str, value: &[u8]) -> Result<(), Refusal> {
+        // By length and first letter: most fields are none of these, and that says so.
+        match (name.len(), name.as_bytes().first().map(|first| first | 0x20)) {
+            (4, Some(b'h')) if is(name, b"host") => {
+                let is_second = std::mem::replace(&mut self.has_host, true);
+                if is_second || !target::is_authority(value) {
+                    return Err(Refusal::Host);
+                }
+            }
+            (6, Some(b'e')) if is(name, b"expect") => {
+                for expectation in members(value) {
+                    if !expectation.eq_ignore_ascii_case(b"100-continue") {
+                        return Err(Refusal::Expectation);
+                    }
+                    self.expects_continue = true;
+                }
+            }
+            (10, Some(b'c')) if is(name, b"connection") => self.connection.read(value),
+            (14, Some(b'c')) if is(name, b"content-length") => {
+                let found = content_length(value)?;
+                if self.length.is_some_and(|length| length != found) {
+                    return Err(Refusal::ContentLength);
+                }
+                self.length = Some(found);
+            }
+            (17, Some(b't')) if is(name, b"transfer-encoding") => self.codings.read(value),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What all fields together say, in a message of this version.
+    #[inline]
+    pub(super) fn end(self, minor_version: u8) -> Result<Rules, Refusal> {
+        if !self.has_host && minor_version > 0 {
+            return Err(Refusal::Host);
+        }
+        let framing = match (self.codings.check()?, self.length) {
+            (true, Some(_)) => return Err(Refusal::TransferEncoding),
+            (true, None) if minor_version == 0 => return Err(Refusal::TransferEncoding),
+            (true, None) => Framing::Chunked,
+            (false, None | Some(0)) => Framing::None,
+            (false, Some(length)) => Framing::Length(length),
+        };
+        let persistence = match (self.connection, minor_version) {
+            (Options { close: true, .. }, _) => Persistence::Close,
+            (_, 1..) => Persistence::Keep,
+            (Options { keep_alive: true, .. }, _) => Persistence::KeepSaid,
+            _ => Persistence::Close,
+        };
+        // That of an HTTP/1.0 client is ignored (RFC 9110, 10.1.1).
+        let expects_continue =
+            self.expects_continue && framing != Framing::None && minor_version > 0;
+        Ok(Rules { framing, persistence, expects_continue })
+    }
+}
+
+/// Whether a field's name, which is a token of the same length, is `known` in any
+/// case. No token has a control character, so one bit makes letters lower case and
+/// leaves the rest.
+fn is<const N: usize>(name: &str, known: &[u8; N]) -> bool {
+    let differs = |differs, (byte, known): (u8, &u8)| differs | ((byte | 0x20) ^ known);
+    name.bytes().zip(known).fold(0, differs) == 0
+}
+
+/// A decimal number, or a list of the same number, which counts once (RFC 9112, 6.3).
+fn content_length(value: &[u8]) -> Result<u64, Refusal> {
+    let mut length = None;
+    for member in value.split(|&b| b == b',') {
+        let found = decimal(trim(member)).ok_or(Refusal::ContentLength)?;
+        if length.is_some_and(|length| length != found) {
+            return Err(Refusal::ContentLength);
+        }
+        length = Some(found);
+    }
+    length.ok_or(Refusal::ContentLength)
+}
+
+/// `1*DIGIT` that fits: no sign, no space, no overflow.
+fn decimal(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0u64, |number, digit| match digit {
+        b'0'..=b'9' => number.checked_mul(10)?.checked_add(u64::from(digit - b'0')),
+        _ => None,
+    })
+}
+
+/// The options of `connection` that matter here (RFC 9110, 7.6.1).
+#[derive(Clone, Copy, Default)]
+struct Options {
+    close: bool,
+    keep_alive: bool,
+}
+
+impl Options {
+    fn read(&mut self, value: &[u8]) {
+        for option in members(value) {
+            self.close |= option.eq_ignore_ascii_case(b"close");
+            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+}
+
+/// The transfer codings, over all field lines, in order (RFC 9112, 6.1).
+#[derive(Default)]
+struct Codings {
+    present: bool,
+    chunked: u32,
+    /// The last one is `chunked`.
+    chunked_last: bool,
+    /// Codings other than `chunked` that RFC 9112, 7.2 names.
+    compression: bool,
+    /// Codings that nobody names.
+    unknown: bool,
+    malformed: bool,
+}
+
+/// RFC 9112, 7.2.
+const COMPRESSIONS: [&str; 5] = ["gzip", "x-gzip", "compress", "x-compress", "deflate"];
+
+impl Codings {
+    fn read(&mut self, value: &[u8]) {
+        self.present = true;
+        for coding in members(value) {
+            let chunked = coding.eq_ignore_ascii_case(b"chunked");
+            self.chunked += u32::from(chunked);
+            self.chunked_last = chunked;
+            let name = coding.split(|&b| b == b';').next().map(trim).unwrap_or_default();
+            let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+            if is("chunked") {
+                self.malformed |= !chunked;
+            } else if COMPRESSIONS.iter().any(|known| is(known)) {
+                self.compression = true;
+            } else if !name.is_empty() && name.iter().all(|&b| chars::is_token(b)) {
+                self.unknown = true;
+            } else {
+                self.malformed = true;
+            }
+        }
+    }
+
+    /// Whether the content is chunked.
+    fn check(&self) -> Result<bool, Refusal> {
+        let Codings { present, chunked, chunked_last, compression, unknown, malformed } = *self;
+        match () {
+            () if !present => Ok(false),
+            () if malformed || chunked > 1 => Err(Refusal::TransferEncoding),
+            // A MUST, so before the SHOULD of a coding that is not understood.
+            () if chunked == 1 && !chunked_last => Err(Refusal::TransferEncoding),
+            () if unknown => Err(Refusal::TransferCoding),
+            () if !chunked_last => Err(Refusal::TransferEncoding),
+            () if compression => Err(Refusal::TransferCoding),
+            () => Ok(true),
+        }
+    }
+}
+
+/// The members of a list; empty ones are ignored (RFC 9110, 5.6.1.2).
+fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&b| b == b',').map(trim).filter(|member| !member.is_empty())
+}
+
+/// Without the optional white space around it (RFC 9110, 5.6.3).
+fn trim(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = value {
+        value = rest;
+    }
+    while let [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
