@@ -227,10 +227,6 @@ impl Connection {
         }
         match self.stage {
             Stage::Open if self.http.waiting() == Waiting::Answer => Ok(Turn::Wait),
-            Stage::Open if self.stalled => match self.resume(core, config)? {
-                Turn::Wait if self.is_reading() => self.receive(core, config),
-                turn => Ok(turn),
-            },
             Stage::Open => self.receive(core, config),
             Stage::Ending { linger } => self.end(linger),
             Stage::Lingering => self.discard(core),
@@ -334,11 +330,20 @@ impl Connection {
 
     /// Counts what the connection keeps; says by how much that is more than before.
     pub(super) fn account<S>(&mut self, core: &mut Core<S>) -> bool {
-        let bytes = self.carry.capacity() + self.unsent.capacity() + self.http.buffered_bytes();
+        let bytes = self.buffered_now();
         let before = std::mem::replace(&mut self.buffered_bytes, bytes);
         let kept = &mut core.surroundings.buffered_bytes;
         *kept = *kept + bytes - before;
         bytes > before
+    }
+
+    /// Whether the connection keeps no bytes, and none when last counted.
+    pub(super) fn keeps_nothing(&self) -> bool {
+        self.buffered_bytes | self.buffered_now() == 0
+    }
+
+    fn buffered_now(&self) -> usize {
+        self.carry.capacity() + self.unsent.capacity() + self.http.buffered_bytes()
     }
 
     /// Bytes that the connection keeps, as last counted.
@@ -346,6 +351,7 @@ impl Connection {
         self.buffered_bytes
     }
 
+    #[inline]
     fn class(&self) -> Class {
         match (self.stage, self.http.waiting()) {
             (Stage::Lingering, _) => Class::Linger,
@@ -364,38 +370,51 @@ impl Connection {
             && self.http.waiting() != Waiting::Answer
     }
 
-    /// Reads once, or until the end where one is announced, and answers.
+    /// Goes on with what was held up by unsent output, reads once, or until the end
+    /// where one is announced, and answers.
     fn receive<S: Service>(&mut self, core: &mut Core<S>, config: &Config) -> io::Result<Turn> {
         loop {
             let carried = self.carry.len();
-            core.input[..carried].copy_from_slice(&self.carry);
-            let room = core.input.len() - carried;
-            let read = match self.stream.read(&mut core.input[carried..]) {
-                // All complete requests are answered, and the rest will never be whole.
-                Ok(0) => return Ok(Turn::Close),
-                Ok(read) => {
-                    core.surroundings.count(|metrics| metrics.received_bytes.add(read as u64));
-                    read
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Turn::Wait),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
+            if carried > 0 {
+                core.input[..carried].copy_from_slice(&self.carry);
+            }
+            let resumes = self.stalled;
+            let read = match resumes {
+                true => 0,
+                false => match self.read(core, carried) {
+                    // All complete requests are answered, and the rest will never be whole.
+                    Ok(0) => return Ok(Turn::Close),
+                    Ok(read) => read,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        return Ok(Turn::Wait);
+                    }
+                    Err(error) => return Err(error),
+                },
             };
             let turn = self.answer(core, carried + read, config)?;
             // A read that did not fill the buffer has emptied the socket.
-            match (turn, read < room) {
-                (Turn::Wait, false) if self.is_reading() => return Ok(Turn::Again),
-                (Turn::Wait, true) if self.is_reading() && self.read_closed => {}
-                _ => return Ok(turn),
+            let is_emptied = carried + read < core.input.len();
+            match turn {
+                Turn::Wait if !self.is_reading() => return Ok(turn),
+                Turn::Wait if resumes || (is_emptied && self.read_closed) => {}
+                Turn::Wait if !is_emptied => return Ok(Turn::Again),
+                turn => return Ok(turn),
             }
         }
     }
 
-    /// Goes on with what was held up by unsent output.
-    fn resume<S: Service>(&mut self, core: &mut Core<S>, config: &Config) -> io::Result<Turn> {
-        let carried = self.carry.len();
-        core.input[..carried].copy_from_slice(&self.carry);
-        self.answer(core, carried, config)
+    /// Reads behind the first `carried` bytes of the input.
+    fn read<S>(&mut self, core: &mut Core<S>, carried: usize) -> io::Result<usize> {
+        loop {
+            match self.stream.read(&mut core.input[carried..]) {
+                Ok(read) => {
+                    core.surroundings.count(|metrics| metrics.received_bytes.add(read as u64));
+                    return Ok(read);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Answers what the first `filled` bytes of the input hold, and sends the answers.
@@ -453,6 +472,8 @@ impl Connection {
     }
 
     /// Sends the output in one write, and keeps what the socket does not take.
+    // In its usual caller, as a call of its own costs a wake-up 20 instructions.
+    #[inline(always)]
     fn send<S>(&mut self, core: &mut Core<S>) -> io::Result<()> {
         let output = &mut core.output;
         if output.is_empty() {
@@ -474,6 +495,7 @@ impl Connection {
     }
 
     /// Whether all of what was left is sent now.
+    #[inline(never)]
     fn send_unsent<S>(&mut self, core: &Core<S>) -> io::Result<bool> {
         let written = write(&mut self.stream, &self.unsent)?;
         core.surroundings.count(|metrics| metrics.sent_bytes.add(written as u64));
@@ -486,6 +508,7 @@ impl Connection {
         Ok(true)
     }
 
+    #[inline(never)]
     fn end_when_sent(&mut self, linger: bool) -> io::Result<Turn> {
         if self.unsent.is_empty() {
             return self.end(linger);
@@ -506,6 +529,7 @@ impl Connection {
         Ok(Turn::Again)
     }
 
+    #[inline(never)]
     fn discard<S>(&mut self, core: &mut Core<S>) -> io::Result<Turn> {
         match self.stream.read(&mut core.input) {
             Ok(0) => Ok(Turn::Close),

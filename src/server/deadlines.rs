@@ -96,12 +96,17 @@ impl Deadlines {
             .then(|| Duration::from_millis(u64::from(ticks * TICK.subsec_millis())))
     }
 
+    /// Whether there may be deadlines that have passed.
+    pub(super) fn are_due(&self) -> bool {
+        self.now >= self.next
+    }
+
     /// Puts the connections whose deadline has passed into `due`.
     pub(super) fn expire(&mut self, due: &mut Vec<usize>, connections: &mut impl Deadlined) {
-        let now = self.now;
-        if now < self.next {
+        if !self.are_due() {
             return;
         }
+        let now = self.now;
         // After a long sleep once around is enough.
         let first = self.next.max(now.saturating_sub(BUCKETS - 1));
         for tick in first..=now {

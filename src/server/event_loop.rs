@@ -148,10 +148,8 @@ impl<S: Service> EventLoop<S> {
                     Token(key) => self.wake(key, event.is_read_closed()),
                 }
             }
-            for _ in 0..self.again.len().min(AGAIN_MAX) {
-                if let Some(key) = self.again.pop_front() {
-                    self.turn(key);
-                }
+            if !self.again.is_empty() {
+                self.turn_again();
             }
             if let Some(metrics) = &self.core.surroundings.metrics {
                 metrics.end_wakeup(self.core.surroundings.now.elapsed());
@@ -159,7 +157,9 @@ impl<S: Service> EventLoop<S> {
             if self.is_accepting() {
                 self.accept();
             }
-            self.expire();
+            if self.deadlines.are_due() {
+                self.expire();
+            }
             if let Some(log) = &self.core.surroundings.log {
                 log.end_wakeup();
             }
@@ -222,11 +222,26 @@ impl<S: Service> EventLoop<S> {
     fn turn(&mut self, key: usize) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.set_queued(false);
-        let turn = connection.turn(&mut self.core, &self.config);
-        self.settle(key, turn);
+        match connection.turn(&mut self.core, &self.config) {
+            // The usual turn leaves nothing behind.
+            Ok(Turn::Wait) if connection.keeps_nothing() && !self.core.surroundings.draining => {
+                connection.keep_time(key, &self.timeouts, &mut self.deadlines);
+            }
+            turn => self.settle(key, turn),
+        }
+    }
+
+    /// Gives those a turn who have more to do than one.
+    fn turn_again(&mut self) {
+        for _ in 0..self.again.len().min(AGAIN_MAX) {
+            if let Some(key) = self.again.pop_front() {
+                self.turn(key);
+            }
+        }
     }
 
     /// Does what a turn came to.
+    #[inline(never)]
     fn settle(&mut self, key: usize, turn: io::Result<Turn>) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let turn = match turn {
