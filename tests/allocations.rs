@@ -1,4 +1,5 @@
-//! A request that arrives whole allocates nothing: counted, not believed.
+//! A request allocates nothing, nor does an echo whose content comes in pieces: counted,
+//! not believed.
 //!
 //! A binary of its own, as there is one allocator in a process. It counts what
 //! threads allocate that have asked for it, which a server's thread does when it
@@ -13,8 +14,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use pinloop::app::{App, work};
-use pinloop::http::{Connection, Context, Date, Next};
-use pinloop::{Config, Limits};
+use pinloop::http::{Connection, Context, Date, Next, Spares};
+use pinloop::{Config, Limits, Server};
 
 struct Counting;
 
@@ -58,12 +59,18 @@ const ECHO_CHUNKED: &[u8] =
     b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
 const ROUNDS: u32 = 10;
 
+/// The content of a large echo: so much that its answer fills the output once, and less
+/// than the input takes.
+const LARGE_BYTES: usize = 64 * 1024;
+
 fn main() {
     // One after the other, as the counter is one: no test harness.
     the_counter_counts();
     the_core_allocates_nothing_for_a_whole_request();
+    the_core_allocates_nothing_for_an_echo_in_pieces();
     a_server_allocates_nothing_for_a_whole_request();
-    println!("3 passed, 0 failed");
+    a_server_allocates_nothing_for_an_echo_in_pieces();
+    println!("5 passed, 0 failed");
 }
 
 fn the_counter_counts() {
@@ -99,20 +106,58 @@ fn the_core_allocates_nothing_for_a_whole_request() {
     assert_eq!(of_data, of_work, "GET /data allocates what the work function does");
 }
 
+fn the_core_allocates_nothing_for_an_echo_in_pieces() {
+    let (limits, date, spares) =
+        (Limits::default(), Date::at(SystemTime::now()), Spares::default());
+    let context = Context { spares: Some(&spares), ..Context::new(&limits, &date) };
+    let mut output = Vec::with_capacity(256 * 1024);
+    let mut service = App::new(ROUNDS);
+    let large = echo(LARGE_BYTES, "");
+    let mut chunked =
+        b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    chunked.extend(b"100\r\n".iter().chain(&[b'x'; 256]).chain(b"\r\n").cycle().take(263 * 300));
+    chunked.extend(b"0\r\n\r\n");
+    for (request, name) in [(&large, "a length"), (&chunked, "chunks")] {
+        let head_bytes = request.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
+        // Held back or begun, and with several connections in the midst of it.
+        for split in [head_bytes, 10_000, 20_000, 65_000, request.len()] {
+            let mut connections: [Connection; 4] = Default::default();
+            let mut round = || {
+                for piece in [&request[..split], &request[split..]] {
+                    for connection in &mut connections {
+                        feed(connection, piece, &mut output, &mut service, &context);
+                    }
+                }
+            };
+            round();
+            assert_eq!(allocations(round), 0, "{name}, split at {split}");
+        }
+    }
+}
+
+/// Has the connection take all of the input, as often as it must be told to.
+fn feed(
+    connection: &mut Connection,
+    input: &[u8],
+    output: &mut Vec<u8>,
+    service: &mut App,
+    context: &Context<'_>,
+) {
+    let mut consumed = 0;
+    loop {
+        output.clear();
+        let progress = connection.advance(&input[consumed..], output, service, context);
+        consumed += progress.consumed;
+        match progress.next {
+            Next::Write => {}
+            next => return assert_eq!((consumed, next), (input.len(), Next::Read)),
+        }
+    }
+}
+
 fn a_server_allocates_nothing_for_a_whole_request() {
-    let config = Config {
-        addr: ([127, 0, 0, 1], 0).into(),
-        threads: NonZeroUsize::new(1),
-        pin: false,
-        ..Config::default()
-    };
-    let server = pinloop::start(&config, |_| {
-        COUNTED.set(true);
-        App::new(ROUNDS)
-    })
-    .expect("the server starts");
-    let mut stream = TcpStream::connect(server.addr()).expect("the server accepts");
-    stream.set_nodelay(true).expect("no delay");
+    let server = serve();
+    let mut stream = connect(&server);
     let mut ask = |request: &[u8], answers: usize| {
         stream.write_all(request).expect("sent");
         let (mut answer, mut read) = ([0; 8192], 0);
@@ -133,6 +178,81 @@ fn a_server_allocates_nothing_for_a_whole_request() {
     }
     server.stop();
     server.join().expect("the server ends well");
+}
+
+fn a_server_allocates_nothing_for_an_echo_in_pieces() {
+    let server = serve();
+    let mut stream = connect(&server);
+    let whole = echo(LARGE_BYTES, "");
+    let expecting = echo(LARGE_BYTES, "Expect: 100-continue\r\n");
+    let head_bytes = expecting.len() - LARGE_BYTES;
+    let head = |stream: &mut TcpStream| {
+        let (mut head, mut byte) = (Vec::new(), [0]);
+        while !head.ends_with(b"\r\n\r\n") {
+            stream.read_exact(&mut byte).expect("a head");
+            head.push(byte[0]);
+        }
+        String::from_utf8(head).expect("a head of text")
+    };
+    let mut content = vec![0; LARGE_BYTES];
+    // In one write, which may be read in one piece or in several.
+    let mut at_once = |stream: &mut TcpStream| {
+        stream.write_all(&whole).expect("sent");
+        assert!(head(stream).starts_with("HTTP/1.1 200 "));
+        stream.read_exact(&mut content).expect("the echo");
+    };
+    assert_allocates_nothing("at once", || at_once(&mut stream));
+    let mut rest = vec![0; LARGE_BYTES];
+    // In three pieces for certain, as each waits for what is said to the one before.
+    let mut in_pieces = |stream: &mut TcpStream| {
+        let (begun, rest) = rest.split_at_mut(20_000);
+        let (first, second) = expecting[head_bytes..].split_at(begun.len());
+        stream.write_all(&expecting[..head_bytes]).expect("the head is sent");
+        assert!(head(stream).starts_with("HTTP/1.1 100 "));
+        stream.write_all(first).expect("the first content is sent");
+        assert!(head(stream).starts_with("HTTP/1.1 200 "));
+        stream.read_exact(begun).expect("its echo");
+        stream.write_all(second).expect("the rest is sent");
+        stream.read_exact(rest).expect("its echo");
+    };
+    assert_allocates_nothing("in pieces", || in_pieces(&mut stream));
+    server.stop();
+    server.join().expect("the server ends well");
+}
+
+/// That the server does not, once its buffers and those of the sockets have grown.
+fn assert_allocates_nothing(name: &str, mut exchange: impl FnMut()) {
+    (0..20).for_each(|_| exchange());
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    (0..200).for_each(|_| exchange());
+    assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0, "{name}");
+}
+
+/// A server whose thread is counted.
+fn serve() -> Server {
+    let config = Config {
+        addr: ([127, 0, 0, 1], 0).into(),
+        threads: NonZeroUsize::new(1),
+        pin: false,
+        ..Config::default()
+    };
+    let make = |_| {
+        COUNTED.set(true);
+        App::new(ROUNDS)
+    };
+    pinloop::start(&config, make).expect("the server starts")
+}
+
+fn connect(server: &Server) -> TcpStream {
+    let stream = TcpStream::connect(server.addr()).expect("the server accepts");
+    stream.set_nodelay(true).expect("no delay");
+    stream
+}
+
+/// A request to echo so many bytes, with more lines in its head.
+fn echo(bytes: usize, lines: &str) -> Vec<u8> {
+    let head = format!("POST /echo HTTP/1.1\r\nHost: a\r\n{lines}Content-Length: {bytes}\r\n\r\n");
+    [head.as_bytes(), &vec![b'x'; bytes]].concat()
 }
 
 /// Allocations of this thread while `run` runs.

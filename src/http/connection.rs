@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::body::{Chunked, Decoded, Decoder};
+use super::buffer::Buffer;
 use super::content::{Answering, Flow, Producer};
 use super::counts::Counts;
 use super::date::Date;
@@ -18,6 +19,7 @@ use super::record::{self, Asked, Kept, Recorder};
 use super::request::{self, Fields, Head, NO_FIELD};
 use super::response::{Finished, Response, To};
 use super::service::{Content, Receiver, Service};
+use super::spares::Spares;
 use super::{FIELDS_MAX_CAP, Limits};
 
 /// The protocol's side of one connection. It owns memory only while something
@@ -47,6 +49,9 @@ pub struct Context<'a> {
     pub counts: Option<&'a Counts>,
     /// Who takes the record of each request, if anyone.
     pub recorder: Option<&'a dyn Recorder>,
+    /// Where requests leave their memory to others; without, each whose content comes in
+    /// pieces allocates its own.
+    pub spares: Option<&'a Spares>,
 }
 
 impl<'a> Context<'a> {
@@ -61,6 +66,7 @@ impl<'a> Context<'a> {
             client: None,
             counts: None,
             recorder: None,
+            spares: None,
         }
     }
 
@@ -142,17 +148,17 @@ enum State {
 
 struct Collecting {
     /// The bytes of the head, to be read again when the content is there.
-    head: Vec<u8>,
-    content: Vec<u8>,
+    head: Buffer,
+    content: Buffer,
     decoder: Decoder,
 }
 
-struct Streaming {
+pub(super) struct Streaming {
     decoder: Decoder,
-    receiver: Receiver,
+    pub(super) receiver: Receiver,
     answer: Answering,
     /// The answer so far, until it begins: see [`Limits::answer_held_bytes`].
-    held: Vec<u8>,
+    pub(super) held: Buffer,
     begun: bool,
     is_head: bool,
     record: Kept,
@@ -169,6 +175,15 @@ struct Producing {
 impl Streaming {
     fn asked<'a>(&mut self) -> Asked<'a> {
         Asked::Kept { record: self.record.take(), is_head: self.is_head }
+    }
+
+    /// Holds back the answer, which begins at `start` of the output, unless it has begun.
+    fn hold(mut self: Box<Self>, start: usize, output: &mut Vec<u8>) -> Box<Self> {
+        if !self.begun {
+            self.held.extend_from_slice(&output[start..]);
+            output.truncate(start);
+        }
+        self
     }
 }
 
@@ -338,12 +353,7 @@ fn go_on<S: Service>(
 ) -> Step {
     match state {
         State::Collect(collecting) => collect(collecting, input, output, service, context),
-        State::Stream(mut streaming) => {
-            let start = output.len();
-            output.append(&mut streaming.held);
-            let (used, streamed) = stream(&mut streaming, start, input, output, context);
-            streamed.step(used, || streaming)
-        }
+        State::Stream(streaming) => stream_on(streaming, input, output, context),
         State::Produce(mut producing) => match produce(&mut producing, output, context) {
             Some(state) => Step::to(state, 0),
             None => Step::to(State::Produce(producing), 0),
@@ -486,11 +496,13 @@ fn begin_content<'a, S: Service>(
                 let state = answer(head, is_last, output, service, context);
                 return Step::to(state, head_bytes + content.len());
             }
-            let collecting = Collecting {
-                head: input[..head_bytes].to_vec(),
-                content: Vec::new(),
-                decoder: decoder(framing),
+            let content = match (context.spares, framing) {
+                (Some(spares), Framing::Length(length)) => spares.buffer(length as usize),
+                _ => Buffer::default(),
             };
+            let mut collecting =
+                Collecting { head: Buffer::default(), content, decoder: decoder(framing) };
+            collecting.head.extend_from_slice(&input[..head_bytes]);
             Step::to(State::Collect(Box::new(collecting)), head_bytes)
         }
         (Chosen::Stream(receiver, answer), framing) => {
@@ -499,13 +511,23 @@ fn begin_content<'a, S: Service>(
                 decoder: decoder(framing),
                 receiver,
                 answer,
-                held: Vec::new(),
+                held: Buffer::default(),
                 begun: false,
                 is_head,
                 record,
             };
             let (used, streamed) = stream(&mut streaming, start, rest, output, context);
-            streamed.step(head_bytes + used, || Box::new(streaming))
+            let boxed = |streaming| match context.spares {
+                Some(spares) => spares.boxed(streaming),
+                None => Box::new(streaming),
+            };
+            match streamed {
+                Streamed::Over(state) => Step::to(state, head_bytes + used),
+                Streamed::Unfinished(needs) => {
+                    let state = State::Stream(boxed(streaming).hold(start, output));
+                    Step { used: head_bytes + used, state, needs: Some(needs) }
+                }
+            }
         }
     }
 }
@@ -545,6 +567,9 @@ fn collect<S: Service>(
             Ok(Decoded::End) => {
                 let is_last = context.is_last_before(&input[used..]);
                 let state = answer_collected(&collecting, is_last, output, service, context);
+                if let Some(spares) = context.spares {
+                    spares.leave(collecting.content);
+                }
                 return Step::to(state, used);
             }
             Err(refusal) => refusal,
@@ -624,30 +649,40 @@ fn answer_unread<S: Service>(
     }
 }
 
-/// What became of the content that a receiver is handed.
-enum Streamed {
-    /// All input is used.
-    Partial,
-    /// There is enough output for now.
-    Full,
-    /// The exchange is over.
-    Over(State),
-}
-
-impl Streamed {
-    fn step(self, used: usize, streaming: impl FnOnce() -> Box<Streaming>) -> Step {
-        match self {
-            Streamed::Partial => Step::partial(State::Stream(streaming()), used),
-            Streamed::Full => {
-                Step { used, state: State::Stream(streaming()), needs: Some(Next::Write) }
+/// Goes on with content that is streamed.
+fn stream_on(
+    mut streaming: Box<Streaming>,
+    input: &[u8],
+    output: &mut Vec<u8>,
+    context: &Context<'_>,
+) -> Step {
+    let start = output.len();
+    output.extend_from_slice(&streaming.held);
+    streaming.held.clear();
+    match stream(&mut streaming, start, input, output, context) {
+        (used, Streamed::Unfinished(needs)) => {
+            let state = State::Stream(streaming.hold(start, output));
+            Step { used, state, needs: Some(needs) }
+        }
+        (used, Streamed::Over(state)) => {
+            if let Some(spares) = context.spares {
+                spares.leave_box(streaming);
             }
-            Streamed::Over(state) => Step::to(state, used),
+            Step::to(state, used)
         }
     }
 }
 
+/// What became of the content that a receiver is handed.
+enum Streamed {
+    /// All input is used, or there is enough output for now.
+    Unfinished(Next),
+    /// The exchange is over.
+    Over(State),
+}
+
 /// Hands content to its receiver as it comes. The answer, which begins at
-/// `start` of the output, is held back until it is long enough or complete, so
+/// `start` of the output, is to be held back until it is long enough or complete, so
 /// that content which is found to be malformed can still be refused.
 fn stream(
     streaming: &mut Streaming,
@@ -658,16 +693,13 @@ fn stream(
 ) -> (usize, Streamed) {
     let mut used = 0;
     loop {
-        let Streaming { decoder, receiver, answer, held, begun, record, .. } = streaming;
+        let Streaming { decoder, receiver, answer, begun, record, .. } = streaming;
         if output.len() >= context.limits.output_bytes_high {
             // What fills the output may be the answers before this one.
             if start == 0 {
                 begin_answer(begun, answer, context);
-            } else if !*begun {
-                held.extend_from_slice(&output[start..]);
-                output.truncate(start);
             }
-            return (used, Streamed::Full);
+            return (used, Streamed::Unfinished(Next::Write));
         }
         let (step, decoded) = decoder.decode(&input[used..]);
         used += step;
@@ -676,13 +708,7 @@ fn stream(
                 let piece = match &decoded {
                     Decoded::Piece(piece) => Some(piece),
                     Decoded::End => None,
-                    Decoded::Partial => {
-                        if !*begun {
-                            held.extend_from_slice(&output[start..]);
-                            output.truncate(start);
-                        }
-                        return (used, Streamed::Partial);
-                    }
+                    Decoded::Partial => return (used, Streamed::Unfinished(Next::Read)),
                 };
                 let mut writer = answer.writer(output);
                 match catch_unwind(AssertUnwindSafe(|| receiver(piece, &mut writer))) {

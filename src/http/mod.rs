@@ -64,6 +64,7 @@
 //! takes them.
 
 mod body;
+mod buffer;
 mod chars;
 mod connection;
 mod content;
@@ -77,10 +78,12 @@ mod request;
 mod request_line;
 mod response;
 mod service;
+mod spares;
 mod target;
 
 pub use crate::field_line;
 pub use body::Piece;
+pub(crate) use buffer::Buffer;
 pub use connection::{Connection, Context, Next, Progress, Waiting};
 pub use content::{ContentWriter, Flow, Producer};
 pub use counts::{Count, Counts};
@@ -92,6 +95,7 @@ pub use record::{Record, Recorder};
 pub use request::Request;
 pub use response::{FieldLine, Response};
 pub use service::{Content, Receiver, Service};
+pub use spares::Spares;
 
 /// The most fields that [`Limits::fields_max`] can allow: their slots live on the
 /// stack, 32 bytes each.

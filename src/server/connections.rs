@@ -17,7 +17,7 @@ use super::deadlines::{Deadline, Deadlined, Deadlines, Ticks};
 use crate::access_log::CoreLog;
 use crate::config::{Config, Timeouts};
 use crate::http::{
-    self, Answer, Context, Date, Mailbox, Next, Recorder, Refusal, Service, Waiting,
+    self, Answer, Buffer, Context, Date, Mailbox, Next, Recorder, Refusal, Service, Spares, Waiting,
 };
 use crate::metrics::CoreMetrics;
 
@@ -52,6 +52,8 @@ pub(super) struct Surroundings {
     pub(super) metrics: Option<Arc<CoreMetrics>>,
     /// The core's part of the access log, if there is one.
     pub(super) log: Option<CoreLog>,
+    /// What requests leave to others.
+    pub(super) spares: Spares,
     /// Bytes that all connections of the core keep.
     pub(super) buffered_bytes: usize,
 }
@@ -67,6 +69,7 @@ impl Surroundings {
             client: Some(client),
             counts: self.metrics.as_ref().map(|metrics| &metrics.counts),
             recorder: self.log.as_ref().map(|log| log as &dyn Recorder),
+            spares: Some(&self.spares),
         }
     }
 
@@ -88,9 +91,9 @@ pub(super) struct Connection {
     stage: Stage,
     /// Input that is not consumed: the beginning of a head or, behind unsent
     /// output, anything.
-    carry: Vec<u8>,
+    carry: Buffer,
     /// Output that the socket did not take.
-    unsent: Vec<u8>,
+    unsent: Buffer,
     /// The protocol has more to write once the output is sent.
     stalled: bool,
     /// The poll has said that the peer sends no more, so there is an end to read.
@@ -170,8 +173,8 @@ impl Connection {
             address: u64::from(opened) << 32 | key as u64,
             http: http::Connection::default(),
             stage: Stage::Open,
-            carry: Vec::new(),
-            unsent: Vec::new(),
+            carry: Buffer::default(),
+            unsent: Buffer::default(),
             stalled: false,
             read_closed: false,
             queued: false,
@@ -249,7 +252,8 @@ impl Connection {
         // What came behind the request can be read now.
         self.stalled = true;
         if !self.unsent.is_empty() {
-            self.unsent.append(&mut core.output);
+            self.unsent.extend_from_slice(&core.output);
+            core.output.clear();
         }
         self.turn(core, config)
     }
@@ -266,7 +270,7 @@ impl Connection {
         }
         let context = core.surroundings.context(self.address, &self.client, config);
         self.http.refuse(refusal, &self.carry, &mut core.output, &context);
-        self.carry = Vec::new();
+        self.carry = Buffer::default();
         self.deferred = None;
         self.send(core)?;
         self.end_when_sent(true)
@@ -442,7 +446,7 @@ impl Connection {
             self.stalled = progress.next == Next::Write;
             match progress.next {
                 Next::Close { linger } => {
-                    self.carry = Vec::new();
+                    self.carry = Buffer::default();
                     return self.end_when_sent(linger);
                 }
                 Next::Write if self.unsent.is_empty() && written < TURN_BYTES_MAX => {}
@@ -464,7 +468,7 @@ impl Connection {
     /// Keeps input for later. The usual rest is none, and takes no memory.
     fn keep(&mut self, rest: &[u8]) {
         if rest.is_empty() {
-            self.carry = Vec::new();
+            self.carry = Buffer::default();
         } else {
             self.carry.clear();
             self.carry.extend_from_slice(rest);
@@ -484,7 +488,8 @@ impl Connection {
             self.written_bytes = self.written_bytes.saturating_add(written as u32);
             core.surroundings.count(|metrics| metrics.sent_bytes.add(written as u64));
             if written < output.len() {
-                self.unsent = output[written..].to_vec();
+                self.unsent = core.surroundings.spares.buffer(output.len() - written);
+                self.unsent.extend_from_slice(&output[written..]);
             }
         }
         output.clear();
@@ -501,10 +506,10 @@ impl Connection {
         core.surroundings.count(|metrics| metrics.sent_bytes.add(written as u64));
         self.written_bytes = self.written_bytes.saturating_add(written as u32);
         if written < self.unsent.len() {
-            self.unsent.drain(..written);
+            self.unsent.consume(written);
             return Ok(false);
         }
-        self.unsent = Vec::new();
+        core.surroundings.spares.leave(std::mem::take(&mut self.unsent));
         Ok(true)
     }
 

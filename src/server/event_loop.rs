@@ -22,7 +22,7 @@ use super::deadlines::{Deadlines, Ticks};
 use super::listener::{Accepted, Listener};
 use super::post::Post;
 use crate::config::{Config, WhenFull};
-use crate::http::{Date, Refusal, Service};
+use crate::http::{Date, Refusal, Service, Spares};
 use crate::metrics::{CoreMetrics, Metrics};
 
 pub(super) const LISTENER: Token = Token(usize::MAX - 1);
@@ -118,6 +118,7 @@ impl<S: Service> EventLoop<S> {
                     mailbox: post,
                     metrics: config.metrics.as_ref().map(Metrics::add_core),
                     log: config.access_log.as_ref().map(|log| log.core(now)),
+                    spares: Spares::default(),
                     buffered_bytes: 0,
                 },
             },

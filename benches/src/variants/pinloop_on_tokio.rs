@@ -12,7 +12,7 @@ use std::task::{self, Poll, ready};
 use std::time::SystemTime;
 
 use pinloop::app::App;
-use pinloop::http::{Connection, Context, Date, Limits, Next};
+use pinloop::http::{Connection, Context, Date, Limits, Next, Spares};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, LocalOptions};
@@ -40,6 +40,7 @@ async fn accept(listener: TcpListener, rounds: u32) -> io::Result<()> {
         app: App::new(rounds),
         limits: Limits::default(),
         date: Date::at(SystemTime::now()),
+        spares: Spares::default(),
         input: vec![0; INPUT_BYTES],
         output: Vec::new(),
     }));
@@ -56,6 +57,7 @@ struct Core {
     app: App,
     limits: Limits,
     date: Date,
+    spares: Spares,
     input: Vec<u8>,
     output: Vec<u8>,
 }
@@ -104,7 +106,8 @@ impl Client {
     fn answer(&mut self, core: &mut Core, read: usize) -> io::Result<Next> {
         let filled = self.carry.len() + read;
         core.input[..self.carry.len()].copy_from_slice(&self.carry);
-        let context = Context::new(&core.limits, &core.date);
+        let context =
+            Context { spares: Some(&core.spares), ..Context::new(&core.limits, &core.date) };
         let progress =
             self.http.advance(&core.input[..filled], &mut core.output, &mut core.app, &context);
         // No rest, as usual, takes no memory.
