@@ -11,18 +11,18 @@
 //!
 //! | 200 clients | all on the heap | so |
 //! | --- | --- | --- |
-//! | that read nothing of 64 KiB of echo each, among 600 that are slow or idle | 23.6 MB | 3.6 MB |
-//! | that send 1 MiB each, which is collected | 132.2 MB | 3.2 MB |
+//! | that read nothing of 64 KiB of echo each, among 600 that are slow or idle | 23.6 MB | 3.5 MB |
+//! | that send 1 MiB each, which is collected | 44 to 132 MB | 3.3 MB |
 
 use std::ops::{Deref, DerefMut};
 
 use memmap2::MmapMut;
 
-/// From so many bytes on a buffer is a mapping of its own: 4 pages, of which at most one
+/// From so many bytes on a buffer is a mapping of its own: 2 pages, of which at most one
 /// is not full. A mapping costs 1 to 3 µs a page, and another 8, on a virtual machine
-/// (see [`Spares`](super::Spares) for who pays that); a request in a few packets is
-/// smaller, and stays on the heap.
-pub(super) const MAPPED_BYTES_MIN: usize = 16 * 1024;
+/// (see [`Spares`](super::Spares) for who pays that); most requests in a few packets are
+/// smaller, and stay on the heap. What 200 clients can leave there is 1.6 MB.
+pub(super) const MAPPED_BYTES_MIN: usize = 8 * 1024;
 
 /// Mappings are of whole pages.
 const PAGE_BYTES: usize = 4096;
