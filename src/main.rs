@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod logger;
 
 use std::io::Write;
 use std::mem::ManuallyDrop;
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
         }
         Err(wrong) => return refuse(&wrong),
     };
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    logger::start(std::env::var("RUST_LOG").ok().as_deref());
     match serve(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Start(StartError::Config(error))) => refuse(&error),
@@ -73,7 +74,7 @@ fn serve(arguments: &Arguments) -> Result<(), Failure> {
     app.limit = limiter(arguments, &background)?.map(Limit::new);
     // Never dropped, which would wait for jobs whose answers nobody waits for any more.
     let _workers = ManuallyDrop::new(app.workers.clone());
-    let server = pinloop::start(&config, move |_core| app.clone()).map_err(Failure::Start)?;
+    let server = pinloop::start_app(&config, app).map_err(Failure::Start)?;
     announce(&server);
 
     let (stopper, log) = (server.stopper(), config.access_log.clone());
