@@ -159,3 +159,13 @@ pub use metrics::Metrics;
 pub use rate_limit::{Rate, RateLimiter, TooMany};
 pub use server::{Core, Server, StartError, Stopper, cores, start};
 pub use workers::{Place, Workers};
+
+/// Starts a server with the service of [`app`], as [`start`] does with any. It is compiled
+/// here and not in the binary, which can thus be built for size while the event loop stays
+/// built for speed.
+///
+/// # Errors
+/// Those of [`start`].
+pub fn start_app(config: &Config, app: app::App) -> Result<Server, StartError> {
+    start(config, move |_core| app.clone())
+}

@@ -121,6 +121,10 @@ pub struct RateLimiter(Limits<QuantaClock>);
 /// The clients beyond which they are counted by larger networks. 1,000,000: some 64 MB.
 const CLIENTS_MAX: usize = 1_000_000;
 
+/// Parts of the table of clients, each with its lock: 256 are four for each of 64 CPUs,
+/// and take 32 KB.
+const SHARDS: usize = 256;
+
 type Limiter<K, S, C> = governor::RateLimiter<K, S, C, NoOpMiddleware<<C as Clock>::Instant>>;
 
 struct Limits<C: Clock> {
@@ -182,7 +186,8 @@ impl<C: Clock + Clone> Limits<C> {
         clock: C,
     ) -> Limits<C> {
         let keyed = |(rate, burst): (Rate, _)| {
-            governor::RateLimiter::dashmap_with_clock(rate.quota(burst), clock.clone())
+            let clients = DashMapStateStore::with_shard_amount(SHARDS);
+            governor::RateLimiter::new(rate.quota(burst), clients, clock.clone())
         };
         let direct = |(rate, burst): (Rate, _)| {
             governor::RateLimiter::direct_with_clock(rate.quota(burst), clock.clone())
