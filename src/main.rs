@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
-mod logger;
 
 use std::io::Write;
 use std::mem::ManuallyDrop;
@@ -32,7 +31,7 @@ fn main() -> ExitCode {
         }
         Err(wrong) => return refuse(&wrong),
     };
-    logger::start(std::env::var("RUST_LOG").ok().as_deref());
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
     match serve(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Start(StartError::Config(error))) => refuse(&error),
