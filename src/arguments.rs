@@ -503,7 +503,7 @@ fn text(value: &OsStr) -> Result<&str, String> {
 
 /// CPU numbers, in the order in which they were given.
 fn cores(list: &str) -> Result<Vec<usize>, String> {
-    let wrong = || format!("'{list}' is no list of CPUs such as 0,2-3");
+    let wrong = || "that is no list of CPUs such as 0,2-3".to_string();
     let mut cores = Vec::new();
     for part in list.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -521,7 +521,7 @@ fn cores(list: &str) -> Result<Vec<usize>, String> {
 /// Without floating point, which takes 28 KB of the binary, and would for this alone.
 fn seconds(text: &str) -> Result<Duration, String> {
     let wrong =
-        || format!("'{text}' is no number of seconds such as 10 or 0.5; 0.1 to 86400 are allowed");
+        || "that is no number of seconds such as 10 or 0.5; 0.1 to 86400 are allowed".to_string();
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = [whole, fraction].concat();
     if digits.is_empty() || fraction.len() > 9 || !digits.bytes().all(|byte| byte.is_ascii_digit())

@@ -160,6 +160,7 @@ pub use rate_limit::{Rate, RateLimiter, TooMany};
 pub use server::{Core, Server, StartError, Stopper, cores, start};
 pub use workers::{Place, Workers};
 
+#[doc(hidden)]
 /// Starts a server with the service of [`app`], as [`start`] does with any. It is compiled
 /// here and not in the binary, which can thus be built for size while the event loop stays
 /// built for speed.

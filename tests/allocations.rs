@@ -53,6 +53,7 @@ static ALLOCATOR: Counting = Counting;
 
 const GET: &[u8] =
     b"GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: pinloop\r\nAccept: */*\r\nConnection: keep-alive\r\n\r\n";
+const GET_ABSOLUTE: &[u8] = b"GET http://a/ HTTP/1.1\r\nHost: a\r\nUser-Agent: pinloop\r\n\r\n";
 const GET_DATA: &[u8] = b"GET /data HTTP/1.1\r\nHost: a\r\n\r\n";
 const ECHO: &[u8] = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
 const ECHO_CHUNKED: &[u8] =
@@ -88,7 +89,7 @@ fn the_core_allocates_nothing_for_a_whole_request() {
         &[b'x'; 50_000],
     ]
     .concat();
-    for request in [GET, ECHO, ECHO_CHUNKED, &GET.repeat(16), &big] {
+    for request in [GET, GET_ABSOLUTE, ECHO, ECHO_CHUNKED, &GET.repeat(16), &big] {
         let name = format!("{} bytes: {}", request.len(), String::from_utf8_lossy(&request[..40]));
         let found = allocations(|| {
             output.clear();

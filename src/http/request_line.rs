@@ -25,7 +25,7 @@ pub(super) fn parse(input: &[u8]) -> Result<Option<RequestLine<'_>>, Refusal> {
     let Some((method, rest)) = method(input)? else { return Ok(None) };
     let Some((target, rest)) = target::parse(method, rest)? else { return Ok(None) };
     let Some((minor_version, rest)) = version(rest)? else { return Ok(None) };
-    // What targets other versions have is not known.
+    // After the version, as `PRI * HTTP/2.0` wants another version and not another target.
     target.check(method)?;
     Ok(Some(RequestLine { method, target, minor_version, bytes: input.len() - rest.len() }))
 }

@@ -10,9 +10,13 @@ use std::cell::{Cell, RefCell};
 use super::buffer::{Buffer, MAPPED_BYTES_MIN};
 use super::connection::Streaming;
 
-/// The largest buffer that is left to the next request, in bytes. 1 MiB: as much content
-/// as is collected by default.
+/// The largest buffer that is left to the next request, in bytes. 1 MiB: a larger one goes
+/// back to the system.
 const BUFFER_BYTES_MAX: usize = 1024 * 1024;
+
+/// How many times what is asked for the buffer may be that is given for it: it counts as a
+/// whole among the bytes that its connection keeps, and may be kept for long.
+const BUFFER_SHARE: usize = 8;
 
 /// Requests whose memory is left to others: so many with content that comes in pieces
 /// can be under way at a time, and none of them allocates. With what each may have held
@@ -34,10 +38,12 @@ pub struct Spares {
 impl Spares {
     /// A buffer without bytes, for so many.
     pub(crate) fn buffer(&self, bytes: usize) -> Buffer {
-        match bytes < MAPPED_BYTES_MIN {
-            true => Buffer::default(),
-            false => self.buffer.take(),
+        let spare = self.buffer.take();
+        if bytes >= MAPPED_BYTES_MIN && spare.capacity() / BUFFER_SHARE <= bytes {
+            return spare;
         }
+        self.buffer.set(spare);
+        Buffer::default()
     }
 
     /// Leaves a buffer to the next request.
@@ -78,5 +84,24 @@ impl Spares {
 impl std::fmt::Debug for Spares {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Spares").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_goes_to_whoever_needs_as_much_and_not_to_whoever_needs_little() {
+        let spares = Spares::default();
+        let mut large = Buffer::default();
+        large.extend_from_slice(&[1; 512 * 1024]);
+        spares.leave(large);
+        assert_eq!(spares.buffer(MAPPED_BYTES_MIN).capacity(), 0);
+        assert_eq!(spares.buffer(100).capacity(), 0);
+        let again = spares.buffer(64 * 1024);
+        assert!(again.is_empty());
+        assert_eq!(again.capacity(), 512 * 1024);
+        assert_eq!(spares.buffer(64 * 1024).capacity(), 0);
     }
 }

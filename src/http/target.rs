@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::chars;
 use super::error::Refusal;
 
-/// A request target.
+/// A request target. What it is asked for depends on the method that it came with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Target<'a> {
     pub(super) whole: &'a str,
@@ -28,9 +28,12 @@ impl<'a> Target<'a> {
     /// The path of the target, as that of a request with `method`, with the escapes of
     /// unreserved characters resolved.
     pub(super) fn path(&self, method: &str) -> Cow<'a, str> {
-        match self.path_bytes {
-            bytes if bytes > 0 && !self.is_escaped => Cow::Borrowed(&self.whole[..bytes]),
-            _ => Cow::Owned(normalize(self.parts(method).0)),
+        if self.path_bytes > 0 && !self.is_escaped {
+            return Cow::Borrowed(&self.whole[..self.path_bytes]);
+        }
+        match self.parts(method).0 {
+            path if path.contains('%') => Cow::Owned(normalize(path)),
+            path => Cow::Borrowed(path),
         }
     }
 
@@ -66,27 +69,41 @@ pub(super) fn parse<'a>(
 }
 
 fn origin_form(input: &[u8]) -> Result<Option<(Target<'_>, &[u8])>, Refusal> {
+    let Scanned { bytes, path_bytes, is_escaped } = scan(input);
+    match &input[bytes..] {
+        [b' ', rest @ ..] => {
+            Ok(Some((Target { whole: text(&input[..bytes])?, path_bytes, is_escaped }, rest)))
+        }
+        [] | [b'%'] | [b'%', _] => Ok(None),
+        rest => Err(not_in_target(rest[0])),
+    }
+}
+
+/// What of some input is a path, and perhaps a query.
+struct Scanned {
+    bytes: usize,
+    path_bytes: usize,
+    /// The path has escapes.
+    is_escaped: bool,
+}
+
+#[inline(always)]
+fn scan(input: &[u8]) -> Scanned {
     let mut path_bytes = None;
     let mut is_escaped = false;
     let mut at = 0;
     loop {
         match &input[at..] {
             [byte, ..] if chars::is_plain_target(*byte) => at += 1,
-            [b' ', rest @ ..] => {
-                let path_bytes = path_bytes.unwrap_or(at);
-                let whole = text(&input[..at])?;
-                return Ok(Some((Target { whole, path_bytes, is_escaped }, rest)));
-            }
             [b'?', ..] => {
                 path_bytes = path_bytes.or(Some(at));
                 at += 1;
             }
-            escape @ [b'%', _, _, ..] if is_escape(escape) => {
+            escape @ [b'%', ..] if is_escape(escape) => {
                 is_escaped |= path_bytes.is_none();
                 at += 3;
             }
-            [] | [b'%'] | [b'%', _] => return Ok(None),
-            [byte, ..] => return Err(not_in_target(*byte)),
+            _ => return Scanned { bytes: at, path_bytes: path_bytes.unwrap_or(at), is_escaped },
         }
     }
 }
@@ -183,11 +200,11 @@ fn is_other_host(host: &[u8]) -> bool {
 /// Whether digits are a port that TCP has: leading zeros are none of its value.
 fn is_port(digits: &[u8]) -> bool {
     // Four digits are one whatever they are.
-    digits.len() <= 4 || number(digits).is_some()
+    digits.len() <= 4 || tcp_port(digits).is_some()
 }
 
 #[cold]
-fn number(digits: &[u8]) -> Option<u16> {
+fn tcp_port(digits: &[u8]) -> Option<u16> {
     digits.iter().try_fold(0u16, |number, digit| {
         number.checked_mul(10)?.checked_add(u16::from(digit - b'0'))
     })
@@ -216,10 +233,11 @@ pub(super) fn normalize(path: &str) -> String {
 /// The absolute-form, whose authority stands in for `host` (RFC 9112, 3.2.2).
 fn absolute<'a>(method: &str, target: &'a str) -> Result<(&'a str, Option<&'a str>), Refusal> {
     let (scheme, rest) = target.split_once("://").ok_or(Refusal::Target)?;
-    match scheme.to_ascii_lowercase().as_str() {
-        "http" => {}
-        "https" => return Err(Refusal::Scheme),
-        _ => return Err(Refusal::Target),
+    if scheme.eq_ignore_ascii_case("https") {
+        return Err(Refusal::Scheme);
+    }
+    if !scheme.eq_ignore_ascii_case("http") {
+        return Err(Refusal::Target);
     }
     let end = authority_end(rest);
     // Userinfo is refused with whatever else is no authority (RFC 9110, 4.2.4).
@@ -241,19 +259,12 @@ fn authority_end(rest: &str) -> usize {
 }
 
 fn path_and_query(target: &str) -> Result<(&str, Option<&str>), Refusal> {
-    let bytes = target.as_bytes();
-    for (at, &byte) in bytes.iter().enumerate() {
-        match byte {
-            b'?' => {}
-            b'%' if is_escape(&bytes[at..]) => {}
-            _ if chars::is_plain_target(byte) => {}
-            _ => return Err(Refusal::Target),
-        }
+    let Scanned { bytes, path_bytes, .. } = scan(target.as_bytes());
+    if bytes < target.len() {
+        return Err(Refusal::Target);
     }
-    Ok(match target.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
-        None => (target, None),
-    })
+    let (path, query) = target.split_at(path_bytes);
+    Ok((path, query.get(1..)))
 }
 
 /// Whether a `%` is followed by its two hexadecimal digits (RFC 3986, 2.1).
@@ -376,5 +387,7 @@ mod tests {
         assert_eq!(normalize("/%2561"), "/%2561");
         let (plain, _) = parse("GET", b"/data ").expect("a target").expect("a whole one");
         assert!(matches!(plain.path("GET"), Cow::Borrowed("/data")));
+        let (absolute, _) = parse("GET", b"http://h/data ").expect("one").expect("a whole one");
+        assert!(matches!(absolute.path("GET"), Cow::Borrowed("/data")));
     }
 }

@@ -476,7 +476,7 @@ impl Connection {
     }
 
     /// Sends the output in one write, and keeps what the socket does not take.
-    // In its usual caller, as a call of its own costs a wake-up 20 instructions.
+    // Inlined, as a call of its own costs a wake-up 20 instructions.
     #[inline(always)]
     fn send<S>(&mut self, core: &mut Core<S>) -> io::Result<()> {
         let output = &mut core.output;
