@@ -52,7 +52,8 @@ pub(super) struct Rules {
 pub(super) struct Reader {
     has_host: bool,
     length: Option<u64>,
-    codings: Codings,
+    /// There is a `transfer-encoding`, which is read when all fields are known.
+    has_codings: bool,
     connection: Options,
     expects_continue: bool,
 }
@@ -85,19 +86,24 @@ impl Reader {
                 }
                 self.length = Some(found);
             }
-            (17, Some(b't')) if is(name, b"transfer-encoding") => self.codings.read(value),
+            (17, Some(b't')) if is(name, b"transfer-encoding") => self.has_codings = true,
             _ => {}
         }
         Ok(())
     }
 
-    /// What all fields together say, in a message of this version.
+    /// What all `fields` together say, in a message of this version.
     #[inline]
-    pub(super) fn end(self, minor_version: u8) -> Result<Rules, Refusal> {
+    pub(super) fn end(
+        self,
+        fields: &[httparse::Header<'_>],
+        minor_version: u8,
+    ) -> Result<Rules, Refusal> {
         if !self.has_host && minor_version > 0 {
             return Err(Refusal::Host);
         }
-        let framing = match (self.codings.check()?, self.length) {
+        let is_chunked = self.has_codings && Codings::of(fields).check()?;
+        let framing = match (is_chunked, self.length) {
             (true, Some(_)) => return Err(Refusal::TransferEncoding),
             (true, None) if minor_version == 0 => return Err(Refusal::TransferEncoding),
             (true, None) => Framing::Chunked,
@@ -168,7 +174,6 @@ impl Options {
 /// The transfer codings, over all field lines, in order (RFC 9112, 6.1).
 #[derive(Default)]
 struct Codings {
-    present: bool,
     chunked: u32,
     /// The last one is `chunked`.
     chunked_last: bool,
@@ -183,8 +188,17 @@ struct Codings {
 const COMPRESSIONS: [&str; 5] = ["gzip", "x-gzip", "compress", "x-compress", "deflate"];
 
 impl Codings {
+    fn of(fields: &[httparse::Header<'_>]) -> Codings {
+        let mut codings = Codings::default();
+        for field in fields.iter().filter(|field| field.name.len() == 17) {
+            if is(field.name, b"transfer-encoding") {
+                codings.read(field.value);
+            }
+        }
+        codings
+    }
+
     fn read(&mut self, value: &[u8]) {
-        self.present = true;
         for coding in members(value) {
             let chunked = coding.eq_ignore_ascii_case(b"chunked");
             self.chunked += u32::from(chunked);
@@ -205,9 +219,8 @@ impl Codings {
 
     /// Whether the content is chunked.
     fn check(&self) -> Result<bool, Refusal> {
-        let Codings { present, chunked, chunked_last, compression, unknown, malformed } = *self;
+        let Codings { chunked, chunked_last, compression, unknown, malformed } = *self;
         match () {
-            () if !present => Ok(false),
             () if malformed || chunked > 1 => Err(Refusal::TransferEncoding),
             // A MUST, so before the SHOULD of a coding that is not understood.
             () if chunked == 1 && !chunked_last => Err(Refusal::TransferEncoding),

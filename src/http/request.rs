@@ -160,5 +160,5 @@ fn read_fields(head: &[u8], fields: &Fields<'_>, minor_version: u8) -> Result<Ru
         is_crlf &= follows_crlf(field.name.as_ptr() as usize - start);
         reader.read(field.name, field.value)?;
     }
-    if is_crlf { reader.end(minor_version) } else { Err(Refusal::BareLf) }
+    if is_crlf { reader.end(fields, minor_version) } else { Err(Refusal::BareLf) }
 }

@@ -316,7 +316,18 @@ impl Connection {
         timeouts: &[Ticks; CLASSES],
         deadlines: &mut Deadlines,
     ) {
-        let class = self.class();
+        self.keep_time_of(self.class(), key, timeouts, deadlines);
+    }
+
+    /// As [`keep_time`](Self::keep_time), where it is known what the connection waits for.
+    #[inline]
+    pub(super) fn keep_time_of(
+        &mut self,
+        class: Class,
+        key: usize,
+        timeouts: &[Ticks; CLASSES],
+        deadlines: &mut Deadlines,
+    ) {
         let due = class != self.class
             || match class {
                 Class::Idle | Class::Head => self.consumed_bytes > 0,
@@ -341,9 +352,16 @@ impl Connection {
         bytes > before
     }
 
-    /// Whether the connection keeps no bytes, and none when last counted.
-    pub(super) fn keeps_nothing(&self) -> bool {
-        self.buffered_bytes | self.buffered_now() == 0
+    /// Whether all that was read is answered, and nothing is kept, nor was when last
+    /// counted: the connection waits for its next request, as it usually does.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.stage == Stage::Open
+            && self.http.waiting() == Waiting::Head
+            && self.used
+            && !self.stalled
+            && self.carry.capacity() == 0
+            && self.unsent.capacity() == 0
+            && self.buffered_bytes == 0
     }
 
     fn buffered_now(&self) -> usize {

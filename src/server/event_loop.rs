@@ -17,7 +17,7 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
-use super::connections::{self, CLASSES, Connection, Core, Surroundings, Turn};
+use super::connections::{self, CLASSES, Class, Connection, Core, Surroundings, Turn};
 use super::deadlines::{Deadlines, Ticks};
 use super::listener::{Accepted, Listener};
 use super::post::Post;
@@ -225,8 +225,9 @@ impl<S: Service> EventLoop<S> {
         connection.set_queued(false);
         match connection.turn(&mut self.core, &self.config) {
             // The usual turn leaves nothing behind.
-            Ok(Turn::Wait) if connection.keeps_nothing() && !self.core.surroundings.draining => {
-                connection.keep_time(key, &self.timeouts, &mut self.deadlines);
+            Ok(Turn::Wait) if connection.is_at_rest() && !self.core.surroundings.draining => {
+                let (timeouts, deadlines) = (&self.timeouts, &mut self.deadlines);
+                connection.keep_time_of(Class::Idle, key, timeouts, deadlines);
             }
             turn => self.settle(key, turn),
         }
