@@ -373,6 +373,7 @@ fn go_on<S: Service>(
 const FIELDS_USUAL: usize = 24;
 
 /// Reads a head and does what its framing and the service ask for.
+#[inline(always)]
 fn begin<'i, S: Service>(
     input: &'i [u8],
     fields: &mut Fields<'i>,

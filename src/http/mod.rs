@@ -40,10 +40,10 @@
 //!
 //! User instructions for one `GET /` with `host`, `user-agent` and `accept` on a
 //! kept connection, the event loop's part included, as callgrind counts them
-//! (x86-64-v2, rustc 1.95): 2,137 of the program by itself, and 1,409 where 16 are
-//! pipelined. `cargo bench -- count` says 2,268 and 1,536, as all variants are one program
+//! (x86-64-v2, rustc 1.95): 2,074 of the program by itself, and 1,394 where 16 are
+//! pipelined. `cargo bench -- count` says 2,199 and 1,520, as all variants are one program
 //! there, in which httparse, which others use too, is no longer built into its caller.
-//! Of the 2,268, httparse takes 599 for three fields, the event loop 435, and libc's
+//! Of the 2,199, httparse takes 599 for three fields, the event loop 435, and libc's
 //! wrappers 173; its report has the rest. All of it is some 6 % of a request's CPU time;
 //! what remains is the kernel's.
 //!
@@ -62,7 +62,7 @@
 //! | `content-length` by `itoa` | 35 |
 //! | hosts checked by one table, ports of four digits without arithmetic | 34 |
 //! | queues and deadlines gone through only when there is something in them | 33 |
-//! | a turn that leaves nothing behind not settled | 32 |
+//! | a turn that leaves nothing behind not settled, nor asked what it waits for | 84 |
 //! | nothing copied where nothing was carried over | 19 |
 //! | hosts checked four bytes at a time | 17 |
 //! | only the service's own call, and not the answer's end, where a panic is caught | 15 |

@@ -34,6 +34,7 @@ impl<'a> Request<'a> {
     /// are equal to their characters, and the others in upper case (RFC 9110,
     /// 4.2.3); `*` and the authority of a `CONNECT` stand for themselves. Borrowed
     /// unless there is an escape.
+    #[inline]
     pub fn path(&self) -> Cow<'a, str> {
         self.line.target.path(self.line.method)
     }

@@ -187,6 +187,7 @@ impl<'o> Response<'o> {
     }
 
     /// What is left to do once the service has returned.
+    #[inline]
     pub(super) fn finish(mut self) -> Finished {
         match self.stage {
             Stage::Ended => {}

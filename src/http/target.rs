@@ -27,10 +27,16 @@ impl<'a> Target<'a> {
 
     /// The path of the target, as that of a request with `method`, with the escapes of
     /// unreserved characters resolved.
+    #[inline]
     pub(super) fn path(&self, method: &str) -> Cow<'a, str> {
         if self.path_bytes > 0 && !self.is_escaped {
             return Cow::Borrowed(&self.whole[..self.path_bytes]);
         }
+        self.unusual_path(method)
+    }
+
+    #[inline(never)]
+    fn unusual_path(&self, method: &str) -> Cow<'a, str> {
         match self.parts(method).0 {
             path if path.contains('%') => Cow::Owned(normalize(path)),
             path => Cow::Borrowed(path),
