@@ -43,7 +43,7 @@
 //! (x86-64-v2, rustc 1.95): 2,074 of the program by itself, and 1,394 where 16 are
 //! pipelined. `cargo bench -- count` says 2,199 and 1,520, as all variants are one program
 //! there, in which httparse, which others use too, is no longer built into its caller.
-//! Of the 2,199, httparse takes 599 for three fields, the event loop 435, and libc's
+//! Of the 2,199, httparse takes 599 for three fields, the event loop 451, and libc's
 //! wrappers 173; its report has the rest. All of it is some 6 % of a request's CPU time;
 //! what remains is the kernel's.
 //!
