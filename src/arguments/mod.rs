@@ -2,20 +2,23 @@
 //! environment variable too, `PINLOOP_` and its name: what the command line says comes
 //! first, then the environment, then [`Config::default`].
 //!
-//! Options stand in one table, from which they are read and the help is written, and
-//! `lexopt` knows what an argument is. clap, which does it all, takes 310 KB of the binary
+//! Options stand in one table ([`options`]), from which they are read and the help is
+//! written, and `lexopt` knows what an argument is. clap, which does it all, takes 310 KB of the binary
 //! more: over half of what is left beside the standard library and libc.
+
+mod options;
+mod values;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::{self, Display, Write};
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::str::FromStr;
-use std::time::Duration;
 
 use lexopt::{Arg, Parser};
 use pinloop::app::DEFAULT_ROUNDS;
-use pinloop::{Config, LogFormat, Metrics, Rate, WhenFull};
+use pinloop::{Config, LogFormat, Rate};
+
+use options::OPTIONS;
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -223,318 +226,10 @@ impl Display for Opt {
     }
 }
 
-static OPTIONS: [Opt; 23] = [
-    Opt {
-        name: "addr",
-        value: "IP:PORT",
-        help: "Where to listen; port 0 picks a free one",
-        default: Some(|to| to.config.addr.to_string()),
-        set: |to, value| {
-            to.config.addr = parse(value, "an IP address and a port, as in 127.0.0.1:8080")?;
-            Ok(())
-        },
-    },
-    Opt {
-        name: "threads",
-        value: "N",
-        help: "Threads [default: one per CPU that the process may use]",
-        default: None,
-        set: |to, value| {
-            to.config.threads = Some(parse::<NonZeroUsize>(value, POSITIVE)?);
-            Ok(())
-        },
-    },
-    Opt {
-        name: "cores",
-        value: "LIST",
-        help: "CPUs to pin the threads to, e.g. 0,2-3 [default: the first that the process may use]",
-        default: None,
-        set: |to, value| {
-            to.config.cores = Some(cores(text(value)?)?);
-            Ok(())
-        },
-    },
-    Opt {
-        name: "no-pin",
-        value: "",
-        help: "Leave the threads to the scheduler",
-        default: None,
-        set: |to, value| {
-            to.config.pin = !flag(value)?;
-            Ok(())
-        },
-    },
-    Opt {
-        name: "work",
-        value: "ROUNDS",
-        help: "Rounds of the work function for each GET /data; 100 take some 8 microseconds",
-        default: Some(|to| to.work.to_string()),
-        set: |to, value| {
-            to.work = parse(value, "a whole number up to 4294967295")?;
-            Ok(())
-        },
-    },
-    Opt {
-        name: "workers",
-        value: "N",
-        help: "Threads for GET /data?offload; 0 for none [default: one per CPU that the event
-loops leave free, at least 1]",
-        default: None,
-        set: |to, value| {
-            to.workers = Some(parse(value, WHOLE)?);
-            Ok(())
-        },
-    },
-    Opt {
-        name: "access-log",
-        value: "FILE|-",
-        help: "Write a line for each request to this file, or to the standard output for -; SIGHUP
-opens it anew",
-        default: None,
-        set: |to, value| {
-            if value.is_empty() {
-                return Err("allowed is a file's name, or - for the standard output".into());
-            }
-            to.access_log = Some(value.into());
-            Ok(())
-        },
-    },
-    Opt {
-        name: "access-log-format",
-        value: "json|combined",
-        help: "How the lines of the access log look: a JSON object each, or the combined log
-format of Apache and nginx",
-        default: Some(|to| match to.access_log_format {
-            LogFormat::Json => "json".into(),
-            LogFormat::Combined => "combined".into(),
-        }),
-        set: |to, value| {
-            to.access_log_format = match text(value)? {
-                "json" => LogFormat::Json,
-                "combined" => LogFormat::Combined,
-                _ => return Err("allowed are json and combined".into()),
-            };
-            Ok(())
-        },
-    },
-    Opt {
-        name: "metrics",
-        value: "",
-        help: "Count what happens, for GET /metrics",
-        default: None,
-        set: |to, value| {
-            to.config.metrics = flag(value)?.then(Metrics::default);
-            Ok(())
-        },
-    },
-    Opt {
-        name: "rate-limit",
-        value: "RATE",
-        help: "Requests that each client address may make, e.g. 100/s or 6000/m; more are 429.
-An IPv6 client is its /64",
-        default: None,
-        set: |to, value| {
-            to.rate_limit = Some(text(value)?.parse()?);
-            Ok(())
-        },
-    },
-    Opt {
-        name: "rate-limit-burst",
-        value: "N",
-        help: "Requests that each client may make at once after a pause [default: what the rate
-allows in 20 ms, at least 20]",
-        default: None,
-        set: |to, value| {
-            to.rate_limit_burst = Some(parse(value, POSITIVE)?);
-            Ok(())
-        },
-    },
-    Opt {
-        name: "rate-limit-total",
-        value: "RATE",
-        help: "Requests that all clients together may make; more are 429",
-        default: None,
-        set: |to, value| {
-            to.rate_limit_total = Some(text(value)?.parse()?);
-            Ok(())
-        },
-    },
-    Opt {
-        name: "rate-limit-total-burst",
-        value: "N",
-        help: "Requests that all clients together may make at once after a pause [default: as
-for each client]",
-        default: None,
-        set: |to, value| {
-            to.rate_limit_total_burst = Some(parse(value, POSITIVE)?);
-            Ok(())
-        },
-    },
-    Opt {
-        name: "max-head-bytes",
-        value: "BYTES",
-        help: "Bytes of a request's head; more is 431, or 414 for the target",
-        default: Some(|to| to.config.limits.head_bytes_max.to_string()),
-        set: |to, value| {
-            to.config.limits.head_bytes_max = parse(value, WHOLE)?;
-            Ok(())
-        },
-    },
-    Opt {
-        name: "max-headers",
-        value: "N",
-        help: "Fields of a request's head; more is 431",
-        default: Some(|to| to.config.limits.fields_max.to_string()),
-        set: |to, value| {
-            to.config.limits.fields_max = parse(value, WHOLE)?;
-            Ok(())
-        },
-    },
-    Opt {
-        name: "max-body-bytes",
-        value: "BYTES",
-        help: "Bytes of collected content; more is 413. POST /echo streams, and has no limit",
-        default: Some(|to| to.config.limits.content_bytes_max.to_string()),
-        set: |to, value| {
-            to.config.limits.content_bytes_max = parse(value, WHOLE)?;
-            Ok(())
-        },
-    },
-    Opt {
-        name: "max-connections",
-        value: "N",
-        help: "Connections open at a time",
-        default: Some(|to| to.config.connections_max.to_string()),
-        set: |to, value| {
-            to.config.connections_max = parse(value, WHOLE)?;
-            Ok(())
-        },
-    },
-    Opt {
-        name: "when-full",
-        value: "shed|wait",
-        help: "What becomes of more connections: answered with 503 and closed, or left in the
-listener's queue until there is room",
-        default: Some(|to| match to.config.when_full {
-            WhenFull::Shed => "shed".into(),
-            WhenFull::Wait => "wait".into(),
-        }),
-        set: |to, value| {
-            to.config.when_full = match text(value)? {
-                "shed" => WhenFull::Shed,
-                "wait" => WhenFull::Wait,
-                _ => return Err("allowed are shed and wait".into()),
-            };
-            Ok(())
-        },
-    },
-    Opt {
-        name: "head-timeout",
-        value: "SECONDS",
-        help: "From a head's first byte, or the connection's beginning, to its end",
-        default: Some(|to| to.config.timeouts.head.as_secs().to_string()),
-        set: |to, value| {
-            to.config.timeouts.head = seconds(text(value)?)?;
-            Ok(())
-        },
-    },
-    Opt {
-        name: "body-timeout",
-        value: "SECONDS",
-        help: "For every 4 KiB of a request's content",
-        default: Some(|to| to.config.timeouts.content.as_secs().to_string()),
-        set: |to, value| {
-            to.config.timeouts.content = seconds(text(value)?)?;
-            Ok(())
-        },
-    },
-    Opt {
-        name: "idle-timeout",
-        value: "SECONDS",
-        help: "Between an answer and the next request",
-        default: Some(|to| to.config.timeouts.idle.as_secs().to_string()),
-        set: |to, value| {
-            to.config.timeouts.idle = seconds(text(value)?)?;
-            Ok(())
-        },
-    },
-    Opt {
-        name: "write-timeout",
-        value: "SECONDS",
-        help: "For every 4 KiB of an answer",
-        default: Some(|to| to.config.timeouts.write.as_secs().to_string()),
-        set: |to, value| {
-            to.config.timeouts.write = seconds(text(value)?)?;
-            Ok(())
-        },
-    },
-    Opt {
-        name: "drain-timeout",
-        value: "SECONDS",
-        help: "For unfinished requests after SIGTERM or SIGINT",
-        default: Some(|to| to.config.timeouts.drain.as_secs().to_string()),
-        set: |to, value| {
-            to.config.timeouts.drain = seconds(text(value)?)?;
-            Ok(())
-        },
-    },
-];
-
-const WHOLE: &str = "a whole number";
-const POSITIVE: &str = "a whole number from 1 on";
-
-/// A value that the standard library can read, and says what is wrong with.
-fn parse<T: FromStr<Err: Display>>(value: &OsStr, allowed: &str) -> Result<T, String> {
-    text(value)?.parse().map_err(|wrong| format!("{wrong}; allowed is {allowed}"))
-}
-
-/// The value of a flag, which only the environment can say.
-fn flag(value: &OsStr) -> Result<bool, String> {
-    match text(value)? {
-        "true" => Ok(true),
-        "false" => Ok(false),
-        _ => Err("allowed are true and false".into()),
-    }
-}
-
-fn text(value: &OsStr) -> Result<&str, String> {
-    value.to_str().ok_or_else(|| "it is not UTF-8, and has to be".into())
-}
-
-/// CPU numbers, in the order in which they were given.
-fn cores(list: &str) -> Result<Vec<usize>, String> {
-    let wrong = || "that is no list of CPUs such as 0,2-3".to_string();
-    let mut cores = Vec::new();
-    for part in list.split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let first: usize = first.trim().parse().map_err(|_| wrong())?;
-        let last: usize = last.trim().parse().map_err(|_| wrong())?;
-        // More than any machine has; 0-99999999999 is a slip.
-        if first > last || last >= 4096 {
-            return Err(wrong());
-        }
-        cores.extend(first..=last);
-    }
-    Ok(cores)
-}
-
-/// Without floating point, which takes 28 KB of the binary, and would for this alone.
-fn seconds(text: &str) -> Result<Duration, String> {
-    let wrong =
-        || "that is no number of seconds such as 10 or 0.5; 0.1 to 86400 are allowed".to_string();
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits = [whole, fraction].concat();
-    if digits.is_empty() || fraction.len() > 9 || !digits.bytes().all(|byte| byte.is_ascii_digit())
-    {
-        return Err(wrong());
-    }
-    let seconds = format!("0{whole}").parse().map_err(|_| wrong())?;
-    let nanoseconds = format!("{fraction:0<9}").parse().map_err(|_| wrong())?;
-    Ok(Duration::new(seconds, nanoseconds))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -619,25 +314,6 @@ mod tests {
         ] {
             let line = line.split(' ').map(OsString::from);
             assert_eq!(read(line, |_| None).unwrap_err(), sentence);
-        }
-    }
-
-    #[test]
-    fn reads_lists_of_cores() {
-        assert_eq!(cores("0,2-4"), Ok(vec![0, 2, 3, 4]));
-        for wrong in ["", "a", "3-1", "0,", "-1", "0-999999"] {
-            assert!(cores(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn reads_seconds_and_fractions_of_them() {
-        for (text, milliseconds) in [("10", 10_000), ("0.5", 500), (".25", 250), ("2.", 2_000)] {
-            assert_eq!(seconds(text), Ok(Duration::from_millis(milliseconds)), "{text}");
-        }
-        assert_eq!(seconds("0.000000001"), Ok(Duration::from_nanos(1)));
-        for wrong in ["", ".", "-1", "+1", "1e3", "1.-5", "0.0000000001", "99999999999999999999"] {
-            assert!(seconds(wrong).is_err(), "{wrong}");
         }
     }
 
