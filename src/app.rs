@@ -13,8 +13,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::http::{
-    Answer, Content, ContentWriter, FieldLine, Framing, Piece, Request, Response, Service,
-    field_line,
+    BodyPolicy, BodyWriter, DeferredResponse, Framing, HeaderLine, Piece, Request, Response,
+    Service, header_line,
 };
 use crate::{Metrics, Workers};
 #[cfg(feature = "rate-limit")]
@@ -35,11 +35,11 @@ pub const OCTETS: &str = "application/octet-stream";
 /// The rounds of the work function for one `GET /data`, as the post has it.
 pub const DEFAULT_ROUNDS: u32 = 100;
 
-const TEXT_LINE: FieldLine = field_line!("content-type", "text/plain");
-const JSON_LINE: FieldLine = field_line!("content-type", "application/json");
+const TEXT_LINE: HeaderLine = header_line!("content-type", "text/plain");
+const JSON_LINE: HeaderLine = header_line!("content-type", "application/json");
 #[cfg(feature = "metrics")]
-const METRICS_LINE: FieldLine =
-    field_line!("content-type", "application/openmetrics-text; version=1.0.0; charset=utf-8");
+const METRICS_LINE: HeaderLine =
+    header_line!("content-type", "application/openmetrics-text; version=1.0.0; charset=utf-8");
 
 /// What a request is answered with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,10 +119,12 @@ impl App {
     /// Does the work on another thread, while the connection waits.
     fn offload(&self, workers: &Workers, response: &mut Response<'_>) {
         let Some(place) = workers.reserve() else {
-            return response.status(503).field("retry-after", "1").content(b"");
+            return response.status(503).header("retry-after", "1").body(b"");
         };
-        let (ticket, rounds) = (response.defer(), self.rounds);
-        place.run(move || ticket.answer(Answer::new(200).line(JSON_LINE).content(work(rounds))));
+        let (responder, rounds) = (response.defer(), self.rounds);
+        place.run(move || {
+            responder.respond(DeferredResponse::new(200).header_line(JSON_LINE).body(work(rounds)))
+        });
     }
 
     /// Answers what is for whoever runs the server: no [`Route`] of the comparison,
@@ -131,7 +133,7 @@ impl App {
         const READ: &str = "GET, HEAD, OPTIONS";
         let path = request.path();
         if is_health(&path) {
-            response.unrecorded();
+            response.exclude_from_log();
         }
         let page = match &*path {
             "/healthz" => Page { status: 200, content: "alive\n".into(), line: TEXT_LINE },
@@ -144,14 +146,14 @@ impl App {
                 let text = self.metrics.as_ref().map(Metrics::render).unwrap_or_default();
                 Page { status: 200, content: text.into(), line: METRICS_LINE }
             }
-            _ => return response.status(404).content(b""),
+            _ => return response.status(404).body(b""),
         };
         match request.method() {
             "GET" | "HEAD" => {
-                response.status(page.status).line(page.line).content(page.content.as_bytes());
+                response.status(page.status).header_line(page.line).body(page.content.as_bytes());
             }
-            "OPTIONS" => response.status(204).field("allow", READ).content(b""),
-            _ => response.status(405).field("allow", READ).content(b""),
+            "OPTIONS" => response.status(204).header("allow", READ).body(b""),
+            _ => response.status(405).header("allow", READ).body(b""),
         }
     }
 }
@@ -166,7 +168,7 @@ fn is_health(path: &str) -> bool {
 struct Page {
     status: u16,
     content: Cow<'static, str>,
-    line: FieldLine,
+    line: HeaderLine,
 }
 
 /// A core's use of a limiter: a request is counted once, and before its content is read.
@@ -185,7 +187,7 @@ impl Limit {
         Limit { limiter, found: None }
     }
 
-    fn content(&mut self, request: &Request<'_>, response: &Response<'_>) -> bool {
+    fn before_body(&mut self, request: &Request<'_>, response: &Response<'_>) -> bool {
         self.found = self.check(request, response);
         self.found.is_some()
     }
@@ -213,52 +215,52 @@ impl Service for App {
             return too_many.answer(response);
         }
         match route(request.method(), &request.path()) {
-            Route::Hint => response.line(TEXT_LINE).content(HINT.as_bytes()),
+            Route::Hint => response.header_line(TEXT_LINE).body(HINT.as_bytes()),
             Route::Echo => {
-                response.field("content-type", content_type(request)).content(request.content())
+                response.header("content-type", content_type(request)).body(request.body())
             }
             Route::Data => match &self.workers {
                 Some(workers) if request.query() == Some("offload") => {
                     self.offload(workers, response);
                 }
-                _ => response.line(JSON_LINE).content(work(self.rounds).as_bytes()),
+                _ => response.header_line(JSON_LINE).body(work(self.rounds).as_bytes()),
             },
-            Route::Options(allow) => response.status(204).field("allow", allow).content(b""),
-            Route::NotAllowed(allow) => response.status(405).field("allow", allow).content(b""),
+            Route::Options(allow) => response.status(204).header("allow", allow).body(b""),
+            Route::NotAllowed(allow) => response.status(405).header("allow", allow).body(b""),
             Route::NotFound => self.operate(request, response),
-            Route::NotImplemented => response.status(501).content(b""),
+            Route::NotImplemented => response.status(501).body(b""),
         }
     }
 
-    fn content(&mut self, request: &Request<'_>, response: &mut Response<'_>) -> Content {
+    fn body_policy(&mut self, request: &Request<'_>, response: &mut Response<'_>) -> BodyPolicy {
         #[cfg(feature = "rate-limit")]
-        if self.limit.as_mut().is_some_and(|limit| limit.content(request, response)) {
-            return Content::Ignore;
+        if self.limit.as_mut().is_some_and(|limit| limit.before_body(request, response)) {
+            return BodyPolicy::Ignore;
         }
         match route(request.method(), &request.path()) {
             Route::Echo => {
-                response.field("content-type", content_type(request));
+                response.header("content-type", content_type(request));
                 let length = match request.framing() {
                     Framing::Length(bytes) => Some(bytes),
                     Framing::Chunked | Framing::None => None,
                 };
-                Content::Stream { length, receiver: Box::new(echo) }
+                BodyPolicy::Stream { length, receiver: Box::new(echo) }
             }
             // A client that asks first is told at once that nobody wants its content.
-            _ if request.field("expect").is_some() => Content::Ignore,
-            _ => Content::Collect,
+            _ if request.header("expect").is_some() => BodyPolicy::Ignore,
+            _ => BodyPolicy::Collect,
         }
     }
 }
 
-fn echo(piece: Option<&Piece<'_>>, answer: &mut ContentWriter<'_>) {
+fn echo(piece: Option<&Piece<'_>>, answer: &mut BodyWriter<'_>) {
     if let Some(piece) = piece {
         answer.write_piece(piece);
     }
 }
 
 fn content_type<'a>(request: &Request<'a>) -> &'a [u8] {
-    request.field("content-type").unwrap_or(OCTETS.as_bytes())
+    request.header("content-type").unwrap_or(OCTETS.as_bytes())
 }
 
 #[derive(Serialize)]

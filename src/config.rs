@@ -5,9 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::access_log::AccessLog;
-use crate::http::{FIELDS_MAX_CAP, Limits};
-use crate::metrics::Metrics;
+use crate::http::{HEADERS_MAX_CAP, Limits};
+use crate::ops::access_log::AccessLog;
+use crate::ops::metrics::Metrics;
 
 /// How a server is set up.
 ///
@@ -70,13 +70,13 @@ pub struct Timeouts {
     pub head: Duration,
     /// For every 4 KiB of a request's content, and for its last bytes. 30 s, so that
     /// 140 bytes a second will do; nginx allows 60 s for any byte at all.
-    pub content: Duration,
+    pub body: Duration,
     /// Between an answer and the next request's first byte. 75 s, as nginx has it.
     pub idle: Duration,
     /// For every 4 KiB of answers that a client takes, and for the last bytes. 30 s.
     pub write: Duration,
-    /// How long a client may go on sending after a refusal, while what it sends is
-    /// discarded, so that it can read the refusal. 2 s: a few round trips.
+    /// How long a client may go on sending after a rejection, while what it sends is
+    /// discarded, so that it can read the rejection. 2 s: a few round trips.
     pub linger: Duration,
     /// For unfinished requests once the server is told to stop. 10 s: within the
     /// 30 s that Kubernetes waits and the 90 s of systemd.
@@ -106,7 +106,7 @@ impl Default for Timeouts {
     fn default() -> Timeouts {
         Timeouts {
             head: Duration::from_secs(10),
-            content: Duration::from_secs(30),
+            body: Duration::from_secs(30),
             idle: Duration::from_secs(75),
             write: Duration::from_secs(30),
             linger: Duration::from_secs(2),
@@ -130,14 +130,14 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         let limits = &self.limits;
         in_range("max-head-bytes", limits.head_bytes_max, HEAD_BYTES_LEAST, HEAD_BYTES_MOST)?;
-        in_range("max-headers", limits.fields_max, 1, FIELDS_MAX_CAP)?;
+        in_range("max-headers", limits.headers_max, 1, HEADERS_MAX_CAP)?;
         in_range("max-connections", self.connections_max, 1, usize::MAX)?;
         in_range("output_bytes_high", limits.output_bytes_high, 1, usize::MAX)?;
         in_range("buffered_bytes_max", self.buffered_bytes_max, limits.head_bytes_max, usize::MAX)?;
         let timeouts = &self.timeouts;
         for (name, timeout, least) in [
             ("head-timeout", timeouts.head, Duration::from_millis(100)),
-            ("body-timeout", timeouts.content, Duration::from_millis(100)),
+            ("body-timeout", timeouts.body, Duration::from_millis(100)),
             ("idle-timeout", timeouts.idle, Duration::from_millis(100)),
             ("write-timeout", timeouts.write, Duration::from_millis(100)),
             ("linger", timeouts.linger, Duration::ZERO),
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn what_cannot_be_honoured_is_refused_with_what_can() {
         let mut config = Config::default();
-        config.limits.fields_max = 300;
+        config.limits.headers_max = 300;
         assert_eq!(
             config.check().unwrap_err().to_string(),
             "max-headers is 300; allowed is 1 to 256"

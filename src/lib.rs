@@ -14,9 +14,9 @@
 //!             "/" => {
 //!                 visits += 1;
 //!                 let text = format!("visit {visits} on core {:?}\n", core.cpu);
-//!                 response.field("content-type", "text/plain").content(text.as_bytes());
+//!                 response.header("content-type", "text/plain").body(text.as_bytes());
 //!             }
-//!             _ => response.status(404).content(b""),
+//!             _ => response.status(404).body(b""),
 //!         }
 //!     })?;
 //!     println!("listening on http://{}", server.addr());
@@ -30,7 +30,7 @@
 //! Three ways, from the cheapest on. None of them locks anything for a request.
 //!
 //! **Of one core.** What a service owns belongs to its core: a cache, a buffer, a
-//! generator of random numbers. The example above counts visits so. Each core knows
+//! generator of random numbers. The example above counters visits so. Each core knows
 //! only what it has seen itself.
 //!
 //! **Read by all, changed seldom, and as a whole**: a configuration, a table of routes.
@@ -51,7 +51,7 @@
 //! fn service(texts: Arc<ArcSwap<Texts>>) -> impl Service {
 //!     let mut texts = Cache::new(texts);
 //!     move |_: &Request<'_>, response: &mut Response<'_>| {
-//!         response.content(texts.load().greeting.as_bytes());
+//!         response.body(texts.load().greeting.as_bytes());
 //!     }
 //! }
 //!
@@ -83,13 +83,13 @@
 //! ```
 //! use std::num::NonZeroUsize;
 //! use std::sync::Arc;
-//! use pinloop::http::Count;
+//! use pinloop::http::Counter;
 //! use pinloop::{Request, Response};
 //!
 //! /// On a cache line of its own, and its neighbour, as processors fetch them in pairs.
 //! #[derive(Default)]
 //! #[repr(align(128))]
-//! struct Visits(Count);
+//! struct Visits(Counter);
 //!
 //! let cores: Arc<[Visits]> = (0..2).map(|_| Visits::default()).collect();
 //! let config = pinloop::Config {
@@ -103,7 +103,7 @@
 //!     let cores = cores.clone();
 //!     move |_: &Request<'_>, response: &mut Response<'_>| {
 //!         cores[core.index].0.add(1);
-//!         response.content(b"counted");
+//!         response.body(b"counted");
 //!     }
 //! })?;
 //! for _ in 0..10 {
@@ -139,27 +139,27 @@
 //! - [`app`]: the service that the `pinloop` binary serves.
 #![forbid(unsafe_code)]
 
-mod access_log;
+#[cfg(feature = "app")]
 pub mod app;
 mod background;
 mod config;
 pub mod http;
-mod metrics;
-#[cfg(feature = "rate-limit")]
-mod rate_limit;
+mod ops;
 mod server;
-mod workers;
 
-pub use access_log::{AccessLog, LogFormat};
 pub use background::Background;
 pub use config::{Config, ConfigError, Timeouts, WhenFull};
-pub use http::{Content, Limits, Request, Response, Service};
-pub use metrics::Metrics;
+pub use http::{BodyPolicy, Limits, Request, Response, Service};
+pub use ops::access_log::AccessLog;
+#[cfg(feature = "access-log")]
+pub use ops::access_log::LogFormat;
+pub use ops::metrics::Metrics;
 #[cfg(feature = "rate-limit")]
-pub use rate_limit::{Rate, RateLimiter, TooMany};
+pub use ops::rate_limit::{Rate, RateLimiter, TooMany};
+pub use ops::workers::{Permit, Workers};
 pub use server::{Core, Server, StartError, Stopper, cores, start};
-pub use workers::{Place, Workers};
 
+#[cfg(feature = "app")]
 #[doc(hidden)]
 /// Starts a server with the service of [`app`], as [`start`] does with any. It is compiled
 /// here and not in the binary, which can thus be built for size while the event loop stays

@@ -48,12 +48,7 @@ fn lines(path: &PathBuf) -> Vec<(String, String, u64, u64)> {
         assert_eq!(line["client"], "127.0.0.1");
         assert!(line["duration_us"].is_u64(), "{line}");
         let number = |name: &str| line[name].as_u64().unwrap();
-        (
-            text_of(&line["method"]),
-            text_of(&line["target"]),
-            number("status"),
-            number("content_bytes"),
-        )
+        (text_of(&line["method"]), text_of(&line["target"]), number("status"), number("body_bytes"))
     };
     text.lines().map(line).collect()
 }
@@ -92,8 +87,8 @@ fn has_a_line_for_each_answer_however_it_was_made() {
     talk(&running, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n");
     end(running);
     let found = lines(&file);
-    let refusal = |at: usize| found.get(at).map_or(0, |line| line.3);
-    assert!(refusal(7) > 0 && refusal(8) > 0, "a refusal says why: {found:?}");
+    let rejection = |at: usize| found.get(at).map_or(0, |line| line.3);
+    assert!(rejection(7) > 0 && rejection(8) > 0, "a rejection says why: {found:?}");
     assert_eq!(
         found,
         expected(&[
@@ -104,8 +99,8 @@ fn has_a_line_for_each_answer_however_it_was_made() {
             ("GET", "/data?offload", 200, 48),
             ("POST", "/data", 405, 0),
             ("GET", "/nope", 404, 0),
-            ("GET", "/wrong", 400, refusal(7)),
-            ("POST", "/echo", 400, refusal(8)),
+            ("GET", "/wrong", 400, rejection(7)),
+            ("POST", "/echo", 400, rejection(8)),
         ])
     );
     fs::remove_file(file).unwrap();

@@ -1,7 +1,7 @@
 //! A request allocates nothing, nor does an echo whose content comes in pieces: counted,
 //! not believed.
 //!
-//! A binary of its own, as there is one allocator in a process. It counts what
+//! A binary of its own, as there is one allocator in a process. It counters what
 //! threads allocate that have asked for it, which a server's thread does when it
 //! makes its service.
 
@@ -150,7 +150,7 @@ fn feed(
         let progress = connection.advance(&input[consumed..], output, service, context);
         consumed += progress.consumed;
         match progress.next {
-            Next::Write => {}
+            Next::Flush => {}
             next => return assert_eq!((consumed, next), (input.len(), Next::Read)),
         }
     }

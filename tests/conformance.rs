@@ -38,11 +38,11 @@ fn every_requirement_is_met() {
 #[test]
 fn the_table_is_as_large_as_is_stated() {
     let table = table();
-    let counts =
+    let counters =
         COUNTS.map(|(level, _)| (level, table.iter().filter(|row| row.level == level).count()));
     let cases = table.iter().map(|row| row.cases.len()).sum::<usize>();
-    println!("{counts:?}, {cases} cases");
-    assert_eq!((counts, cases), (COUNTS, CASES));
+    println!("{counters:?}, {cases} cases");
+    assert_eq!((counters, cases), (COUNTS, CASES));
     let [must, should, may] = COUNTS.map(|(_, count)| count);
     let readme = include_str!("../README.md");
     let levels = format!("{must} MUST, {should} SHOULD and {may} MAY, shown by ");

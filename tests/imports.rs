@@ -54,6 +54,7 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
         .expect("the folder is there");
     let files: Vec<_> = files
         .map(|file| file.expect("a file").path())
+        .filter(|path| path.is_file())
         .map(|path| (path.clone(), code_of(&path)))
         .collect();
     assert!(!files.is_empty());

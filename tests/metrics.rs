@@ -6,8 +6,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use pinloop::app::App;
-use pinloop::http::{Answer, ContentWriter, Piece, Ticket};
-use pinloop::{Config, Content, Metrics, Request, Response, Service, Workers};
+use pinloop::http::{BodyWriter, DeferredResponse, Piece, Responder};
+use pinloop::{BodyPolicy, Config, Metrics, Request, Response, Service, Workers};
 use socket2::SockRef;
 
 use crate::support::{APP, connect, read_answer, read_to_end, serve, serve_app, stop, talk};
@@ -54,7 +54,7 @@ fn adds_up_to_what_was_sent_over_all_threads() {
     assert_eq!(total("pinloop_requests_total", "status=\"2xx\""), 210);
     assert_eq!(total("pinloop_requests_total", "status=\"4xx\""), 40);
     assert_eq!(total("pinloop_requests_total", ""), 250);
-    assert_eq!(total("pinloop_refusals_total", "reason=\"request_line\""), 20);
+    assert_eq!(total("pinloop_rejections_total", "reason=\"request_line\""), 20);
     assert_eq!(total("pinloop_connections_accepted_total", ""), 20);
     assert_eq!(total("pinloop_connections_closed_total", ""), 20);
     assert_eq!(total("pinloop_connections_active", ""), 0);
@@ -98,7 +98,7 @@ fn counts_timeouts_by_what_was_waited_for() {
     let text = metrics.render();
     assert_eq!(sum(&text, "pinloop_timeouts_total", "waiting_for=\"head\""), 1.0);
     assert_eq!(sum(&text, "pinloop_timeouts_total", "waiting_for=\"idle\""), 1.0);
-    assert_eq!(sum(&text, "pinloop_refusals_total", "reason=\"timeout\""), 1.0);
+    assert_eq!(sum(&text, "pinloop_rejections_total", "reason=\"timeout\""), 1.0);
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn counts_connections_that_are_turned_away() {
     let text = metrics.render();
     assert_eq!(sum(&text, "pinloop_connections_shed_total", "for_want_of=\"room\""), 3.0);
     assert_eq!(sum(&text, "pinloop_connections_shed_total", "for_want_of=\"descriptors\""), 0.0);
-    assert_eq!(sum(&text, "pinloop_refusals_total", "reason=\"overload\""), 3.0);
+    assert_eq!(sum(&text, "pinloop_rejections_total", "reason=\"overload\""), 3.0);
 }
 
 #[test]
@@ -182,26 +182,25 @@ struct Hasty;
 
 impl Service for Hasty {
     fn call(&mut self, _: &Request<'_>, response: &mut Response<'_>) {
-        response.content(b"answer");
+        response.body(b"answer");
         panic!("after the answer");
     }
 
-    fn content(&mut self, _: &Request<'_>, _: &mut Response<'_>) -> Content {
-        let receiver =
-            |_: Option<&Piece<'_>>, answer: &mut ContentWriter<'_>| answer.write(b"so far");
-        Content::Stream { length: None, receiver: Box::new(receiver) }
+    fn body_policy(&mut self, _: &Request<'_>, _: &mut Response<'_>) -> BodyPolicy {
+        let receiver = |_: Option<&Piece<'_>>, answer: &mut BodyWriter<'_>| answer.write(b"so far");
+        BodyPolicy::Stream { length: None, receiver: Box::new(receiver) }
     }
 }
 
 #[test]
 fn a_refusal_ends_the_wait_for_an_answer_that_was_deferred() {
     let metrics = Metrics::default();
-    let (sender, tickets) = mpsc::channel();
+    let (sender, responders) = mpsc::channel();
     let mut config = Config { metrics: Some(metrics.clone()), ..Config::default() };
     config.buffered_bytes_max = config.limits.head_bytes_max;
     let held_bytes = config.buffered_bytes_max;
     let server = serve(config, move |_| {
-        let sender: mpsc::Sender<Ticket> = sender.clone();
+        let sender: mpsc::Sender<Responder> = sender.clone();
         move |_: &Request<'_>, response: &mut Response<'_>| sender.send(response.defer()).unwrap()
     });
     let mut stream = connect(&server);
@@ -209,7 +208,7 @@ fn a_refusal_ends_the_wait_for_an_answer_that_was_deferred() {
     request.resize(GET.len() + held_bytes + 1, b'x');
     stream.write_all(&request).unwrap();
     assert!(read_answer(&mut stream).0.starts_with("HTTP/1.1 503 "));
-    tickets.recv().unwrap().answer(Answer::new(200));
+    responders.recv().unwrap().respond(DeferredResponse::new(200));
     stop(server);
     let text = metrics.render();
     assert_eq!(sum(&text, "pinloop_requests_total", ""), 1.0);

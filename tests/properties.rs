@@ -90,7 +90,7 @@ proptest! {
         prop_assert!(dechunked(&echoed) == content);
 
         let mut collect = |request: &Request<'_>, response: &mut Response<'_>| {
-            response.content(request.content());
+            response.body(request.body());
         };
         let put = [head("PUT /"), chunked].concat();
         let (collected, _, _) = feed(&mut collect, &limits, &put, &pieces);
@@ -193,20 +193,18 @@ fn pieces() -> impl Strategy<Value = Vec<usize>> {
 
 fn limits() -> impl Strategy<Value = Limits> {
     let small = (16..400usize, 1..8usize, 0..64u64, 1..600usize, 0..300usize).prop_map(
-        |(head_bytes_max, fields_max, content_bytes_max, output_bytes_high, answer_held_bytes)| {
-            Limits {
-                head_bytes_max,
-                fields_max,
-                content_bytes_max,
-                output_bytes_high,
-                answer_held_bytes,
-            }
+        |(head_bytes_max, headers_max, body_bytes_max, output_bytes_high, held_bytes_max)| Limits {
+            head_bytes_max,
+            headers_max,
+            body_bytes_max,
+            output_bytes_high,
+            held_bytes_max,
         },
     );
     let little_output =
-        (1..600usize, 0..300usize).prop_map(|(output_bytes_high, answer_held_bytes)| Limits {
+        (1..600usize, 0..300usize).prop_map(|(output_bytes_high, held_bytes_max)| Limits {
             output_bytes_high,
-            answer_held_bytes,
+            held_bytes_max,
             ..Limits::default()
         });
     prop_oneof![Just(Limits::default()), small, little_output]
@@ -266,7 +264,7 @@ impl Slip {
 /// The path that a service sees.
 fn path_of(target: &str) -> String {
     let mut service = |request: &Request<'_>, response: &mut Response<'_>| {
-        response.content(request.path().as_bytes());
+        response.body(request.path().as_bytes());
     };
     let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
     let (answer, ..) = feed(&mut service, &Limits::default(), request.as_bytes(), &[]);

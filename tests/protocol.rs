@@ -1,8 +1,8 @@
 //! The protocol core from bytes alone: raw requests in, raw answers out.
 
 use crate::support::{APP, Exchange, exchange, exchange_in, statuses};
-use pinloop::http::{ContentWriter, Flow};
-use pinloop::{Content, Limits, Request, Response, Service};
+use pinloop::http::{BodyWriter, Flow};
+use pinloop::{BodyPolicy, Limits, Request, Response, Service};
 
 /// An exchange that stays open with everything consumed.
 fn answers(output: &str) -> Exchange {
@@ -97,7 +97,7 @@ fn http_1_0_closes_unless_it_says_keep_alive() {
 #[test]
 fn the_host_is_the_targets_where_it_has_one() {
     let mut service = |request: &Request<'_>, response: &mut Response<'_>| {
-        response.content(format!("for {:?}", request.host()).as_bytes());
+        response.body(format!("for {:?}", request.host()).as_bytes());
     };
     for (head, host) in [
         ("GET /http://b/ HTTP/1.1\r\nHost: a:1\r\n\r\n", "for Some(\"a:1\")"),
@@ -150,7 +150,7 @@ fn every_refusal_has_its_status_and_ends_the_connection() {
 
 #[test]
 fn chunked_content_over_the_limit_is_refused_as_it_arrives() {
-    let limits = Limits { content_bytes_max: 8, ..Limits::default() };
+    let limits = Limits { body_bytes_max: 8, ..Limits::default() };
     let request = b"PUT /data HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n5\r\nhello\r\n";
     let refused = exchange_in(&mut APP.clone(), &limits, request, &[]);
     assert_eq!((statuses(&refused), refused.closed), (vec![413], true));
@@ -188,32 +188,32 @@ impl Service for Odd {
     fn call(&mut self, request: &Request<'_>, response: &mut Response<'_>) {
         match &*request.path() {
             "/panic" => {
-                response.field("x", "y");
+                response.header("x", "y");
                 panic!("as the test wants it");
             }
             "/stream" => {
                 let mut left = 3;
-                response.stream(None, move |writer: &mut ContentWriter<'_>| {
+                response.stream(None, move |writer: &mut BodyWriter<'_>| {
                     writer.write(format!("part {left};").as_bytes());
                     left -= 1;
                     if left > 0 { Flow::More } else { Flow::Done }
                 });
             }
-            "/short" => response.stream(Some(9), |writer: &mut ContentWriter<'_>| {
+            "/short" => response.stream(Some(9), |writer: &mut BodyWriter<'_>| {
                 writer.write(b"short");
                 Flow::Done
             }),
             "/inject" => {
-                response.field("x", "a\r\nset-cookie: b");
+                response.header("x", "a\r\nset-cookie: b");
             }
-            _ => response.content(request.content()),
+            _ => response.body(request.body()),
         }
     }
 
-    fn content(&mut self, request: &Request<'_>, _: &mut Response<'_>) -> Content {
+    fn body_policy(&mut self, request: &Request<'_>, _: &mut Response<'_>) -> BodyPolicy {
         match &*request.path() {
-            "/ignore" => Content::Ignore,
-            _ => Content::Collect,
+            "/ignore" => BodyPolicy::Ignore,
+            _ => BodyPolicy::Collect,
         }
     }
 }

@@ -55,7 +55,7 @@ fn content_that_nobody_may_send_is_not_read() {
     let refused = "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\
                    Content-Length: 1000000000\r\n\r\n";
     let answers = talk(&server, (request.repeat(3) + refused).as_bytes());
-    assert_eq!(answers.matches("\r\n\r\nhi").count(), 3, "each counts once: {answers}");
+    assert_eq!(answers.matches("\r\n\r\nhi").count(), 3, "each counters once: {answers}");
     let (_, last) = answers.rsplit_once("HTTP/1.1 ").unwrap();
     assert!(last.starts_with("429 "), "{answers}");
     assert!(last.contains("connection: close\r\n"), "{answers}");

@@ -5,9 +5,10 @@ use std::sync::mpsc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use pinloop::http::{
-    Answer, Connection, ContentWriter, Context, Date, Flow, Next, Piece, Progress, Refusal, Ticket,
+    BodyWriter, Connection, Context, Date, DeferredResponse, Flow, Next, Piece, Progress,
+    Rejection, Responder,
 };
-use pinloop::{Config, Content, Limits, Request, Response, Service};
+use pinloop::{BodyPolicy, Config, Limits, Request, Response, Service};
 
 use crate::support::{
     APP, connect, exchange, exchange_in, read_answer, read_to_end, serve, serve_app, statuses, stop,
@@ -33,7 +34,7 @@ fn later_minor_versions_have_content_and_followers_too() {
     assert_eq!((statuses(&answered), answered.closed), (vec![200, 405, 405, 200], false));
 }
 
-/// Only a `HEAD` at the very start of the input was seen, so a refusal after an
+/// Only a `HEAD` at the very start of the input was seen, so a rejection after an
 /// empty line, or for want of time, had content that none may have.
 #[test]
 fn a_refusal_of_head_has_no_content_wherever_it_begins() {
@@ -53,7 +54,7 @@ fn a_refusal_of_head_has_no_content_wherever_it_begins() {
 }
 
 /// A `HEAD` behind as many empty lines as a head has bytes was seen where it had
-/// arrived with them, so the refusal's content depended on how they came.
+/// arrived with them, so the rejection's content depended on how they came.
 #[test]
 fn what_lies_beyond_a_heads_limit_does_not_change_the_refusal() {
     let limits = Limits { head_bytes_max: 64, ..Limits::default() };
@@ -100,7 +101,7 @@ fn malformed_content_is_refused_behind_any_number_of_answers() {
 /// Bytes of content that is refused counted as consumed or not by how they came.
 #[test]
 fn what_a_refusal_consumes_does_not_depend_on_how_it_arrives() {
-    let limits = Limits { content_bytes_max: 8, ..Limits::default() };
+    let limits = Limits { body_bytes_max: 8, ..Limits::default() };
     let chunked = "HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n";
     for (input, rest) in [
         (format!("PUT /data {chunked}5;a=b\r\nhello"), 5),
@@ -139,8 +140,8 @@ fn reset_content_has_none() {
     let mut service = |request: &Request<'_>, response: &mut Response<'_>| {
         response.status(205);
         match request.query() {
-            Some(_) => response.stream(None, |_: &mut ContentWriter<'_>| Flow::Done),
-            None => response.content(b"content"),
+            Some(_) => response.stream(None, |_: &mut BodyWriter<'_>| Flow::Done),
+            None => response.body(b"content"),
         }
     };
     for target in ["/", "/?stream"] {
@@ -186,14 +187,14 @@ struct StreamsUnread;
 
 impl Service for StreamsUnread {
     fn call(&mut self, _: &Request<'_>, response: &mut Response<'_>) {
-        response.stream(None, |writer: &mut ContentWriter<'_>| {
+        response.stream(None, |writer: &mut BodyWriter<'_>| {
             writer.write(b"streamed");
             Flow::Done
         });
     }
 
-    fn content(&mut self, _: &Request<'_>, _: &mut Response<'_>) -> Content {
-        Content::Ignore
+    fn body_policy(&mut self, _: &Request<'_>, _: &mut Response<'_>) -> BodyPolicy {
+        BodyPolicy::Ignore
     }
 }
 
@@ -231,7 +232,7 @@ fn timed_out(input: &str) -> String {
     let date = Date::at(UNIX_EPOCH);
     let limits = Limits::default();
     let context = Context::new(&limits, &date);
-    connection.refuse(Refusal::Timeout, rest, &mut output, &context);
+    connection.refuse(Rejection::Timeout, rest, &mut output, &context);
     String::from_utf8(output).expect("an answer of text")
 }
 
@@ -256,11 +257,11 @@ fn content_of_known_length_is_chunked_where_the_answer_is() {
     impl Service for Echo {
         fn call(&mut self, _: &Request<'_>, _: &mut Response<'_>) {}
 
-        fn content(&mut self, _: &Request<'_>, _: &mut Response<'_>) -> Content {
-            let receiver = |piece: Option<&Piece<'_>>, answer: &mut ContentWriter<'_>| {
+        fn body_policy(&mut self, _: &Request<'_>, _: &mut Response<'_>) -> BodyPolicy {
+            let receiver = |piece: Option<&Piece<'_>>, answer: &mut BodyWriter<'_>| {
                 piece.into_iter().for_each(|piece| answer.write_piece(piece));
             };
-            Content::Stream { length: None, receiver: Box::new(receiver) }
+            BodyPolicy::Stream { length: None, receiver: Box::new(receiver) }
         }
     }
     let evil = "0\r\n\r\nHTTP/1.1 200 OK\r\nx: y\r\n\r\n";
@@ -278,14 +279,14 @@ fn nothing_is_written_into_the_midst_of_a_chunk() {
     impl Service for Interrupting {
         fn call(&mut self, _: &Request<'_>, _: &mut Response<'_>) {}
 
-        fn content(&mut self, _: &Request<'_>, _: &mut Response<'_>) -> Content {
-            let receiver = |piece: Option<&Piece<'_>>, answer: &mut ContentWriter<'_>| {
+        fn body_policy(&mut self, _: &Request<'_>, _: &mut Response<'_>) -> BodyPolicy {
+            let receiver = |piece: Option<&Piece<'_>>, answer: &mut BodyWriter<'_>| {
                 if let Some(piece) = piece {
                     answer.write_piece(piece);
                     answer.write(b"between");
                 }
             };
-            Content::Stream { length: None, receiver: Box::new(receiver) }
+            BodyPolicy::Stream { length: None, receiver: Box::new(receiver) }
         }
     }
     let request = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nab";
@@ -326,7 +327,7 @@ fn an_answer_that_closes_arrives_though_the_client_sends_more() {
     const BYTES: usize = 16 * 1024 * 1024;
     let server = serve(Config::default(), |_| {
         let content = vec![b'x'; BYTES];
-        move |_: &Request<'_>, response: &mut Response<'_>| response.close().content(&content)
+        move |_: &Request<'_>, response: &mut Response<'_>| response.close().body(&content)
     });
     let mut stream = connect(&server);
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
@@ -338,29 +339,29 @@ fn an_answer_that_closes_arrives_though_the_client_sends_more() {
     stop(server);
 }
 
-/// A ticket names a connection, so that one from before the content was read answered
+/// A responder names a connection, so that one from before the content was read answered
 /// the request after it.
 #[test]
 fn who_chooses_what_becomes_of_content_cannot_defer() {
-    struct Early(mpsc::Sender<Ticket>);
+    struct Early(mpsc::Sender<Responder>);
     impl Service for Early {
         fn call(&mut self, _: &Request<'_>, response: &mut Response<'_>) {
             self.0.send(response.defer()).unwrap();
         }
 
-        fn content(&mut self, _: &Request<'_>, response: &mut Response<'_>) -> Content {
+        fn body_policy(&mut self, _: &Request<'_>, response: &mut Response<'_>) -> BodyPolicy {
             self.0.send(response.defer()).unwrap();
-            Content::Collect
+            BodyPolicy::Collect
         }
     }
-    let (sender, tickets) = mpsc::channel();
+    let (sender, responders) = mpsc::channel();
     let server = serve(Config::default(), move |_| Early(sender.clone()));
     let mut stream = connect(&server);
     stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx").unwrap();
     assert!(read_to_end(&mut stream).starts_with("HTTP/1.1 500 "));
     let mut stream = connect(&server);
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-    tickets.recv().unwrap().answer(Answer::new(200).content("for the GET"));
+    responders.recv().unwrap().respond(DeferredResponse::new(200).body("for the GET"));
     assert_eq!(read_answer(&mut stream).1, b"for the GET");
     stop(server);
 }

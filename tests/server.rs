@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, SystemTime};
 
-use pinloop::http::Answer;
+use pinloop::http::DeferredResponse;
 use pinloop::{Config, Request, Response, Server, StartError, Workers};
 
 use crate::support::{connect, read_answer, read_to_end, serve, serve_app, stop, talk};
@@ -85,7 +85,7 @@ fn echoes_more_than_any_buffer_holds() {
 fn sends_what_the_socket_did_not_take_at_once() {
     let server = serve(Config::default(), |_| {
         let content = vec![b'x'; 10_000_000];
-        move |_: &Request<'_>, response: &mut Response<'_>| response.content(&content)
+        move |_: &Request<'_>, response: &mut Response<'_>| response.body(&content)
     });
     let mut stream = connect(&server);
     stream
@@ -104,7 +104,7 @@ fn state_is_each_cores_own() {
         let mut count = 0;
         move |_: &Request<'_>, response: &mut Response<'_>| {
             count += 1;
-            response.content(format!("{} {count}", core.index).as_bytes());
+            response.body(format!("{} {count}", core.index).as_bytes());
         }
     });
     let mut highest = [0; 2];
@@ -142,7 +142,7 @@ fn a_service_that_panics_costs_its_own_connection_and_nothing_else() {
     let server = serve(Config::default(), |_| {
         |request: &Request<'_>, response: &mut Response<'_>| match &*request.path() {
             "/panic" => panic!("as the test wants it"),
-            _ => response.content(b"fine"),
+            _ => response.body(b"fine"),
         }
     });
     let mut other = connect(&server);
@@ -168,7 +168,7 @@ fn whoever_is_one_too_many_is_told_so() {
 fn each_timeout_ends_its_connection() {
     let mut config = Config::default();
     config.timeouts.head = Duration::from_millis(300);
-    config.timeouts.content = Duration::from_millis(300);
+    config.timeouts.body = Duration::from_millis(300);
     config.timeouts.idle = Duration::from_millis(300);
     let server = serve_app(config);
     assert_eq!(talk(&server, b""), "", "nothing was ever asked");
@@ -249,18 +249,18 @@ fn serve_deferring(config: Config, workers: &Workers, held: mpsc::Receiver<()>) 
         move |request: &Request<'_>, response: &mut Response<'_>| {
             let path = request.path().into_owned();
             if path == "/" {
-                return response.content(b"at once");
+                return response.body(b"at once");
             }
             let Some(place) = workers.reserve() else {
-                return response.status(503).field("retry-after", "1").content(b"");
+                return response.status(503).header("retry-after", "1").body(b"");
             };
-            let ticket = response.defer();
+            let responder = response.defer();
             let held = held.clone();
             place.run(move || match &*path {
                 "/panic" => panic!("as the test wants it"),
                 _ => {
                     held.lock().unwrap().recv().unwrap();
-                    ticket.answer(Answer::new(200).field("x", "y").content(path));
+                    responder.respond(DeferredResponse::new(200).header("x", "y").body(path));
                 }
             });
         }

@@ -105,7 +105,7 @@ format of Apache and nginx",
     Opt {
         name: "metrics",
         value: "",
-        help: "Count what happens, for GET /metrics",
+        help: "Counter what happens, for GET /metrics",
         default: None,
         set: |to, value| {
             to.config.metrics = flag(value)?.then(Metrics::default);
@@ -169,9 +169,9 @@ for each client]",
         name: "max-headers",
         value: "N",
         help: "Fields of a request's head; more is 431",
-        default: Some(|to| to.config.limits.fields_max.to_string()),
+        default: Some(|to| to.config.limits.headers_max.to_string()),
         set: |to, value| {
-            to.config.limits.fields_max = parse(value, WHOLE)?;
+            to.config.limits.headers_max = parse(value, WHOLE)?;
             Ok(())
         },
     },
@@ -179,9 +179,9 @@ for each client]",
         name: "max-body-bytes",
         value: "BYTES",
         help: "Bytes of collected content; more is 413. POST /echo streams, and has no limit",
-        default: Some(|to| to.config.limits.content_bytes_max.to_string()),
+        default: Some(|to| to.config.limits.body_bytes_max.to_string()),
         set: |to, value| {
-            to.config.limits.content_bytes_max = parse(value, WHOLE)?;
+            to.config.limits.body_bytes_max = parse(value, WHOLE)?;
             Ok(())
         },
     },
@@ -227,9 +227,9 @@ listener's queue until there is room",
         name: "body-timeout",
         value: "SECONDS",
         help: "For every 4 KiB of a request's content",
-        default: Some(|to| to.config.timeouts.content.as_secs().to_string()),
+        default: Some(|to| to.config.timeouts.body.as_secs().to_string()),
         set: |to, value| {
-            to.config.timeouts.content = seconds(text(value)?)?;
+            to.config.timeouts.body = seconds(text(value)?)?;
             Ok(())
         },
     },

@@ -4,7 +4,7 @@
 //! Nothing is stored: a piece of content borrows from the input.
 
 use super::chars;
-use super::error::Refusal;
+use super::rejection::Rejection;
 
 /// Digits of a chunk size: 16 hold any u64, and more are refused, leading zeros
 /// or not, so that a size can't overflow (RFC 9112, 7.1).
@@ -49,7 +49,10 @@ pub(super) enum Decoder {
 impl Decoder {
     /// Decodes from the start of `input`: how many bytes of it are done with, and
     /// what they were. What is malformed begins behind them.
-    pub(super) fn decode<'a>(&mut self, input: &'a [u8]) -> (usize, Result<Decoded<'a>, Refusal>) {
+    pub(super) fn decode<'a>(
+        &mut self,
+        input: &'a [u8],
+    ) -> (usize, Result<Decoded<'a>, Rejection>) {
         match self {
             Decoder::Length(0) => (0, Ok(Decoded::End)),
             Decoder::Length(_) if input.is_empty() => (0, Ok(Decoded::Partial)),
@@ -108,7 +111,7 @@ impl Chunked {
         Chunked { at: At::Size, size: 0, size_digits: 0, unbegun: true, overhead_bytes: 0 }
     }
 
-    fn decode<'a>(&mut self, input: &'a [u8]) -> (usize, Result<Decoded<'a>, Refusal>) {
+    fn decode<'a>(&mut self, input: &'a [u8]) -> (usize, Result<Decoded<'a>, Rejection>) {
         let mut used = 0;
         loop {
             match self.at {
@@ -131,17 +134,17 @@ impl Chunked {
             };
             match self.step(byte) {
                 Ok(at) => self.at = at,
-                Err(refusal) => return (used, Err(refusal)),
+                Err(rejection) => return (used, Err(rejection)),
             }
             used += 1;
         }
     }
 
     /// Takes one byte that is not data.
-    fn step(&mut self, byte: u8) -> Result<At, Refusal> {
+    fn step(&mut self, byte: u8) -> Result<At, Rejection> {
         let next = match (self.at, byte) {
             (At::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => return self.size_digit(byte),
-            (At::Size, _) if self.size_digits == 0 => return Err(Refusal::Chunk),
+            (At::Size, _) if self.size_digits == 0 => return Err(Rejection::Chunk),
             (At::Size, b'\r') => At::SizeLf,
             (At::Size | At::ExtensionSpace, b';') => At::ExtensionNameStart,
             (At::Size | At::ExtensionSpace, b' ' | b'\t') => At::ExtensionSpace,
@@ -184,24 +187,24 @@ impl Chunked {
             (At::TrailerValue, _) if chars::is_field_value(byte) => At::TrailerValue,
             (At::TrailerLf, b'\n') => At::TrailerStart,
             (At::EndLf, b'\n') => At::End,
-            _ => return Err(Refusal::Chunk),
+            _ => return Err(Rejection::Chunk),
         };
         // The size's own CR is no overhead, or a body of many chunks would run out of it.
         if self.at != At::Size || next != At::SizeLf {
             self.overhead_bytes += 1;
             if self.overhead_bytes > OVERHEAD_BYTES_MAX {
-                return Err(Refusal::Chunk);
+                return Err(Rejection::Chunk);
             }
         }
         Ok(next)
     }
 
-    fn size_digit(&mut self, byte: u8) -> Result<At, Refusal> {
+    fn size_digit(&mut self, byte: u8) -> Result<At, Rejection> {
         if self.size_digits == 0 {
             self.size = 0;
         }
         if self.size_digits == SIZE_DIGITS_MAX {
-            return Err(Refusal::Chunk);
+            return Err(Rejection::Chunk);
         }
         self.size_digits += 1;
         let digit = match byte {
@@ -224,7 +227,7 @@ mod tests {
     use super::*;
 
     /// The content in `input`, how many bytes of it were used, and whether it was complete.
-    fn decode_whole(input: &[u8]) -> Result<(Vec<u8>, usize, bool), Refusal> {
+    fn decode_whole(input: &[u8]) -> Result<(Vec<u8>, usize, bool), Rejection> {
         let mut decoder = Decoder::Chunked(Chunked::new());
         let (mut content, mut used) = (Vec::new(), 0);
         loop {
@@ -286,16 +289,16 @@ mod tests {
             "0\r\n a: 1\r\n",
             "0\r\n\n",
         ] {
-            assert_eq!(decode_whole(input.as_bytes()), Err(Refusal::Chunk), "{input:?}");
+            assert_eq!(decode_whole(input.as_bytes()), Err(Rejection::Chunk), "{input:?}");
         }
     }
 
     #[test]
     fn caps_extensions_and_trailers_but_not_the_number_of_chunks() {
         let extension = format!("1;{}", "a".repeat(20_000));
-        assert_eq!(decode_whole(extension.as_bytes()), Err(Refusal::Chunk));
+        assert_eq!(decode_whole(extension.as_bytes()), Err(Rejection::Chunk));
         let trailers = format!("0\r\n{}", "a: b\r\n".repeat(4_000));
-        assert_eq!(decode_whole(trailers.as_bytes()), Err(Refusal::Chunk));
+        assert_eq!(decode_whole(trailers.as_bytes()), Err(Rejection::Chunk));
         decodes(&format!("{}0\r\n\r\n", "1\r\nx\r\n".repeat(50_000)), &"x".repeat(50_000));
     }
 

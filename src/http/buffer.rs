@@ -27,7 +27,7 @@ pub(super) const MAPPED_BYTES_MIN: usize = 8 * 1024;
 /// Mappings are of whole pages.
 const PAGE_BYTES: usize = 4096;
 
-/// Kept bytes, which are taken from the front. One that has never had any is a null
+/// PendingRecord bytes, which are taken from the front. One that has never had any is a null
 /// pointer.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer(Option<Box<Block>>);

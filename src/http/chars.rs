@@ -6,39 +6,39 @@ const TARGET: u8 = 4;
 const REG_NAME: u8 = 8;
 const UNRESERVED: u8 = 16;
 
-const CLASSES: &[u8; 256] = &classes();
+const TIMEOUT_KINDS: &[u8; 256] = &classes();
 
 /// `tchar` (RFC 9110, 5.6.2).
 pub(super) const fn is_token(byte: u8) -> bool {
-    CLASSES[byte as usize] & TOKEN != 0
+    TIMEOUT_KINDS[byte as usize] & TOKEN != 0
 }
 
 /// What a field value may hold: HTAB, SP, VCHAR and obs-text (RFC 9110, 5.5).
 pub(super) const fn is_field_value(byte: u8) -> bool {
-    CLASSES[byte as usize] & FIELD_VALUE != 0
+    TIMEOUT_KINDS[byte as usize] & FIELD_VALUE != 0
 }
 
 /// `pchar` and `/`, but for the `%` of an escape: what stands for itself in a path and
 /// in a query (RFC 3986, 3.3 and 3.4).
 pub(super) const fn is_plain_target(byte: u8) -> bool {
-    CLASSES[byte as usize] & TARGET != 0
+    TIMEOUT_KINDS[byte as usize] & TARGET != 0
 }
 
 /// What a registered name or an IPv4 address may hold, but for the `%` of an
 /// escape (RFC 3986, 3.2.2).
 pub(super) const fn is_reg_name(byte: u8) -> bool {
-    CLASSES[byte as usize] & REG_NAME != 0
+    TIMEOUT_KINDS[byte as usize] & REG_NAME != 0
 }
 
 /// Whether all four are such.
 pub(super) fn are_reg_name([a, b, c, d]: &[u8; 4]) -> bool {
-    let class = |byte: &u8| CLASSES[usize::from(*byte)];
+    let class = |byte: &u8| TIMEOUT_KINDS[usize::from(*byte)];
     class(a) & class(b) & class(c) & class(d) & REG_NAME != 0
 }
 
 /// `unreserved` (RFC 3986, 2.3).
 pub(super) const fn is_unreserved(byte: u8) -> bool {
-    CLASSES[byte as usize] & UNRESERVED != 0
+    TIMEOUT_KINDS[byte as usize] & UNRESERVED != 0
 }
 
 /// Whether all of `text` is of one kind; for constants, as a `const fn` has no

@@ -9,18 +9,18 @@ use std::sync::Arc;
 
 use super::body::{Chunked, Decoded, Decoder};
 use super::buffer::Buffer;
-use super::content::{Answering, Flow, Producer};
-use super::counts::Counts;
+use super::counters::Counters;
 use super::date::Date;
-use super::deferred::{Answer, Mailbox};
-use super::error::Refusal;
-use super::framing::{Framing, Persistence};
-use super::record::{self, Asked, Kept, Recorder};
+use super::deferred::{DeferredResponse, ResponseSink};
+use super::head::headers::{Framing, Persistence};
+use super::record::{self, PendingRecord, Recorder, RequestInfo};
+use super::rejection::Rejection;
 use super::request::{self, Fields, Head, NO_FIELD};
-use super::response::{Finished, Response, To};
-use super::service::{Content, Receiver, Service};
+use super::response::body_encoder::{Flow, Producer, ResponseState};
+use super::response::{Finished, Response, ResponseFraming};
+use super::service::{BodyPolicy, Receiver, Service};
 use super::spares::Spares;
-use super::{FIELDS_MAX_CAP, Limits};
+use super::{HEADERS_MAX_CAP, Limits};
 
 /// The protocol's side of one connection. It owns memory only while something
 /// is unfinished.
@@ -40,13 +40,13 @@ pub struct Context<'a> {
     /// last on its connection.
     pub draining: bool,
     /// Who takes deferred answers; without, none can be deferred.
-    pub mailbox: Option<&'a Arc<dyn Mailbox>>,
-    /// What the mailbox knows this connection by.
+    pub sink: Option<&'a Arc<dyn ResponseSink>>,
+    /// What the sink knows this connection by.
     pub address: u64,
     /// The address of the client, where it is known.
     pub client: Option<&'a IpAddr>,
     /// Where answers are counted, if anywhere.
-    pub counts: Option<&'a Counts>,
+    pub counters: Option<&'a Counters>,
     /// Who takes the record of each request, if anyone.
     pub recorder: Option<&'a dyn Recorder>,
     /// Where requests leave their memory to others; without, each whose content comes in
@@ -61,10 +61,10 @@ impl<'a> Context<'a> {
             limits,
             date,
             draining: false,
-            mailbox: None,
+            sink: None,
             address: 0,
             client: None,
-            counts: None,
+            counters: None,
             recorder: None,
             spares: None,
         }
@@ -78,8 +78,8 @@ impl<'a> Context<'a> {
     }
 
     fn count_answer(&self, status: u16) {
-        if let Some(counts) = self.counts {
-            counts.answers[usize::from(status / 100)].add(1);
+        if let Some(counters) = self.counters {
+            counters.answers[usize::from(status / 100)].add(1);
         }
     }
 }
@@ -100,10 +100,10 @@ pub enum Next {
     Read,
     /// To be called again, with the input that was not consumed, once the
     /// output is sent.
-    Write,
+    Flush,
     /// An answer that is being made elsewhere, by [`Connection::deliver`]; then to be
     /// called again with the input that was not consumed.
-    Answer,
+    Wait,
     /// To be closed once the output is sent.
     Close {
         /// The client may still be sending: the write side is to be shut down
@@ -120,13 +120,13 @@ pub enum Waiting {
     /// A head, or the rest of one.
     Head,
     /// The rest of a request's content.
-    Content,
+    Body,
     /// Room for the rest of an answer.
-    Output,
+    Room,
     /// An answer that is being made elsewhere.
-    Answer,
+    Response,
     /// Nothing: all is said.
-    End,
+    Close,
 }
 
 #[derive(Default)]
@@ -141,7 +141,7 @@ enum State {
     /// The answer's content is written as there is room.
     Produce(Box<Producing>),
     /// The answer is made elsewhere.
-    Deferred { to: To, unread: bool, record: Kept },
+    Deferred { to: ResponseFraming, unread: bool, record: PendingRecord },
     /// No byte is read as a request any more.
     Closed { linger: bool },
 }
@@ -156,25 +156,25 @@ struct Collecting {
 pub(super) struct Streaming {
     decoder: Decoder,
     pub(super) receiver: Receiver,
-    answer: Answering,
-    /// The answer so far, until it begins: see [`Limits::answer_held_bytes`].
+    answer: ResponseState,
+    /// The answer so far, until it begins: see [`Limits::held_bytes_max`].
     pub(super) held: Buffer,
     begun: bool,
     is_head: bool,
-    record: Kept,
+    record: PendingRecord,
 }
 
 struct Producing {
     producer: Producer,
-    answer: Answering,
+    answer: ResponseState,
     /// Content of the request is left unread.
     unread: bool,
-    record: Kept,
+    record: PendingRecord,
 }
 
 impl Streaming {
-    fn asked<'a>(&mut self) -> Asked<'a> {
-        Asked::Kept { record: self.record.take(), is_head: self.is_head }
+    fn asked<'a>(&mut self) -> RequestInfo<'a> {
+        RequestInfo::PendingRecord { record: self.record.take(), is_head: self.is_head }
     }
 
     /// Holds back the answer, which begins at `start` of the output, unless it has begun.
@@ -232,7 +232,7 @@ impl Connection {
                 };
             }
             if output.len() >= context.limits.output_bytes_high {
-                return Progress { consumed, next: Next::Write };
+                return Progress { consumed, next: Next::Flush };
             }
             let step = match self.state {
                 State::Head if rest.is_empty() => Step::partial(State::Head, 0),
@@ -255,21 +255,21 @@ impl Connection {
     /// `input` is what was not consumed of it.
     pub fn refuse(
         &mut self,
-        refusal: Refusal,
+        rejection: Rejection,
         input: &[u8],
         output: &mut Vec<u8>,
         context: &Context<'_>,
     ) {
         let asked = match &mut self.state {
-            State::Head => Some(Asked::Bytes(input)),
-            State::Collect(collecting) => Some(Asked::Bytes(&collecting.head)),
+            State::Head => Some(RequestInfo::Bytes(input)),
+            State::Collect(collecting) => Some(RequestInfo::Bytes(&collecting.head)),
             State::Stream(streaming) if !streaming.begun => Some(streaming.asked()),
             State::Deferred { to, record, .. } => {
-                Some(Asked::Kept { record: record.take(), is_head: to.is_head })
+                Some(RequestInfo::PendingRecord { record: record.take(), is_head: to.is_head })
             }
             State::Stream(_) | State::Produce(_) | State::Closed { .. } => None,
         };
-        let state = asked.map(|asked| refuse(refusal, asked, output, context));
+        let state = asked.map(|asked| refuse(rejection, asked, output, context));
         self.abandon(context);
         self.state = state.unwrap_or(State::Closed { linger: true });
     }
@@ -286,8 +286,8 @@ impl Connection {
                 record::record_kept(streaming.record.take(), said, context);
             }
             State::Produce(producing) => {
-                let content_bytes = producing.answer.said.content_bytes;
-                record::record_streamed(&mut producing.record, content_bytes, context);
+                let body_bytes = producing.answer.said.body_bytes;
+                record::record_streamed(&mut producing.record, body_bytes, context);
             }
             State::Deferred { record, .. } => record::record_streamed(record, 0, context),
             State::Head | State::Collect(_) | State::Closed { .. } => {}
@@ -298,7 +298,7 @@ impl Connection {
     /// was not consumed.
     pub fn deliver(
         &mut self,
-        answer: &Answer,
+        answer: &DeferredResponse,
         input: &[u8],
         output: &mut Vec<u8>,
         context: &Context<'_>,
@@ -317,14 +317,14 @@ impl Connection {
         };
     }
 
-    /// What the connection waits for, where it has said [`Next::Read`] or [`Next::Write`].
+    /// What the connection waits for, where it has said [`Next::Read`] or [`Next::Flush`].
     pub fn waiting(&self) -> Waiting {
         match self.state {
             State::Head => Waiting::Head,
-            State::Collect(_) | State::Stream(_) => Waiting::Content,
-            State::Produce(_) => Waiting::Output,
-            State::Deferred { .. } => Waiting::Answer,
-            State::Closed { .. } => Waiting::End,
+            State::Collect(_) | State::Stream(_) => Waiting::Body,
+            State::Produce(_) => Waiting::Room,
+            State::Deferred { .. } => Waiting::Response,
+            State::Closed { .. } => Waiting::Close,
         }
     }
 
@@ -362,7 +362,7 @@ fn go_on<S: Service>(
             None => Step::to(State::Produce(producing), 0),
         },
         deferred @ State::Deferred { .. } => {
-            Step { used: 0, state: deferred, needs: Some(Next::Answer) }
+            Step { used: 0, state: deferred, needs: Some(Next::Wait) }
         }
         state @ (State::Head | State::Closed { .. }) => Step::to(state, 0),
     }
@@ -381,10 +381,10 @@ fn begin<'i, S: Service>(
     service: &mut S,
     context: &Context<'_>,
 ) -> Step {
-    let Limits { head_bytes_max, fields_max, .. } = *context.limits;
-    let fields = &mut fields[..fields_max.min(FIELDS_USUAL)];
+    let Limits { head_bytes_max, headers_max, .. } = *context.limits;
+    let fields = &mut fields[..headers_max.min(FIELDS_USUAL)];
     match &mut request::parse(input, fields, head_bytes_max) {
-        Err(Refusal::HeadTooLarge) if fields_max > FIELDS_USUAL => {
+        Err(Rejection::HeadTooLarge) if headers_max > FIELDS_USUAL => {
             begin_with_many_fields(input, output, service, context)
         }
         parsed => begin_parsed(parsed, input, output, service, context),
@@ -399,9 +399,9 @@ fn begin_with_many_fields<S: Service>(
     service: &mut S,
     context: &Context<'_>,
 ) -> Step {
-    let Limits { head_bytes_max, fields_max, .. } = *context.limits;
-    let mut fields = [NO_FIELD; FIELDS_MAX_CAP];
-    let fields = &mut fields[..fields_max.min(FIELDS_MAX_CAP)];
+    let Limits { head_bytes_max, headers_max, .. } = *context.limits;
+    let mut fields = [NO_FIELD; HEADERS_MAX_CAP];
+    let fields = &mut fields[..headers_max.min(HEADERS_MAX_CAP)];
     let parsed = &mut request::parse(input, fields, head_bytes_max);
     begin_parsed(parsed, input, output, service, context)
 }
@@ -409,7 +409,7 @@ fn begin_with_many_fields<S: Service>(
 // Inlined, as a call of its own costs a request 20 instructions.
 #[inline(always)]
 fn begin_parsed<'a, S: Service>(
-    parsed: &mut Result<Option<Head<'a>>, Refusal>,
+    parsed: &mut Result<Option<Head<'a>>, Rejection>,
     input: &'a [u8],
     output: &mut Vec<u8>,
     service: &mut S,
@@ -422,10 +422,10 @@ fn begin_parsed<'a, S: Service>(
         }
         Ok(Some(head)) => begin_content(head, input, output, service, context),
         Ok(None) => Step::partial(State::Head, 0),
-        &mut Err(refusal) => {
+        &mut Err(rejection) => {
             // What lies beyond the limit was not looked at, and need not have arrived.
             let window = &input[..input.len().min(context.limits.head_bytes_max)];
-            Step::to(refuse(refusal, Asked::Bytes(window), output, context), 0)
+            Step::to(refuse(rejection, RequestInfo::Bytes(window), output, context), 0)
         }
     }
 }
@@ -455,8 +455,11 @@ fn begin_content<'a, S: Service>(
         Framing::Chunked => false,
         _ => context.is_last_before(&rest[content.map_or(rest.len(), <[u8]>::len)..]),
     };
-    let refused = |refusal, output: &mut Vec<u8>| {
-        Step::to(refuse(refusal, Asked::Request(&head.request), output, context), head_bytes)
+    let refused = |rejection, output: &mut Vec<u8>| {
+        Step::to(
+            refuse(rejection, RequestInfo::Request(&head.request), output, context),
+            head_bytes,
+        )
     };
 
     let before = output.len();
@@ -467,21 +470,21 @@ fn begin_content<'a, S: Service>(
     }
     let start = output.len();
     // Who chooses what becomes of the content can't leave the answer to another: its
-    // ticket would answer the next request.
-    let choosing = Context { mailbox: None, ..*context };
+    // responder would answer the next request.
+    let choosing = Context { sink: None, ..*context };
     let chosen = catch_unwind(AssertUnwindSafe(|| {
         let mut response = Response::new(output, &choosing, to(head, is_last));
-        match service.content(&head.request, &mut response) {
-            Content::Stream { length, receiver } => {
+        match service.body_policy(&head.request, &mut response) {
+            BodyPolicy::Stream { length, receiver } => {
                 Chosen::Stream(receiver, response.finish_head(length))
             }
-            Content::Collect => Chosen::Collect,
-            Content::Ignore => Chosen::Ignore,
+            BodyPolicy::Collect => Chosen::Collect,
+            BodyPolicy::Ignore => Chosen::Ignore,
         }
     }));
     let Ok(chosen) = chosen else {
         output.truncate(before);
-        return refused(Refusal::Service, output);
+        return refused(Rejection::Service, output);
     };
 
     match (chosen, head.request.framing()) {
@@ -489,14 +492,14 @@ fn begin_content<'a, S: Service>(
             output.truncate(before);
             Step::to(answer_unread(head, output, service, context), head_bytes)
         }
-        (Chosen::Collect, Framing::Length(length)) if length > context.limits.content_bytes_max => {
+        (Chosen::Collect, Framing::Length(length)) if length > context.limits.body_bytes_max => {
             output.truncate(before);
-            refused(Refusal::ContentTooLarge, output)
+            refused(Rejection::ContentTooLarge, output)
         }
         (Chosen::Collect, framing) => {
             output.truncate(start);
             if let Some(content) = content {
-                head.request.set_content(content);
+                head.request.set_body(content);
                 let state = answer(head, is_last, output, service, context);
                 return Step::to(state, head_bytes + content.len());
             }
@@ -540,7 +543,7 @@ fn begin_content<'a, S: Service>(
 enum Chosen {
     Collect,
     Ignore,
-    Stream(Receiver, Answering),
+    Stream(Receiver, ResponseState),
 }
 
 /// Collects content, and answers once it is whole.
@@ -555,17 +558,17 @@ fn collect<S: Service>(
     loop {
         let (step, decoded) = collecting.decoder.decode(&input[used..]);
         used += step;
-        let refusal = match decoded {
+        let rejection = match decoded {
             Ok(Decoded::Piece(piece)) => {
                 // Chunks say their size first; a content-length has been checked.
                 let collected = collecting.content.len() as u64;
                 let bytes = collected.saturating_add(piece.chunk_bytes.unwrap_or(0));
-                if bytes <= context.limits.content_bytes_max {
+                if bytes <= context.limits.body_bytes_max {
                     collecting.content.extend_from_slice(piece.data);
                     continue;
                 }
                 used -= piece.data.len();
-                Refusal::ContentTooLarge
+                Rejection::ContentTooLarge
             }
             Ok(Decoded::Partial) => return Step::partial(State::Collect(collecting), used),
             Ok(Decoded::End) => {
@@ -576,10 +579,10 @@ fn collect<S: Service>(
                 }
                 return Step::to(state, used);
             }
-            Err(refusal) => refusal,
+            Err(rejection) => rejection,
         };
-        let asked = Asked::Bytes(&collecting.head);
-        return Step::to(refuse(refusal, asked, output, context), used);
+        let asked = RequestInfo::Bytes(&collecting.head);
+        return Step::to(refuse(rejection, asked, output, context), used);
     }
 }
 
@@ -590,14 +593,14 @@ fn answer_collected<S: Service>(
     service: &mut S,
     context: &Context<'_>,
 ) -> State {
-    let mut fields = [NO_FIELD; FIELDS_MAX_CAP];
+    let mut fields = [NO_FIELD; HEADERS_MAX_CAP];
     // The head was valid when it arrived, under the same limits.
     match request::parse(&collecting.head, &mut fields, usize::MAX) {
         Ok(Some(mut head)) => {
-            head.request.set_content(&collecting.content);
+            head.request.set_body(&collecting.content);
             answer(&head, is_last, output, service, context)
         }
-        _ => refuse(Refusal::Service, Asked::Bytes(&collecting.head), output, context),
+        _ => refuse(Rejection::Service, RequestInfo::Bytes(&collecting.head), output, context),
     }
 }
 
@@ -616,7 +619,7 @@ fn answer<S: Service>(
     let called = catch_unwind(AssertUnwindSafe(|| service.call(request, &mut response)));
     if called.is_err() {
         output.truncate(start);
-        return refuse(Refusal::Service, Asked::Request(request), output, context);
+        return refuse(Rejection::Service, RequestInfo::Request(request), output, context);
     }
     match response.finish() {
         Finished::Whole(persistence, said) => {
@@ -703,11 +706,11 @@ fn stream(
             if start == 0 {
                 begin_answer(begun, answer, context);
             }
-            return (used, Streamed::Unfinished(Next::Write));
+            return (used, Streamed::Unfinished(Next::Flush));
         }
         let (step, decoded) = decoder.decode(&input[used..]);
         used += step;
-        let refusal = match decoded {
+        let rejection = match decoded {
             Ok(decoded) => {
                 let piece = match &decoded {
                     Decoded::Piece(piece) => Some(piece),
@@ -717,34 +720,34 @@ fn stream(
                 let mut writer = answer.writer(output);
                 match catch_unwind(AssertUnwindSafe(|| receiver(piece, &mut writer))) {
                     Ok(()) if piece.is_some() => {
-                        if output.len() - start > context.limits.answer_held_bytes {
+                        if output.len() - start > context.limits.held_bytes_max {
                             begin_answer(begun, answer, context);
                         }
                         continue;
                     }
-                    Ok(()) if answer.outgoing.end(output) => {
+                    Ok(()) if answer.encoder.end(output) => {
                         begin_answer(begun, answer, context);
-                        record::record_streamed(record, answer.said.content_bytes, context);
+                        record::record_streamed(record, answer.said.body_bytes, context);
                         return (used, Streamed::Over(after(answer.persistence, false)));
                     }
-                    Ok(()) | Err(_) => Refusal::Service,
+                    Ok(()) | Err(_) => Rejection::Service,
                 }
             }
-            Err(refusal) => refusal,
+            Err(rejection) => rejection,
         };
         let state = if *begun {
-            record::record_streamed(record, answer.said.content_bytes, context);
+            record::record_streamed(record, answer.said.body_bytes, context);
             State::Closed { linger: true }
         } else {
             output.truncate(start);
-            refuse(refusal, streaming.asked(), output, context)
+            refuse(rejection, streaming.asked(), output, context)
         };
         return (used, Streamed::Over(state));
     }
 }
 
 /// The answer can't be taken back any more.
-fn begin_answer(begun: &mut bool, answer: &Answering, context: &Context<'_>) {
+fn begin_answer(begun: &mut bool, answer: &ResponseState, context: &Context<'_>) {
     if !std::mem::replace(begun, true) {
         context.count_answer(answer.said.status);
     }
@@ -763,12 +766,12 @@ fn produce(
         match catch_unwind(AssertUnwindSafe(|| producer(&mut writer))) {
             // One that writes nothing and is not done would be called for ever.
             Ok(Flow::More) if output.len() > before => {}
-            Ok(Flow::Done) if answer.outgoing.end(output) => {
-                record::record_streamed(record, answer.said.content_bytes, context);
+            Ok(Flow::Done) if answer.encoder.end(output) => {
+                record::record_streamed(record, answer.said.body_bytes, context);
                 return Some(after(answer.persistence, *unread));
             }
             Ok(_) | Err(_) => {
-                record::record_streamed(record, answer.said.content_bytes, context);
+                record::record_streamed(record, answer.said.body_bytes, context);
                 return Some(State::Closed { linger: *unread });
             }
         }
@@ -778,29 +781,29 @@ fn produce(
 
 /// Writes the answer to a request that is refused: the last one.
 fn refuse(
-    refusal: Refusal,
-    asked: Asked<'_>,
+    rejection: Rejection,
+    asked: RequestInfo<'_>,
     output: &mut Vec<u8>,
     context: &Context<'_>,
 ) -> State {
-    if let Some(counts) = context.counts {
-        counts.refusals[refusal as usize].add(1);
+    if let Some(counters) = context.counters {
+        counters.rejections[rejection as usize].add(1);
     }
-    context.count_answer(refusal.status());
+    context.count_answer(rejection.status());
     let is_head = asked.is_head();
-    let to = To { persistence: Persistence::Close, is_head, minor_version: 1 };
+    let to = ResponseFraming { persistence: Persistence::Close, is_head, minor_version: 1 };
     let mut response = Response::new(output, context, to);
     response
-        .status(refusal.status())
-        .field("content-type", "text/plain")
-        .content(refusal.reason().as_bytes());
+        .status(rejection.status())
+        .header("content-type", "text/plain")
+        .body(rejection.reason().as_bytes());
     record::record_refused(asked, response.said(), context);
     State::Closed { linger: true }
 }
 
-fn to(head: &Head<'_>, is_last: bool) -> To {
+fn to(head: &Head<'_>, is_last: bool) -> ResponseFraming {
     let is_last = is_last || head.request.method() == "CONNECT";
-    To {
+    ResponseFraming {
         persistence: if is_last { head.persistence.ended() } else { head.persistence },
         is_head: head.request.method() == "HEAD",
         minor_version: head.request.minor_version(),

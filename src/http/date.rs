@@ -13,7 +13,7 @@ const EXAMPLE: &[u8; 39] = b"date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n";
 pub struct Date {
     second: u64,
     line: [u8; EXAMPLE.len()],
-    /// Kept, so that no second needs memory of its own.
+    /// PendingRecord, so that no second needs memory of its own.
     text: String,
 }
 

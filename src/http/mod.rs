@@ -13,7 +13,7 @@
 //!                  +-------+
 //!                  v       |
 //!    start ----> Head -----+------------------------------> Closed
-//!                  ^  |  |  |     refusal, `connection: close`   ^
+//!                  ^  |  |  |     rejection, `connection: close`   ^
 //!                  |  |  |  |                                    |
 //!                  |  |  |  +--> Collect --- content whole ------+
 //!                  |  |  +-----> Stream ---- content whole ------+
@@ -34,12 +34,12 @@
 //! # Errors
 //!
 //! Incomplete is not an error: [`Next::Read`] says that more is needed. A
-//! [`Refusal`] is, and each one is the last thing that happens on its connection.
+//! [`Rejection`] is, and each one is the last thing that happens on its connection.
 
 //! # What it costs
 //!
 //! User instructions for one `GET /` with `host`, `user-agent` and `accept` on a
-//! kept connection, the event loop's part included, as callgrind counts them
+//! kept connection, the event loop's part included, as callgrind counters them
 //! (x86-64-v2, rustc 1.95): 2,074 of the program by itself, and 1,394 where 16 are
 //! pipelined. `cargo bench -- count` says 2,199 and 1,520, as all variants are one program
 //! there, in which httparse, which others use too, is no longer built into its caller.
@@ -81,51 +81,48 @@ mod body;
 mod buffer;
 mod chars;
 mod connection;
-mod content;
-mod counts;
+mod counters;
 mod date;
 mod deferred;
-mod error;
-mod framing;
+mod head;
 mod record;
+mod rejection;
 mod request;
-mod request_line;
 mod response;
 mod service;
 mod spares;
-mod target;
 
-pub use crate::field_line;
+pub use crate::header_line;
 pub use body::Piece;
 pub(crate) use buffer::Buffer;
 pub use connection::{Connection, Context, Next, Progress, Waiting};
-pub use content::{ContentWriter, Flow, Producer};
-pub use counts::{Count, Counts};
+pub use counters::{Counter, Counters};
 pub use date::Date;
-pub use deferred::{Answer, Mailbox, Ticket};
-pub use error::Refusal;
-pub use framing::Framing;
+pub use deferred::{DeferredResponse, Responder, ResponseSink};
+pub use head::headers::Framing;
 pub use record::{Record, Recorder};
+pub use rejection::Rejection;
 pub use request::Request;
-pub use response::{FieldLine, Response};
-pub use service::{Content, Receiver, Service};
+pub use response::body_encoder::{BodyWriter, Flow, Producer};
+pub use response::{HeaderLine, Response};
+pub use service::{BodyPolicy, Receiver, Service};
 pub use spares::Spares;
 
-/// The most fields that [`Limits::fields_max`] can allow: their slots live on the
+/// The most fields that [`Limits::headers_max`] can allow: their slots live on the
 /// stack, 32 bytes each.
-pub const FIELDS_MAX_CAP: usize = 256;
+pub const HEADERS_MAX_CAP: usize = 256;
 
-/// The bounds on one connection. All are in bytes or counts.
+/// The bounds on one connection. All are in bytes or counters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of a request's head, up to and with its empty line. 16 KiB, as Node
     /// and h11 have it; nginx allows 32 KiB in lines of 8, Apache 8 KiB a line.
     pub head_bytes_max: usize,
     /// Field lines of a head. 100, as hyper and Apache have it.
-    pub fields_max: usize,
+    pub headers_max: usize,
     /// Bytes of content that are collected for a service. 1 MiB, as nginx has it.
     /// What a service streams has no bound.
-    pub content_bytes_max: u64,
+    pub body_bytes_max: u64,
     /// Bytes of output at which no further request is answered until they are
     /// sent. 64 KiB: some hundred small answers, or a quarter of a default socket
     /// buffer, so that one write still takes it all.
@@ -133,17 +130,17 @@ pub struct Limits {
     /// Bytes of a streamed request's answer that are held back until the content
     /// is complete, so that malformed content can be answered with 400. 16 KiB:
     /// what fits in that is refused as a whole, as if it had been collected.
-    pub answer_held_bytes: usize,
+    pub held_bytes_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
             head_bytes_max: 16 * 1024,
-            fields_max: 100,
-            content_bytes_max: 1024 * 1024,
+            headers_max: 100,
+            body_bytes_max: 1024 * 1024,
             output_bytes_high: 64 * 1024,
-            answer_held_bytes: 16 * 1024,
+            held_bytes_max: 16 * 1024,
         }
     }
 }

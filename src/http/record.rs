@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 use std::borrow::Cow;
 
-use super::FIELDS_MAX_CAP;
+use super::HEADERS_MAX_CAP;
 use super::connection::Context;
 use super::request::{self, NO_FIELD, Request};
 
@@ -29,7 +29,7 @@ pub struct Record<'a> {
     /// before there was one.
     pub status: u16,
     /// Bytes of content in the answer, without their framing.
-    pub content_bytes: u64,
+    pub body_bytes: u64,
 }
 
 /// Takes the record of each request, once all of its answer is written.
@@ -43,31 +43,31 @@ pub trait Recorder {
 
 /// What an answer has said.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Said {
+pub(super) struct ResponseSummary {
     pub(super) status: u16,
-    pub(super) content_bytes: u64,
+    pub(super) body_bytes: u64,
     /// It is not to be recorded.
     pub(super) is_private: bool,
 }
 
 /// A record that waits for the rest of its answer, where there is a recorder.
-pub(super) type Kept = Option<Box<Record<'static>>>;
+pub(super) type PendingRecord = Option<Box<Record<'static>>>;
 
 /// What is known of a request that is refused.
-pub(super) enum Asked<'a> {
+pub(super) enum RequestInfo<'a> {
     /// What has been read of it.
     Bytes(&'a [u8]),
     /// All of it.
     Request(&'a Request<'a>),
     /// What was kept of it.
-    Kept { record: Kept, is_head: bool },
+    PendingRecord { record: PendingRecord, is_head: bool },
 }
 
-impl Said {
+impl ResponseSummary {
     /// Of an answer that has not begun: what is recorded where the client leaves before
     /// it does.
-    pub(super) fn unheard(self) -> Said {
-        Said { status: CLIENT_LEFT, content_bytes: 0, ..self }
+    pub(super) fn unheard(self) -> ResponseSummary {
+        ResponseSummary { status: CLIENT_LEFT, body_bytes: 0, ..self }
     }
 }
 
@@ -79,8 +79,8 @@ impl<'a> Record<'a> {
             method: Cow::Borrowed(request.method().as_bytes()),
             target: Cow::Borrowed(request.target().as_bytes()),
             minor_version: request.minor_version(),
-            referer: request.field("referer").map(Cow::Borrowed),
-            user_agent: request.field("user-agent").map(Cow::Borrowed),
+            referer: request.header("referer").map(Cow::Borrowed),
+            user_agent: request.header("user-agent").map(Cow::Borrowed),
             ..Record::unknown(context)
         }
     }
@@ -96,7 +96,7 @@ impl<'a> Record<'a> {
             referer: None,
             user_agent: None,
             status: CLIENT_LEFT,
-            content_bytes: 0,
+            body_bytes: 0,
         }
     }
 
@@ -114,7 +114,7 @@ impl<'a> Record<'a> {
 
 /// Records an answer that is whole.
 #[inline]
-pub(super) fn record(request: &Request<'_>, said: Said, context: &Context<'_>) {
+pub(super) fn record(request: &Request<'_>, said: ResponseSummary, context: &Context<'_>) {
     if let Some(recorder) = context.recorder
         && !said.is_private
     {
@@ -125,13 +125,22 @@ pub(super) fn record(request: &Request<'_>, said: Said, context: &Context<'_>) {
 /// Apart from [`record`], so that where nothing is recorded its caller is as small as it
 /// would be without.
 #[inline(never)]
-fn record_with(recorder: &dyn Recorder, request: &Request<'_>, said: Said, context: &Context<'_>) {
+fn record_with(
+    recorder: &dyn Recorder,
+    request: &Request<'_>,
+    said: ResponseSummary,
+    context: &Context<'_>,
+) {
     write(Record::of(request, context), said, recorder);
 }
 
 /// Keeps what is known of a request until its answer, which has said so much, is whole.
 #[inline(never)]
-pub(super) fn keep(request: &Request<'_>, said: Said, context: &Context<'_>) -> Kept {
+pub(super) fn keep(
+    request: &Request<'_>,
+    said: ResponseSummary,
+    context: &Context<'_>,
+) -> PendingRecord {
     let recorder = context.recorder.filter(|_| !said.is_private)?;
     let mut record = Record::of(request, context).into_owned();
     record.began = Some(recorder.now());
@@ -140,7 +149,7 @@ pub(super) fn keep(request: &Request<'_>, said: Said, context: &Context<'_>) -> 
 }
 
 /// Bytes of memory that a record keeps.
-pub(super) fn kept_bytes(kept: &Kept) -> usize {
+pub(super) fn kept_bytes(kept: &PendingRecord) -> usize {
     kept.as_ref().map_or(0, |record| {
         let Record { method, target, referer, user_agent, .. } = &**record;
         let fields = [referer, user_agent].into_iter().flatten().map(|field| field.len());
@@ -150,29 +159,29 @@ pub(super) fn kept_bytes(kept: &Kept) -> usize {
 
 /// Records what was kept, with what the answer has come to.
 #[inline(never)]
-pub(super) fn record_kept(kept: Kept, said: Said, context: &Context<'_>) {
+pub(super) fn record_kept(kept: PendingRecord, said: ResponseSummary, context: &Context<'_>) {
     if let (Some(record), Some(recorder)) = (kept, context.recorder) {
         write(*record, said, recorder);
     }
 }
 
 /// Records what was kept, with so many bytes of content.
-pub(super) fn record_streamed(kept: &mut Kept, content_bytes: u64, context: &Context<'_>) {
+pub(super) fn record_streamed(kept: &mut PendingRecord, body_bytes: u64, context: &Context<'_>) {
     if let Some(record) = kept.take() {
-        let said = Said { status: record.status, content_bytes, is_private: false };
+        let said = ResponseSummary { status: record.status, body_bytes, is_private: false };
         record_kept(Some(record), said, context);
     }
 }
 
-/// Records a refusal.
+/// Records a rejection.
 #[inline(never)]
-pub(super) fn record_refused(asked: Asked<'_>, said: Said, context: &Context<'_>) {
+pub(super) fn record_refused(asked: RequestInfo<'_>, said: ResponseSummary, context: &Context<'_>) {
     let Some(recorder) = context.recorder else { return };
     match asked {
-        Asked::Request(request) => write(Record::of(request, context), said, recorder),
-        Asked::Kept { record, .. } => record_kept(record, said, context),
-        Asked::Bytes(bytes) => {
-            let mut fields = [NO_FIELD; FIELDS_MAX_CAP];
+        RequestInfo::Request(request) => write(Record::of(request, context), said, recorder),
+        RequestInfo::PendingRecord { record, .. } => record_kept(record, said, context),
+        RequestInfo::Bytes(bytes) => {
+            let mut fields = [NO_FIELD; HEADERS_MAX_CAP];
             let record = match request::parse(bytes, &mut fields, usize::MAX) {
                 Ok(Some(head)) => Record::of(&head.request, context),
                 _ => request_line(bytes, context),
@@ -182,20 +191,20 @@ pub(super) fn record_refused(asked: Asked<'_>, said: Said, context: &Context<'_>
     }
 }
 
-impl Asked<'_> {
+impl RequestInfo<'_> {
     /// Whether the method is HEAD, so that no answer has content.
     pub(super) fn is_head(&self) -> bool {
         match self {
-            Asked::Bytes(bytes) => request::is_head(bytes),
-            Asked::Request(request) => request.method() == "HEAD",
-            Asked::Kept { is_head, .. } => *is_head,
+            RequestInfo::Bytes(bytes) => request::is_head(bytes),
+            RequestInfo::Request(request) => request.method() == "HEAD",
+            RequestInfo::PendingRecord { is_head, .. } => *is_head,
         }
     }
 }
 
-fn write(mut record: Record<'_>, said: Said, recorder: &dyn Recorder) {
+fn write(mut record: Record<'_>, said: ResponseSummary, recorder: &dyn Recorder) {
     record.status = said.status;
-    record.content_bytes = said.content_bytes;
+    record.body_bytes = said.body_bytes;
     recorder.record(&record);
 }
 

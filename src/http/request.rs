@@ -3,10 +3,10 @@
 
 use std::borrow::Cow;
 
-use super::error::Refusal;
-use super::framing::{Framing, Persistence, Reader, Rules};
-use super::request_line::{self, RequestLine};
-use super::target;
+use super::head::headers::{Framing, Persistence, Reader, Rules};
+use super::head::request_line::{self, RequestLine};
+use super::head::target;
+use super::rejection::Rejection;
 
 /// A request: its head and, once it is there, its content.
 ///
@@ -49,7 +49,7 @@ impl<'a> Request<'a> {
     /// field's otherwise (RFC 9112, 3.2.2 and 3.3). HTTP/1.0 may have neither.
     pub fn host(&self) -> Option<&'a str> {
         target::authority(self.method(), self.target())
-            .or_else(|| std::str::from_utf8(self.field("host")?).ok())
+            .or_else(|| std::str::from_utf8(self.header("host")?).ok())
     }
 
     /// 0 for HTTP/1.0, 1 for HTTP/1.1 and all later minor versions, which are
@@ -60,18 +60,18 @@ impl<'a> Request<'a> {
 
     /// The fields in the order in which they came: name and value, the value
     /// without the white space around it.
-    pub fn fields(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
+    pub fn headers(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
         self.fields.iter().map(|field| (field.name, field.value))
     }
 
     /// The value of the first field of this name, in any case.
-    pub fn field(&self, name: &str) -> Option<&'a [u8]> {
-        self.fields().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    pub fn header(&self, name: &str) -> Option<&'a [u8]> {
+        self.headers().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// The content, whole; empty where a request has none, and in
     /// [`Service::content`](super::Service::content), where it has yet to come.
-    pub fn content(&self) -> &'a [u8] {
+    pub fn body(&self) -> &'a [u8] {
         self.content
     }
 
@@ -80,7 +80,7 @@ impl<'a> Request<'a> {
         self.framing
     }
 
-    pub(super) fn set_content(&mut self, content: &'a [u8]) {
+    pub(super) fn set_body(&mut self, content: &'a [u8]) {
         self.content = content;
     }
 }
@@ -106,7 +106,7 @@ pub(super) fn parse<'a, 'i: 'a>(
     input: &'i [u8],
     fields: &'a mut Fields<'i>,
     head_bytes_max: usize,
-) -> Result<Option<Head<'a>>, Refusal> {
+) -> Result<Option<Head<'a>>, Rejection> {
     // What lies beyond the limit is never looked at, so that a head is refused for
     // the same reason whether it arrives whole or in pieces.
     let window = &input[..input.len().min(head_bytes_max)];
@@ -116,8 +116,8 @@ pub(super) fn parse<'a, 'i: 'a>(
     let (fields_bytes, fields) = match httparse::parse_headers(&window[line.bytes..], fields) {
         Ok(httparse::Status::Complete(parsed)) => parsed,
         Ok(httparse::Status::Partial) => return partial(window, head_bytes_max),
-        Err(httparse::Error::TooManyHeaders) => return Err(Refusal::HeadTooLarge),
-        Err(_) => return Err(Refusal::FieldLine),
+        Err(httparse::Error::TooManyHeaders) => return Err(Rejection::HeadTooLarge),
+        Err(_) => return Err(Rejection::HeaderLine),
     };
     let bytes = line.bytes + fields_bytes;
     let Rules { framing, persistence, expects_continue } =
@@ -127,7 +127,7 @@ pub(super) fn parse<'a, 'i: 'a>(
 }
 
 /// Whether `input` begins with a HEAD request: no answer to it has content, and
-/// so neither does a refusal (RFC 9110, 9.3.2).
+/// so neither does a rejection (RFC 9110, 9.3.2).
 pub(super) fn is_head(input: &[u8]) -> bool {
     let line = request_line::after_empty_lines(input);
     line.is_ok_and(|line| line.is_some_and(|line| line.starts_with(b"HEAD ")))
@@ -136,21 +136,21 @@ pub(super) fn is_head(input: &[u8]) -> bool {
 /// The beginning of a head: refused where it fills its limit, by what of it never
 /// ended (RFC 9112, 3).
 #[cold]
-fn partial<'a>(window: &[u8], head_bytes_max: usize) -> Result<Option<Head<'a>>, Refusal> {
+fn partial<'a>(window: &[u8], head_bytes_max: usize) -> Result<Option<Head<'a>>, Rejection> {
     if window.len() < head_bytes_max {
         return Ok(None);
     }
     match request_line::after_empty_lines(window)? {
-        Some(head) if head.contains(&b'\n') => Err(Refusal::HeadTooLarge),
-        Some(head) if head.contains(&b' ') => Err(Refusal::TargetTooLong),
-        Some(_) => Err(Refusal::MethodTooLong),
-        None => Err(Refusal::HeadTooLarge),
+        Some(head) if head.contains(&b'\n') => Err(Rejection::HeadTooLarge),
+        Some(head) if head.contains(&b' ') => Err(Rejection::TargetTooLong),
+        Some(_) => Err(Rejection::MethodTooLong),
+        None => Err(Rejection::HeadTooLarge),
     }
 }
 
 /// Reads the fields of a head, and refuses it where a line ends in LF alone: httparse
 /// lets it pass, and another recipient in the chain may not (RFC 9112, 2.2 and 11.2).
-fn read_fields(head: &[u8], fields: &Fields<'_>, minor_version: u8) -> Result<Rules, Refusal> {
+fn read_fields(head: &[u8], fields: &Fields<'_>, minor_version: u8) -> Result<Rules, Rejection> {
     // httparse has seen the LF before each field's name and before the end, so one byte
     // a line is looked at, and a head costs no second scan.
     let start = head.as_ptr() as usize;
@@ -161,5 +161,5 @@ fn read_fields(head: &[u8], fields: &Fields<'_>, minor_version: u8) -> Result<Ru
         is_crlf &= follows_crlf(field.name.as_ptr() as usize - start);
         reader.read(field.name, field.value)?;
     }
-    if is_crlf { reader.end(fields, minor_version) } else { Err(Refusal::BareLf) }
+    if is_crlf { reader.end(fields, minor_version) } else { Err(Rejection::BareLf) }
 }

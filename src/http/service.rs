@@ -1,9 +1,9 @@
 //! What answers requests.
 
 use super::body::Piece;
-use super::content::ContentWriter;
 use super::request::Request;
 use super::response::Response;
+use super::response::body_encoder::BodyWriter;
 
 /// Answers requests: a plain function, or a type where the content of requests
 /// is to be streamed.
@@ -20,9 +20,9 @@ pub trait Service {
     /// each request with content, before any of it is read.
     ///
     /// To stream it, write status and fields of the answer, but don't end it.
-    fn content(&mut self, request: &Request<'_>, response: &mut Response<'_>) -> Content {
+    fn body_policy(&mut self, request: &Request<'_>, response: &mut Response<'_>) -> BodyPolicy {
         let _ = (request, response);
-        Content::Collect
+        BodyPolicy::Collect
     }
 }
 
@@ -33,8 +33,8 @@ impl<F: FnMut(&Request<'_>, &mut Response<'_>)> Service for F {
 }
 
 /// What is to happen to the content of a request.
-pub enum Content {
-    /// It is collected, up to [`Limits::content_bytes_max`](super::Limits), and the
+pub enum BodyPolicy {
+    /// It is collected, up to [`Limits::body_bytes_max`](super::Limits), and the
     /// service called once it is whole.
     Collect,
     /// It goes to `receiver` as it comes, while the answer is written. What the
@@ -52,4 +52,4 @@ pub enum Content {
 
 /// Takes the content of a request piece by piece, `None` for its end, and writes
 /// the content of the answer.
-pub type Receiver = Box<dyn FnMut(Option<&Piece<'_>>, &mut ContentWriter<'_>)>;
+pub type Receiver = Box<dyn FnMut(Option<&Piece<'_>>, &mut BodyWriter<'_>)>;

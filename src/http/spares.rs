@@ -14,7 +14,7 @@ use super::connection::Streaming;
 /// back to the system.
 const BUFFER_BYTES_MAX: usize = 1024 * 1024;
 
-/// How many times what is asked for the buffer may be that is given for it: it counts as a
+/// How many times what is asked for the buffer may be that is given for it: it counters as a
 /// whole among the bytes that its connection keeps, and may be kept for long.
 const BUFFER_SHARE: usize = 8;
 

@@ -17,13 +17,13 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
-use super::connections::{self, CLASSES, Class, Connection, Core, Surroundings, Turn};
-use super::deadlines::{Deadlines, Ticks};
-use super::listener::{Accepted, Listener};
-use super::post::Post;
+use super::admission::{Accepted, Listener};
+use super::connection::{self, Connection, Core, LoopState, TIMEOUT_KINDS, TimeoutKind, Turn};
+use super::inbox::Inbox;
+use super::timeouts::{Deadlines, Ticks};
 use crate::config::{Config, WhenFull};
-use crate::http::{Date, Refusal, Service, Spares};
-use crate::metrics::{CoreMetrics, Metrics};
+use crate::http::{Date, Rejection, Service, Spares};
+use crate::ops::metrics::{CoreMetrics, Metrics};
 
 pub(super) const LISTENER: Token = Token(usize::MAX - 1);
 pub(super) const WAKER: Token = Token(usize::MAX - 2);
@@ -65,14 +65,14 @@ pub(super) struct Shared {
 pub(super) struct EventLoop<S> {
     poll: Poll,
     listener: Option<Listener>,
-    post: Arc<Post>,
+    post: Arc<Inbox>,
     connections: Slab<Connection>,
     /// Connections opened so far; wraps.
     opened: u32,
     /// Connections with more to do.
     again: VecDeque<usize>,
     deadlines: Deadlines,
-    timeouts: [Ticks; CLASSES],
+    timeouts: [Ticks; TIMEOUT_KINDS],
     due: Vec<usize>,
     core: Core<S>,
     date_until: Instant,
@@ -85,7 +85,7 @@ impl<S: Service> EventLoop<S> {
     pub(super) fn new(
         poll: Poll,
         listener: std::net::TcpListener,
-        post: Arc<Post>,
+        post: Arc<Inbox>,
         service: S,
         config: Config,
         shared: Arc<Shared>,
@@ -101,7 +101,7 @@ impl<S: Service> EventLoop<S> {
             opened: 0,
             again: VecDeque::new(),
             deadlines: Deadlines::new(now),
-            timeouts: connections::ticks(&config.timeouts),
+            timeouts: connection::ticks(&config.timeouts),
             due: Vec::new(),
             core: Core {
                 service,
@@ -111,11 +111,11 @@ impl<S: Service> EventLoop<S> {
                         + READ_BYTES
                 ],
                 output: Vec::new(),
-                surroundings: Surroundings {
+                state: LoopState {
                     date: Date::at(SystemTime::now()),
                     now,
                     draining: false,
-                    mailbox: post,
+                    sink: post,
                     metrics: config.metrics.as_ref().map(Metrics::add_core),
                     log: config.access_log.as_ref().map(|log| log.core(now)),
                     spares: Spares::default(),
@@ -152,8 +152,8 @@ impl<S: Service> EventLoop<S> {
             if !self.again.is_empty() {
                 self.turn_again();
             }
-            if let Some(metrics) = &self.core.surroundings.metrics {
-                metrics.end_wakeup(self.core.surroundings.now.elapsed());
+            if let Some(metrics) = &self.core.state.metrics {
+                metrics.end_wakeup(self.core.state.now.elapsed());
             }
             if self.is_accepting() {
                 self.accept();
@@ -161,7 +161,7 @@ impl<S: Service> EventLoop<S> {
             if self.deadlines.are_due() {
                 self.expire();
             }
-            if let Some(log) = &self.core.surroundings.log {
+            if let Some(log) = &self.core.state.log {
                 log.end_wakeup();
             }
         }
@@ -177,7 +177,7 @@ impl<S: Service> EventLoop<S> {
         if is_plain {
             return deadline;
         }
-        let now = self.core.surroundings.now;
+        let now = self.core.state.now;
         let again = (!self.again.is_empty()).then_some(Duration::ZERO);
         let accept = self.listener.as_ref().and_then(|listener| listener.wait(now));
         let drain = self.drain_until.map(|until| until.saturating_duration_since(now));
@@ -191,17 +191,17 @@ impl<S: Service> EventLoop<S> {
 
     /// Reads the clock, once a wake-up.
     fn read_clock(&mut self) {
-        self.core.surroundings.now = Instant::now();
-        if let Some(log) = &self.core.surroundings.log {
-            log.begin_wakeup(self.core.surroundings.now);
+        self.core.state.now = Instant::now();
+        if let Some(log) = &self.core.state.log {
+            log.begin_wakeup(self.core.state.now);
         }
-        self.deadlines.set_now(self.core.surroundings.now);
-        if self.core.surroundings.now >= self.date_until {
+        self.deadlines.set_now(self.core.state.now);
+        if self.core.state.now >= self.date_until {
             let date = SystemTime::now();
-            self.core.surroundings.date.update(date);
+            self.core.state.date.update(date);
             let into_second =
                 date.duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.subsec_nanos());
-            self.date_until = self.core.surroundings.now + Duration::from_secs(1)
+            self.date_until = self.core.state.now + Duration::from_secs(1)
                 - Duration::from_nanos(into_second.into());
         }
     }
@@ -225,9 +225,9 @@ impl<S: Service> EventLoop<S> {
         connection.set_queued(false);
         match connection.turn(&mut self.core, &self.config) {
             // The usual turn leaves nothing behind.
-            Ok(Turn::Wait) if connection.is_at_rest() && !self.core.surroundings.draining => {
+            Ok(Turn::Wait) if connection.is_at_rest() && !self.core.state.draining => {
                 let (timeouts, deadlines) = (&self.timeouts, &mut self.deadlines);
-                connection.keep_time_of(Class::Idle, key, timeouts, deadlines);
+                connection.keep_time_of(TimeoutKind::Idle, key, timeouts, deadlines);
             }
             turn => self.settle(key, turn),
         }
@@ -249,22 +249,22 @@ impl<S: Service> EventLoop<S> {
         let turn = match turn {
             Ok(turn)
                 if connection.account(&mut self.core)
-                    && self.core.surroundings.buffered_bytes > self.config.buffered_bytes_max =>
+                    && self.core.state.buffered_bytes > self.config.buffered_bytes_max =>
             {
                 debug!(
                     "shedding a connection: the thread keeps {} bytes",
-                    self.core.surroundings.buffered_bytes
+                    self.core.state.buffered_bytes
                 );
                 match turn {
                     Turn::Close => Turn::Close,
                     _ => connection
-                        .refuse(Refusal::Overload, &mut self.core, &self.config)
+                        .refuse(Rejection::Overload, &mut self.core, &self.config)
                         .unwrap_or(Turn::Close),
                 }
             }
             Ok(turn) => turn,
             Err(error) => {
-                if let Some(metrics) = &self.core.surroundings.metrics {
+                if let Some(metrics) = &self.core.state.metrics {
                     metrics.count_error(error.kind());
                 }
                 debug!("a connection failed: {error}");
@@ -278,7 +278,7 @@ impl<S: Service> EventLoop<S> {
                 connection.set_queued(true);
                 self.again.push_back(key);
             }
-            Turn::Wait if self.core.surroundings.draining && connection.is_idle() => {
+            Turn::Wait if self.core.state.draining && connection.is_idle() => {
                 return self.close(key);
             }
             Turn::Wait => {}
@@ -288,7 +288,7 @@ impl<S: Service> EventLoop<S> {
 
     /// Closes a connection that has ended by itself.
     fn lose(&mut self, key: usize) {
-        if let Some(metrics) = &self.core.surroundings.metrics
+        if let Some(metrics) = &self.core.state.metrics
             && let Some(error) = self.connections.get(key).and_then(Connection::take_error)
         {
             metrics.count_error(error.kind());
@@ -299,8 +299,8 @@ impl<S: Service> EventLoop<S> {
     fn close(&mut self, key: usize) {
         // Closing the socket takes it out of epoll.
         let Some(mut connection) = self.connections.try_remove(key) else { return };
-        connection.abandon(&self.core.surroundings, &self.config);
-        self.core.surroundings.buffered_bytes -= connection.buffered_bytes();
+        connection.abandon(&self.core.state, &self.config);
+        self.core.state.buffered_bytes -= connection.buffered_bytes();
         self.shared.connections.fetch_sub(1, Ordering::Relaxed);
         self.count(|metrics| metrics.closed.add(1));
     }
@@ -308,14 +308,13 @@ impl<S: Service> EventLoop<S> {
     /// Takes connections from the listener's queue.
     fn accept(&mut self) {
         for _ in 0..ACCEPTS_MAX {
-            let now = self.core.surroundings.now;
+            let now = self.core.state.now;
             let Some(listener) = &mut self.listener else { return };
             if listener.wait(now) != Some(Duration::ZERO) {
                 return;
             }
             let open = self.shared.connections.load(Ordering::Relaxed);
-            let may_wait =
-                self.config.when_full == WhenFull::Wait && !self.core.surroundings.draining;
+            let may_wait = self.config.when_full == WhenFull::Wait && !self.core.state.draining;
             if open >= self.config.connections_max && may_wait {
                 return listener.pause(now);
             }
@@ -347,12 +346,12 @@ impl<S: Service> EventLoop<S> {
         }
         let connection = entry.insert(connection);
         self.shared.connections.fetch_add(1, Ordering::Relaxed);
-        if let Some(metrics) = &self.core.surroundings.metrics {
+        if let Some(metrics) = &self.core.state.metrics {
             metrics.accepted.add(1);
             metrics.shed_at_limit.add(u64::from(is_full));
         }
         let turn = match is_full {
-            true => connection.refuse(Refusal::Overload, &mut self.core, &self.config),
+            true => connection.refuse(Rejection::Overload, &mut self.core, &self.config),
             false => Ok(Turn::Wait),
         };
         self.settle(key, turn);
@@ -361,7 +360,7 @@ impl<S: Service> EventLoop<S> {
     /// Takes the answers that were made elsewhere to their connections.
     fn deliver(&mut self) {
         for (address, answer) in self.post.take() {
-            let key = connections::key(address);
+            let key = connection::key(address);
             // The client may be gone, and another one be in its place.
             if let Some(connection) = self.connections.get_mut(key)
                 && connection.address() == address
@@ -388,16 +387,18 @@ impl<S: Service> EventLoop<S> {
     /// Begins to stop, once told to: takes no more connections, answers what has
     /// arrived, and closes whoever has nothing unfinished.
     fn drain(&mut self) {
-        if self.core.surroundings.draining || !self.shared.stop.load(Ordering::Acquire) {
+        if self.core.state.draining || !self.shared.stop.load(Ordering::Acquire) {
             return;
         }
-        self.core.surroundings.draining = true;
-        self.drain_until = Some(self.core.surroundings.now + self.config.timeouts.drain);
+        self.core.state.draining = true;
+        self.drain_until = Some(self.core.state.now + self.config.timeouts.drain);
         // Whoever is in the listener's queue would be reset.
         self.listener.iter_mut().for_each(Listener::resume);
-        while self.listener.as_ref().is_some_and(|listener| {
-            listener.wait(self.core.surroundings.now) == Some(Duration::ZERO)
-        }) {
+        while self
+            .listener
+            .as_ref()
+            .is_some_and(|listener| listener.wait(self.core.state.now) == Some(Duration::ZERO))
+        {
             self.accept();
         }
         self.listener = None;
@@ -416,14 +417,14 @@ impl<S: Service> EventLoop<S> {
     }
 
     fn count(&self, add: impl FnOnce(&CoreMetrics)) {
-        if let Some(metrics) = &self.core.surroundings.metrics {
+        if let Some(metrics) = &self.core.state.metrics {
             add(metrics);
         }
     }
 
     fn is_drained(&self) -> bool {
-        let timed_out = self.drain_until.is_some_and(|until| self.core.surroundings.now >= until);
-        self.core.surroundings.draining && (self.connections.is_empty() || timed_out)
+        let timed_out = self.drain_until.is_some_and(|until| self.core.state.now >= until);
+        self.core.state.draining && (self.connections.is_empty() || timed_out)
     }
 }
 

@@ -4,12 +4,12 @@
 //! The threads share a counter of connections and a flag to stop; nothing of
 //! that is touched for a request.
 
-mod connections;
-mod deadlines;
+mod admission;
+mod connection;
 mod event_loop;
-mod listener;
-mod post;
-mod spare;
+mod inbox;
+mod reserve_fd;
+mod timeouts;
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ use mio::Poll;
 use crate::config::{Config, ConfigError};
 use crate::http::Service;
 use event_loop::{EventLoop, Shared};
-use post::Post;
+use inbox::Inbox;
 
 /// The core that a service is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub struct Server {
 /// Tells a server to stop, from any thread.
 #[derive(Clone, Debug)]
 pub struct Stopper {
-    posts: Arc<[Arc<Post>]>,
+    posts: Arc<[Arc<Inbox>]>,
     shared: Arc<Shared>,
 }
 
@@ -65,17 +65,17 @@ where
     let listen_error = |error| StartError::Listen(config.addr, error);
 
     let mut addr = config.addr;
-    listener::check_free(addr).map_err(listen_error)?;
+    admission::check_free(addr).map_err(listen_error)?;
     let mut listeners = Vec::new();
     for _ in &cores {
-        let listener = listener::bind(addr, config.backlog).map_err(listen_error)?;
+        let listener = admission::bind(addr, config.backlog).map_err(listen_error)?;
         addr = listener.local_addr().map_err(listen_error)?;
         listeners.push(listener);
     }
 
     let polls: Vec<Poll> = cores.iter().map(|_| Poll::new()).collect::<io::Result<_>>()?;
-    let post = |poll: &Poll| Post::new(poll.registry()).map(Arc::new);
-    let posts: Arc<[Arc<Post>]> = polls.iter().map(post).collect::<io::Result<_>>()?;
+    let post = |poll: &Poll| Inbox::new(poll.registry()).map(Arc::new);
+    let posts: Arc<[Arc<Inbox>]> = polls.iter().map(post).collect::<io::Result<_>>()?;
     let shared = Arc::new(Shared::default());
     let make = Arc::new(make);
     let (ready, all_ready) = mpsc::channel();

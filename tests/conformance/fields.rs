@@ -208,7 +208,7 @@ fn lists() -> Vec<Requirement> {
 }
 
 fn sizes() -> Vec<Requirement> {
-    let limits = Limits { head_bytes_max: 256, fields_max: 8, ..Limits::default() };
+    let limits = Limits { head_bytes_max: 256, headers_max: 8, ..Limits::default() };
     let long = "x".repeat(300);
     let fields = |count: usize| "X: y\r\n".repeat(count - 1).trim_end().to_string();
     vec![

@@ -243,7 +243,7 @@ fn both() -> Vec<Requirement> {
 }
 
 fn ends() -> Vec<Requirement> {
-    let limits = Limits { content_bytes_max: 8, ..Limits::default() };
+    let limits = Limits { body_bytes_max: 8, ..Limits::default() };
     let put = |fields: &str, content: &str| request("PUT /data HTTP/1.1", fields, content);
     vec![
         must("9112 6.3", "A request with neither has no content.")

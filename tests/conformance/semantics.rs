@@ -306,7 +306,7 @@ fn answers() -> Vec<Requirement> {
             .case(open([599]).has("HTTP/1.1 599 \r\n"), line("GET /status/599 HTTP/1.1"))
             .case(open([418]).has("HTTP/1.1 418 \r\n"), line("GET /status/418 HTTP/1.1"))
             .case(open([404]).has("HTTP/1.1 404 Not Found\r\n"), line("GET /nope HTTP/1.1")),
-        should("9110 15.5", "A refusal says what is wrong.")
+        should("9110 15.5", "A rejection says what is wrong.")
             .case(refused(400).has("\r\n\r\nThe request line is not"), line("GET"))
             .case(refused(400).has("\r\n\r\nA field line is not"), get("X : y"))
             .case(refused(400).has("\r\n\r\nThe content-length"), post("Content-Length: x", ""))

@@ -130,17 +130,17 @@ fn absolute_form() -> Vec<Requirement> {
                 ],
             )
             .case(closed([200]), "GET http://a/ HTTP/1.0\r\n\r\n"),
-        must("9112 3.2.2", "The target's authority counts, and the host field beside it does not.")
-            .case(open([200]).has("/show ? - @ b in"), line("GET http://b/show HTTP/1.1"))
-            .case(open([200]).has("/show ? c @ b:2 in"), line("GET http://b:2/show?c HTTP/1.1"))
-            .case(
-                open([200]).has("/show ? c://d @ [::1] in"),
-                line("GET http://[::1]/show?c://d HTTP/1.1"),
-            )
-            .case(
-                open([200]).has("/show/http://b/ ? - @ a in"),
-                line("GET /show/http://b/ HTTP/1.1"),
-            ),
+        must(
+            "9112 3.2.2",
+            "The target's authority counters, and the host field beside it does not.",
+        )
+        .case(open([200]).has("/show ? - @ b in"), line("GET http://b/show HTTP/1.1"))
+        .case(open([200]).has("/show ? c @ b:2 in"), line("GET http://b:2/show?c HTTP/1.1"))
+        .case(
+            open([200]).has("/show ? c://d @ [::1] in"),
+            line("GET http://[::1]/show?c://d HTTP/1.1"),
+        )
+        .case(open([200]).has("/show/http://b/ ? - @ a in"), line("GET /show/http://b/ HTTP/1.1")),
         must("9110 4.2.3", "An empty path is the path /.").each(
             open([200]).has("Try POST /echo"),
             [

@@ -9,13 +9,13 @@ use super::probe::Probe;
 /// Takes `input` for the content of a request, and of what follows it.
 pub(crate) fn check(input: &[u8]) {
     let limits = Limits::default();
-    let mut reading = Reading { rest: input, content: Vec::new(), limit: limits.content_bytes_max };
+    let mut reading = Reading { rest: input, content: Vec::new(), limit: limits.body_bytes_max };
     let expected = reading.content();
 
     let mut collected = None;
     let mut collect = |request: &Request<'_>, response: &mut Response<'_>| {
-        collected.get_or_insert_with(|| request.content().to_vec());
-        response.content(b"");
+        collected.get_or_insert_with(|| request.body().to_vec());
+        response.body(b"");
     };
     let (answer, ..) = feed(&mut collect, &limits, &request("PUT", input), &[]);
     let status = std::str::from_utf8(answer.get(9..12).unwrap_or_default()).expect("digits");

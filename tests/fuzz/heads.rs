@@ -4,7 +4,7 @@
 use std::net::Ipv6Addr;
 
 use pinloop::http::Framing;
-use pinloop::{Content, Limits, Request, Response, Service};
+use pinloop::{BodyPolicy, Limits, Request, Response, Service};
 
 use super::feed::feed;
 
@@ -29,7 +29,7 @@ pub(crate) fn check(input: &[u8]) {
     }
     let mut seen = Seen(None);
     feed(&mut seen, &limits, input, &[]);
-    assert_eq!(seen.0, read(input, limits.fields_max));
+    assert_eq!(seen.0, read(input, limits.headers_max));
 }
 
 /// Keeps the first head that it is shown.
@@ -44,7 +44,7 @@ impl Seen {
             query: request.query().map(Into::into),
             host: request.host().map(Into::into),
             minor_version: request.minor_version(),
-            fields: request.fields().map(|(name, value)| (name.into(), value.into())).collect(),
+            fields: request.headers().map(|(name, value)| (name.into(), value.into())).collect(),
             framing: request.framing(),
         });
     }
@@ -55,14 +55,14 @@ impl Service for Seen {
         self.see(request);
     }
 
-    fn content(&mut self, request: &Request<'_>, _: &mut Response<'_>) -> Content {
+    fn body_policy(&mut self, request: &Request<'_>, _: &mut Response<'_>) -> BodyPolicy {
         self.see(request);
-        Content::Collect
+        BodyPolicy::Collect
     }
 }
 
 /// The head at the start of `input`, if it is complete and valid.
-fn read(mut input: &[u8], fields_max: usize) -> Option<Head> {
+fn read(mut input: &[u8], headers_max: usize) -> Option<Head> {
     while let Some(rest) = input.strip_prefix(b"\r\n") {
         input = rest;
     }
@@ -80,7 +80,7 @@ fn read(mut input: &[u8], fields_max: usize) -> Option<Head> {
     let (method, target) = (text(method)?, text(target)?);
 
     let fields: Vec<(String, Vec<u8>)> = lines.map(field).collect::<Option<_>>()?;
-    if fields.len() > fields_max {
+    if fields.len() > headers_max {
         return None;
     }
     let all = |name: &str| -> Vec<Vec<u8>> {

@@ -32,8 +32,8 @@ fn limits(choice: u8) -> Limits {
     let default = Limits::default();
     match choice % 4 {
         0 => default,
-        1 => Limits { head_bytes_max: 64, fields_max: 2, ..default },
-        2 => Limits { content_bytes_max: 8, output_bytes_high: 1, ..default },
-        _ => Limits { output_bytes_high: 200, answer_held_bytes: 4, ..default },
+        1 => Limits { head_bytes_max: 64, headers_max: 2, ..default },
+        2 => Limits { body_bytes_max: 8, output_bytes_high: 1, ..default },
+        _ => Limits { output_bytes_high: 200, held_bytes_max: 4, ..default },
     }
 }

@@ -115,7 +115,7 @@ fn whoever_is_too_many_can_be_left_waiting_until_there_is_room() {
 fn whoever_makes_a_thread_keep_too_much_is_refused_and_nobody_else() {
     // Room for what six have sent.
     let mut config = Config { buffered_bytes_max: 600 * 1024, ..Config::default() };
-    config.timeouts.content = Duration::from_secs(3);
+    config.timeouts.body = Duration::from_secs(3);
     let server = serve_app(config);
     let mut normal = connect(&server);
     let mut greedy: Vec<TcpStream> = (0..8).map(|_| connect(&server)).collect();
@@ -151,7 +151,7 @@ fn whoever_sends_much_has_turns_like_the_others() {
                 begin.send(()).unwrap();
                 released.lock().unwrap().recv().unwrap();
             }
-            response.content(served.to_string().as_bytes());
+            response.body(served.to_string().as_bytes());
             served += 1;
         }
     });

@@ -170,7 +170,7 @@ fn talk_and_hang_up(server: &Server, input: &[u8]) -> String {
     let mut stream = connect(server);
     let mut writer = stream.try_clone().unwrap();
     let input = input.to_vec();
-    // What the server does not read after a refusal can't all be sent.
+    // What the server does not read after a rejection can't all be sent.
     let sender = std::thread::spawn(move || {
         let _ = writer.write_all(&input).and_then(|()| writer.shutdown(Shutdown::Write));
     });

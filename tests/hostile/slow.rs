@@ -21,7 +21,7 @@ const LONG_TIMEOUT: Duration = Duration::from_secs(3);
 fn serve_with(timeout: Duration) -> Server {
     let mut config = Config::default();
     config.timeouts.head = timeout;
-    config.timeouts.content = timeout;
+    config.timeouts.body = timeout;
     config.timeouts.idle = timeout;
     config.timeouts.write = timeout;
     config.timeouts.linger = timeout;

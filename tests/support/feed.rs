@@ -46,8 +46,8 @@ fn feed_with<S: Service>(
             carry.drain(..progress.consumed);
             answers.append(&mut output);
             match progress.next {
-                Next::Read | Next::Answer => break,
-                Next::Write => {}
+                Next::Read | Next::Wait => break,
+                Next::Flush => {}
                 Next::Close { .. } => {
                     closed = true;
                     break;

@@ -1,8 +1,8 @@
 //! A service that shows what of a request a service sees.
 
 use pinloop::app::App;
-use pinloop::http::{ContentWriter, Flow};
-use pinloop::{Content, Request, Response, Service};
+use pinloop::http::{BodyWriter, Flow};
+use pinloop::{BodyPolicy, Request, Response, Service};
 
 /// The service under test, with little work.
 pub(crate) const APP: App = App::new(3);
@@ -22,18 +22,18 @@ impl Service for Probe {
                     request.query().unwrap_or("-"),
                     request.host().unwrap_or("-"),
                     request.minor_version(),
-                    String::from_utf8_lossy(request.content()),
+                    String::from_utf8_lossy(request.body()),
                 );
-                response.content(shown.as_bytes());
+                response.body(shown.as_bytes());
             }
-            "/stream" => response.stream(None, |writer: &mut ContentWriter<'_>| {
+            "/stream" => response.stream(None, |writer: &mut BodyWriter<'_>| {
                 writer.write(b"streamed");
                 Flow::Done
             }),
             "/panic" => panic_quietly(),
             path => match path.strip_prefix("/status/") {
                 Some(code) => match code.parse() {
-                    Ok(status @ 200..600) => response.status(status).content(b"content"),
+                    Ok(status @ 200..600) => response.status(status).body(b"content"),
                     _ => panic_quietly(),
                 },
                 None => APP.clone().call(request, response),
@@ -41,10 +41,10 @@ impl Service for Probe {
         }
     }
 
-    fn content(&mut self, request: &Request<'_>, response: &mut Response<'_>) -> Content {
+    fn body_policy(&mut self, request: &Request<'_>, response: &mut Response<'_>) -> BodyPolicy {
         match &*request.path() {
-            "/unwanted" => Content::Ignore,
-            _ => APP.clone().content(request, response),
+            "/unwanted" => BodyPolicy::Ignore,
+            _ => APP.clone().body_policy(request, response),
         }
     }
 }

@@ -133,7 +133,7 @@ impl Connection {
     }
 }
 
-/// Counts the empty lines that end requests, wherever reads cut them.
+/// Counters the empty lines that end requests, wherever reads cut them.
 #[derive(Default)]
 struct Requests {
     /// Bytes of `\r\n\r\n` that the last read ended with.

@@ -16,7 +16,7 @@ use pinloop::app::{self, Route};
 pub(super) type Body = Either<Full<Bytes>, Incoming>;
 
 /// HTTP/1.1 as hyper does it best here: pipelined answers leave in one write.
-/// It costs hyper's 400: with this option a refusal stays in its buffer, and the
+/// It costs hyper's 400: with this option a rejection stays in its buffer, and the
 /// connection closes without an answer.
 pub(super) fn http() -> http1::Builder {
     let mut http = http1::Builder::new();

@@ -5,7 +5,7 @@
 //! between their figures. What every rung answers is decided by [`app`](::pinloop::app)
 //! alone; what they share besides (the sockets, the threads) is in [`common`].
 //!
-//! What may not live here: anything that times, counts or compares.
+//! What may not live here: anything that times, counters or compares.
 
 mod axum;
 pub mod common;

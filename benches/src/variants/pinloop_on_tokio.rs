@@ -78,8 +78,8 @@ impl Client {
         loop {
             next = match next {
                 Next::Read => poll_fn(|task| self.receive(&mut core.borrow_mut(), task)).await?,
-                Next::Write => self.answer(&mut core.borrow_mut(), 0)?,
-                Next::Answer => unreachable!("this service has no workers to defer an answer to"),
+                Next::Flush => self.answer(&mut core.borrow_mut(), 0)?,
+                Next::Wait => unreachable!("this service has no workers to defer an answer to"),
                 Next::Close { linger } => return self.end(linger).await,
             };
             if !self.unsent.is_empty() {

@@ -36,8 +36,8 @@ pub(crate) fn pinloop() -> SocketAddr {
     let config = Config { addr, threads, pin: false, ..Config::default() };
     let service = |request: &pinloop::Request<'_>, response: &mut pinloop::Response<'_>| {
         let (method, path) = (request.method(), request.path());
-        let content = asked(method, &path, request.query(), request.content());
-        response.status(status(method)).content(content.as_bytes());
+        let content = asked(method, &path, request.query(), request.body());
+        response.status(status(method)).body(content.as_bytes());
     };
     pinloop::start(&config, move |_| service).expect("pinloop starts").addr()
 }
@@ -105,7 +105,7 @@ pub(crate) fn exchange(addr: SocketAddr, request: &[u8]) -> Answers {
 }
 
 fn read(text: &str) -> Answers {
-    // The content of a refusal may speak of HTTP/1.1 too.
+    // The content of a rejection may speak of HTTP/1.1 too.
     let is_head = |answer: &&str| answer.bytes().skip(2).take(3).all(|byte| byte.is_ascii_digit());
     let answers = || text.split("HTTP/1.").skip(1).filter(is_head);
     let statuses: Vec<String> = answers()

@@ -3,14 +3,16 @@
 //! The order of the fields is: the service's, `connection` where it is needed,
 //! `content-length` or `transfer-encoding`, `date`; all names in lower case.
 
+pub(in crate::http) mod body_encoder;
+
 use core::net::IpAddr;
 
-use super::chars;
-use super::connection::Context;
-use super::content::{Answering, ContentWriter, Flow, Outgoing, Producer};
-use super::deferred::{Answer, Ticket};
-use super::framing::Persistence;
-use super::record::Said;
+use crate::http::chars;
+use crate::http::connection::Context;
+use crate::http::deferred::{DeferredResponse, Responder};
+use crate::http::head::headers::Persistence;
+use crate::http::record::ResponseSummary;
+use body_encoder::{BodyEncoder, BodyWriter, Flow, Producer, ResponseState};
 
 /// The answer to one request.
 ///
@@ -20,22 +22,22 @@ use super::record::Said;
 pub struct Response<'o> {
     output: &'o mut Vec<u8>,
     context: &'o Context<'o>,
-    to: To,
+    to: ResponseFraming,
     status: u16,
     stage: Stage,
     is_private: bool,
     /// Of an answer that is whole.
-    content_bytes: u64,
-    streaming: Option<(Outgoing, Producer)>,
+    body_bytes: u64,
+    streaming: Option<(BodyEncoder, Producer)>,
 }
 
 /// What of a request decides how its answer is framed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct To {
-    pub(super) persistence: Persistence,
+pub(in crate::http) struct ResponseFraming {
+    pub(in crate::http) persistence: Persistence,
     /// The answer to HEAD is that to GET without its content (RFC 9110, 9.3.2).
-    pub(super) is_head: bool,
-    pub(super) minor_version: u8,
+    pub(in crate::http) is_head: bool,
+    pub(in crate::http) minor_version: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +60,11 @@ impl std::fmt::Debug for Response<'_> {
 }
 
 impl<'o> Response<'o> {
-    pub(super) fn new(output: &'o mut Vec<u8>, context: &'o Context<'o>, to: To) -> Response<'o> {
+    pub(in crate::http) fn new(
+        output: &'o mut Vec<u8>,
+        context: &'o Context<'o>,
+        to: ResponseFraming,
+    ) -> Response<'o> {
         Response {
             output,
             context,
@@ -66,7 +72,7 @@ impl<'o> Response<'o> {
             status: 200,
             stage: Stage::Status,
             is_private: false,
-            content_bytes: 0,
+            body_bytes: 0,
             streaming: None,
         }
     }
@@ -91,19 +97,19 @@ impl<'o> Response<'o> {
     /// If the name is no token or the value has control characters, with which
     /// a client's bytes could pass for another field (RFC 9110, 5.5), or if the
     /// answer has been ended.
-    pub fn field(&mut self, name: &str, value: impl AsRef<[u8]>) -> &mut Self {
+    pub fn header(&mut self, name: &str, value: impl AsRef<[u8]>) -> &mut Self {
         self.begin();
         write_field(self.output, name, value.as_ref());
         self
     }
 
     /// Adds a field that is known when the program is compiled: see
-    /// [`field_line!`](crate::field_line).
+    /// [`header_line!`](crate::field_line).
     ///
     /// # Panics
     /// If the answer has been ended.
     #[inline]
-    pub fn line(&mut self, line: FieldLine) -> &mut Self {
+    pub fn header_line(&mut self, line: HeaderLine) -> &mut Self {
         self.begin();
         self.output.extend_from_slice(line.as_bytes());
         self
@@ -121,17 +127,17 @@ impl<'o> Response<'o> {
     /// # Panics
     /// If the answer has been ended.
     #[inline]
-    pub fn content(&mut self, content: &[u8]) {
+    pub fn body(&mut self, content: &[u8]) {
         self.end_head(Some(content.len() as u64));
         if self.has_content() {
-            self.content_bytes = content.len() as u64;
+            self.body_bytes = content.len() as u64;
             self.output.extend_from_slice(content);
         }
     }
 
     /// Keeps this request out of records such as an access log: for what asks every
     /// few seconds.
-    pub fn unrecorded(&mut self) -> &mut Self {
+    pub fn exclude_from_log(&mut self) -> &mut Self {
         self.is_private = true;
         self
     }
@@ -146,26 +152,29 @@ impl<'o> Response<'o> {
         self.context.draining
     }
 
-    /// Leaves the answer to whoever has the ticket, on this thread or another; the
+    /// Leaves the answer to whoever has the responder, on this thread or another; the
     /// service returns without one. Nothing may have been said of it before.
     ///
     /// # Panics
     /// If a status or a field has been said, or whoever drives this connection takes
-    /// no deferred answers ([`Context::mailbox`](super::Context::mailbox)), or in
+    /// no deferred answers ([`Context::sink`](super::Context::sink)), or in
     /// [`Service::content`](super::Service::content).
-    pub fn defer(&mut self) -> Ticket {
+    pub fn defer(&mut self) -> Responder {
         assert!(self.stage == Stage::Status, "an answer is deferred before anything is said of it");
-        let mailbox = self.context.mailbox.expect("an answer can be deferred here");
+        let sink = self.context.sink.expect("an answer can be deferred here");
         self.stage = Stage::Deferred;
-        Ticket::new(mailbox.clone(), self.context.address)
+        Responder::new(sink.clone(), self.context.address)
     }
 
     /// Ends an answer that was made elsewhere.
-    pub(super) fn write(mut self, answer: &Answer) -> (Persistence, Said) {
+    pub(in crate::http) fn write(
+        mut self,
+        answer: &DeferredResponse,
+    ) -> (Persistence, ResponseSummary) {
         self.status = answer.status;
         self.begin();
         self.output.extend_from_slice(&answer.fields);
-        self.content(&answer.content);
+        self.body(&answer.content);
         (self.to.persistence, self.said())
     }
 
@@ -178,41 +187,41 @@ impl<'o> Response<'o> {
     pub fn stream(
         &mut self,
         length: Option<u64>,
-        producer: impl FnMut(&mut ContentWriter<'_>) -> Flow + 'static,
+        producer: impl FnMut(&mut BodyWriter<'_>) -> Flow + 'static,
     ) {
         self.end_head(length);
         if self.has_content() {
-            self.streaming = Some((self.outgoing(length), Box::new(producer)));
+            self.streaming = Some((self.encoder(length), Box::new(producer)));
         }
     }
 
     /// What is left to do once the service has returned.
     #[inline]
-    pub(super) fn finish(mut self) -> Finished {
+    pub(in crate::http) fn finish(mut self) -> Finished {
         match self.stage {
             Stage::Ended => {}
             Stage::Deferred => return Finished::Deferred(self.to, self.said().unheard()),
-            Stage::Status | Stage::Fields => self.content(b""),
+            Stage::Status | Stage::Fields => self.body(b""),
         }
         let (persistence, said) = (self.to.persistence, self.said());
         match self.streaming {
             None => Finished::Whole(persistence, said),
-            Some((outgoing, producer)) => {
-                Finished::Streaming(Answering { persistence, outgoing, said }, producer)
+            Some((encoder, producer)) => {
+                Finished::Streaming(ResponseState { persistence, encoder, said }, producer)
             }
         }
     }
 
-    pub(super) fn said(&self) -> Said {
-        let Response { status, content_bytes, is_private, .. } = *self;
-        Said { status, content_bytes, is_private }
+    pub(in crate::http) fn said(&self) -> ResponseSummary {
+        let Response { status, body_bytes, is_private, .. } = *self;
+        ResponseSummary { status, body_bytes, is_private }
     }
 
     /// Ends the head of an answer whose content the caller writes.
-    pub(super) fn finish_head(mut self, length: Option<u64>) -> Answering {
+    pub(in crate::http) fn finish_head(mut self, length: Option<u64>) -> ResponseState {
         self.end_head(length);
-        let outgoing = self.outgoing(length);
-        Answering { persistence: self.to.persistence, outgoing, said: self.said() }
+        let encoder = self.encoder(length);
+        ResponseState { persistence: self.to.persistence, encoder, said: self.said() }
     }
 
     #[inline]
@@ -261,12 +270,12 @@ impl<'o> Response<'o> {
     }
 
     /// How content that the head has promised is framed.
-    fn outgoing(&self, length: Option<u64>) -> Outgoing {
+    fn encoder(&self, length: Option<u64>) -> BodyEncoder {
         match length {
-            _ if !self.has_content() => Outgoing::Nothing,
-            Some(length) => Outgoing::Length(length),
-            None if self.to.minor_version > 0 => Outgoing::Chunked { open: false },
-            None => Outgoing::UntilClose,
+            _ if !self.has_content() => BodyEncoder::Nothing,
+            Some(length) => BodyEncoder::Length(length),
+            None if self.to.minor_version > 0 => BodyEncoder::Chunked { open: false },
+            None => BodyEncoder::UntilClose,
         }
     }
 
@@ -280,55 +289,55 @@ impl<'o> Response<'o> {
 }
 
 /// A field line that was checked when the program was compiled, and is written
-/// in one copy. Made by [`field_line!`](crate::field_line).
+/// in one copy. Made by [`header_line!`](crate::field_line).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FieldLine(&'static str);
+pub struct HeaderLine(&'static str);
 
-impl FieldLine {
-    /// What [`field_line!`](crate::field_line) makes of its name and value.
+impl HeaderLine {
+    /// What [`header_line!`](crate::field_line) makes of its name and value.
     #[doc(hidden)]
-    pub const fn new(name: &'static str, value: &'static str, line: &'static str) -> FieldLine {
+    pub const fn new(name: &'static str, value: &'static str, line: &'static str) -> HeaderLine {
         assert!(!name.is_empty() && chars::all!(name, chars::is_token), "this is no field name");
         assert!(chars::all!(value, chars::is_field_value), "the value has control characters");
-        assert!(line.len() == name.len() + value.len() + 4, "made by field_line!");
-        FieldLine(line)
+        assert!(line.len() == name.len() + value.len() + 4, "made by header_line!");
+        HeaderLine(line)
     }
 
-    pub(super) fn as_bytes(self) -> &'static [u8] {
+    pub(in crate::http) fn as_bytes(self) -> &'static [u8] {
         self.0.as_bytes()
     }
 }
 
-/// A [`FieldLine`](crate::http::FieldLine) of a name and a value.
+/// A [`HeaderLine`](crate::http::HeaderLine) of a name and a value.
 ///
 /// ```
-/// const TEXT: pinloop::http::FieldLine = pinloop::field_line!("content-type", "text/plain");
+/// const TEXT: pinloop::http::HeaderLine = pinloop::header_line!("content-type", "text/plain");
 /// ```
 ///
 /// What can't be a field does not compile:
 ///
 /// ```compile_fail
-/// const WRONG: pinloop::http::FieldLine = pinloop::field_line!("content type", "text/plain");
+/// const WRONG: pinloop::http::HeaderLine = pinloop::header_line!("content type", "text/plain");
 /// ```
 #[macro_export]
-macro_rules! field_line {
+macro_rules! header_line {
     ($name:literal, $value:literal) => {
-        $crate::http::FieldLine::new($name, $value, concat!($name, ": ", $value, "\r\n"))
+        $crate::http::HeaderLine::new($name, $value, concat!($name, ": ", $value, "\r\n"))
     };
 }
 
 /// What the service left to the connection.
-pub(super) enum Finished {
+pub(in crate::http) enum Finished {
     /// Nothing: the answer is written.
-    Whole(Persistence, Said),
+    Whole(Persistence, ResponseSummary),
     /// To have the content written.
-    Streaming(Answering, Producer),
+    Streaming(ResponseState, Producer),
     /// To wait for the answer.
-    Deferred(To, Said),
+    Deferred(ResponseFraming, ResponseSummary),
 }
 
 /// Writes a field line that is checked as it is written.
-pub(super) fn write_field(output: &mut Vec<u8>, name: &str, value: &[u8]) {
+pub(in crate::http) fn write_field(output: &mut Vec<u8>, name: &str, value: &[u8]) {
     let is_name = !name.is_empty() && name.bytes().all(chars::is_token);
     assert!(is_name, "{name:?} is no field name");
     let is_value = value.iter().all(|&b| chars::is_field_value(b));

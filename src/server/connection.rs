@@ -13,13 +13,14 @@ use mio::net::TcpStream;
 
 use slab::Slab;
 
-use super::deadlines::{Deadline, Deadlined, Deadlines, Ticks};
-use crate::access_log::CoreLog;
+use super::timeouts::{Deadline, Deadlined, Deadlines, Ticks};
 use crate::config::{Config, Timeouts};
 use crate::http::{
-    self, Answer, Buffer, Context, Date, Mailbox, Next, Recorder, Refusal, Service, Spares, Waiting,
+    self, Buffer, Context, Date, DeferredResponse, Next, Recorder, Rejection, ResponseSink,
+    Service, Spares, Waiting,
 };
-use crate::metrics::CoreMetrics;
+use crate::ops::access_log::CoreLog;
+use crate::ops::metrics::CoreMetrics;
 
 /// Bytes that count as progress: a peer that moves fewer in a timeout is too slow.
 const PROGRESS_BYTES: u32 = 4096;
@@ -39,16 +40,16 @@ pub(super) struct Core<S> {
     /// hold a whole head and then some, so there is always room to read.
     pub(super) input: Vec<u8>,
     pub(super) output: Vec<u8>,
-    pub(super) surroundings: Surroundings,
+    pub(super) state: LoopState,
 }
 
 /// What a turn depends on besides bytes.
-pub(super) struct Surroundings {
+pub(super) struct LoopState {
     pub(super) date: Date,
     pub(super) now: Instant,
     pub(super) draining: bool,
-    pub(super) mailbox: Arc<dyn Mailbox>,
-    /// Where the core counts, if anywhere.
+    pub(super) sink: Arc<dyn ResponseSink>,
+    /// Where the core counters, if anywhere.
     pub(super) metrics: Option<Arc<CoreMetrics>>,
     /// The core's part of the access log, if there is one.
     pub(super) log: Option<CoreLog>,
@@ -58,16 +59,16 @@ pub(super) struct Surroundings {
     pub(super) buffered_bytes: usize,
 }
 
-impl Surroundings {
+impl LoopState {
     fn context<'a>(&'a self, address: u64, client: &'a IpAddr, config: &'a Config) -> Context<'a> {
         Context {
             limits: &config.limits,
             date: &self.date,
             draining: self.draining,
-            mailbox: Some(&self.mailbox),
+            sink: Some(&self.sink),
             address,
             client: Some(client),
-            counts: self.metrics.as_ref().map(|metrics| &metrics.counts),
+            counters: self.metrics.as_ref().map(|metrics| &metrics.counters),
             recorder: self.log.as_ref().map(|log| log as &dyn Recorder),
             spares: Some(&self.spares),
         }
@@ -107,7 +108,7 @@ pub(super) struct Connection {
     /// Bytes written since then.
     written_bytes: u32,
     buffered_bytes: usize,
-    class: Class,
+    class: TimeoutKind,
     deadline: Deadline,
     /// When the answer that is waited for was deferred.
     deferred: Option<Instant>,
@@ -127,7 +128,7 @@ enum Stage {
 
 /// What a connection waits for: says which timeout holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Class {
+pub(super) enum TimeoutKind {
     Head,
     Content,
     Idle,
@@ -138,7 +139,7 @@ pub(super) enum Class {
 }
 
 /// How many classes there are.
-pub(super) const CLASSES: usize = 6;
+pub(super) const TIMEOUT_KINDS: usize = 6;
 
 /// The key of the connection that has this address.
 pub(super) fn key(address: u64) -> usize {
@@ -146,11 +147,10 @@ pub(super) fn key(address: u64) -> usize {
 }
 
 /// How long each class has, in its order.
-pub(super) fn ticks(timeouts: &Timeouts) -> [Ticks; CLASSES] {
-    let Timeouts { head, content, idle, write, linger, drain: _ } = *timeouts;
-    let [head, content, idle, write, linger] =
-        [head, content, idle, write, linger].map(Ticks::at_least);
-    [head, content, idle, write, Ticks::NEVER, linger]
+pub(super) fn ticks(timeouts: &Timeouts) -> [Ticks; TIMEOUT_KINDS] {
+    let Timeouts { head, body, idle, write, linger, drain: _ } = *timeouts;
+    let [head, body, idle, write, linger] = [head, body, idle, write, linger].map(Ticks::at_least);
+    [head, body, idle, write, Ticks::NEVER, linger]
 }
 
 /// What a turn came to.
@@ -183,7 +183,7 @@ impl Connection {
             written_bytes: 0,
             buffered_bytes: 0,
             // Its first turn finds that it waits for a head, and sets the deadline.
-            class: Class::Idle,
+            class: TimeoutKind::Idle,
             deadline: Deadline::NONE,
             deferred: None,
         }
@@ -229,7 +229,7 @@ impl Connection {
             return Ok(Turn::Wait);
         }
         match self.stage {
-            Stage::Open if self.http.waiting() == Waiting::Answer => Ok(Turn::Wait),
+            Stage::Open if self.http.waiting() == Waiting::Response => Ok(Turn::Wait),
             Stage::Open => self.receive(core, config),
             Stage::Ending { linger } => self.end(linger),
             Stage::Lingering => self.discard(core),
@@ -239,15 +239,15 @@ impl Connection {
     /// Takes the answer that was deferred, and goes on.
     pub(super) fn deliver<S: Service>(
         &mut self,
-        answer: &Answer,
+        answer: &DeferredResponse,
         core: &mut Core<S>,
         config: &Config,
     ) -> io::Result<Turn> {
-        let context = core.surroundings.context(self.address, &self.client, config);
+        let context = core.state.context(self.address, &self.client, config);
         self.http.deliver(answer, &self.carry, &mut core.output, &context);
         if let Some(deferred) = self.deferred.take() {
-            let took = core.surroundings.now - deferred;
-            core.surroundings.count(|metrics| metrics.record_deferred(took));
+            let took = core.state.now - deferred;
+            core.state.count(|metrics| metrics.record_deferred(took));
         }
         // What came behind the request can be read now.
         self.stalled = true;
@@ -261,15 +261,15 @@ impl Connection {
     /// Gives up what has begun to arrive, with an answer if it can have one.
     pub(super) fn refuse<S>(
         &mut self,
-        refusal: Refusal,
+        rejection: Rejection,
         core: &mut Core<S>,
         config: &Config,
     ) -> io::Result<Turn> {
         if !self.unsent.is_empty() || self.stage != Stage::Open {
             return Ok(Turn::Close);
         }
-        let context = core.surroundings.context(self.address, &self.client, config);
-        self.http.refuse(refusal, &self.carry, &mut core.output, &context);
+        let context = core.state.context(self.address, &self.client, config);
+        self.http.refuse(rejection, &self.carry, &mut core.output, &context);
         self.carry = Buffer::default();
         self.deferred = None;
         self.send(core)?;
@@ -277,30 +277,34 @@ impl Connection {
     }
 
     /// Says that what has not been answered will not be.
-    pub(super) fn abandon(&mut self, surroundings: &Surroundings, config: &Config) {
-        if surroundings.log.is_some() {
-            self.http.abandon(&surroundings.context(self.address, &self.client, config));
+    pub(super) fn abandon(&mut self, state: &LoopState, config: &Config) {
+        if state.log.is_some() {
+            self.http.abandon(&state.context(self.address, &self.client, config));
         }
     }
 
     /// The deadline of what the connection now waits for has passed.
     pub(super) fn time_out<S>(&mut self, core: &mut Core<S>, config: &Config) -> io::Result<Turn> {
-        core.surroundings.count(|metrics| metrics.timeouts[self.class as usize].add(1));
+        core.state.count(|metrics| metrics.timeouts[self.class as usize].add(1));
         match self.class {
-            Class::Head if !self.has_head_begun() => Ok(Turn::Close),
-            Class::Head | Class::Content => self.refuse(Refusal::Timeout, core, config),
-            Class::Idle | Class::Write | Class::Service | Class::Linger => Ok(Turn::Close),
+            TimeoutKind::Head if !self.has_head_begun() => Ok(Turn::Close),
+            TimeoutKind::Head | TimeoutKind::Content => {
+                self.refuse(Rejection::Timeout, core, config)
+            }
+            TimeoutKind::Idle | TimeoutKind::Write | TimeoutKind::Service | TimeoutKind::Linger => {
+                Ok(Turn::Close)
+            }
         }
     }
 
     /// Whether the connection waits for a request that has not begun.
     pub(super) fn is_idle(&self) -> bool {
-        self.class() == Class::Idle
+        self.class() == TimeoutKind::Idle
     }
 
     /// Whether nothing has arrived on the connection yet.
     pub(super) fn is_unused(&self) -> bool {
-        !self.used && self.class() == Class::Head && !self.has_head_begun()
+        !self.used && self.class() == TimeoutKind::Head && !self.has_head_begun()
     }
 
     /// Whether there is more than empty lines, which may come before a head
@@ -313,7 +317,7 @@ impl Connection {
     pub(super) fn keep_time(
         &mut self,
         key: usize,
-        timeouts: &[Ticks; CLASSES],
+        timeouts: &[Ticks; TIMEOUT_KINDS],
         deadlines: &mut Deadlines,
     ) {
         self.keep_time_of(self.class(), key, timeouts, deadlines);
@@ -323,17 +327,17 @@ impl Connection {
     #[inline]
     pub(super) fn keep_time_of(
         &mut self,
-        class: Class,
+        class: TimeoutKind,
         key: usize,
-        timeouts: &[Ticks; CLASSES],
+        timeouts: &[Ticks; TIMEOUT_KINDS],
         deadlines: &mut Deadlines,
     ) {
         let due = class != self.class
             || match class {
-                Class::Idle | Class::Head => self.consumed_bytes > 0,
-                Class::Content => self.consumed_bytes >= PROGRESS_BYTES,
-                Class::Write => self.written_bytes >= PROGRESS_BYTES,
-                Class::Service | Class::Linger => false,
+                TimeoutKind::Idle | TimeoutKind::Head => self.consumed_bytes > 0,
+                TimeoutKind::Content => self.consumed_bytes >= PROGRESS_BYTES,
+                TimeoutKind::Write => self.written_bytes >= PROGRESS_BYTES,
+                TimeoutKind::Service | TimeoutKind::Linger => false,
             };
         if due {
             self.class = class;
@@ -343,11 +347,11 @@ impl Connection {
         }
     }
 
-    /// Counts what the connection keeps; says by how much that is more than before.
+    /// Counters what the connection keeps; says by how much that is more than before.
     pub(super) fn account<S>(&mut self, core: &mut Core<S>) -> bool {
         let bytes = self.buffered_now();
         let before = std::mem::replace(&mut self.buffered_bytes, bytes);
-        let kept = &mut core.surroundings.buffered_bytes;
+        let kept = &mut core.state.buffered_bytes;
         *kept = *kept + bytes - before;
         bytes > before
     }
@@ -374,22 +378,24 @@ impl Connection {
     }
 
     #[inline]
-    fn class(&self) -> Class {
+    fn class(&self) -> TimeoutKind {
         match (self.stage, self.http.waiting()) {
-            (Stage::Lingering, _) => Class::Linger,
-            _ if !self.unsent.is_empty() || self.stalled => Class::Write,
-            (Stage::Open, Waiting::Answer) => Class::Service,
-            (Stage::Open, Waiting::Content) => Class::Content,
-            (Stage::Open, Waiting::Head) if self.used && !self.has_head_begun() => Class::Idle,
-            (Stage::Open, Waiting::Head) => Class::Head,
-            _ => Class::Write,
+            (Stage::Lingering, _) => TimeoutKind::Linger,
+            _ if !self.unsent.is_empty() || self.stalled => TimeoutKind::Write,
+            (Stage::Open, Waiting::Response) => TimeoutKind::Service,
+            (Stage::Open, Waiting::Body) => TimeoutKind::Content,
+            (Stage::Open, Waiting::Head) if self.used && !self.has_head_begun() => {
+                TimeoutKind::Idle
+            }
+            (Stage::Open, Waiting::Head) => TimeoutKind::Head,
+            _ => TimeoutKind::Write,
         }
     }
 
     fn is_reading(&self) -> bool {
         self.stage == Stage::Open
             && self.unsent.is_empty()
-            && self.http.waiting() != Waiting::Answer
+            && self.http.waiting() != Waiting::Response
     }
 
     /// Goes on with what was held up by unsent output, reads once, or until the end
@@ -430,7 +436,7 @@ impl Connection {
         loop {
             match self.stream.read(&mut core.input[carried..]) {
                 Ok(read) => {
-                    core.surroundings.count(|metrics| metrics.received_bytes.add(read as u64));
+                    core.state.count(|metrics| metrics.received_bytes.add(read as u64));
                     return Ok(read);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -449,7 +455,7 @@ impl Connection {
         let mut done = 0;
         let mut written = 0;
         loop {
-            let context = core.surroundings.context(self.address, &self.client, config);
+            let context = core.state.context(self.address, &self.client, config);
             let progress = self.http.advance(
                 &core.input[done..filled],
                 &mut core.output,
@@ -461,16 +467,16 @@ impl Connection {
             self.used |= progress.consumed > 0;
             self.consumed_bytes = self.consumed_bytes.saturating_add(progress.consumed as u32);
             self.send(core)?;
-            self.stalled = progress.next == Next::Write;
+            self.stalled = progress.next == Next::Flush;
             match progress.next {
                 Next::Close { linger } => {
                     self.carry = Buffer::default();
                     return self.end_when_sent(linger);
                 }
-                Next::Write if self.unsent.is_empty() && written < TURN_BYTES_MAX => {}
+                Next::Flush if self.unsent.is_empty() && written < TURN_BYTES_MAX => {}
                 next => {
-                    if next == Next::Answer {
-                        self.deferred = Some(core.surroundings.now);
+                    if next == Next::Wait {
+                        self.deferred = Some(core.state.now);
                     }
                     self.keep(&core.input[done..filled]);
                     return Ok(if self.stalled && self.unsent.is_empty() {
@@ -504,9 +510,9 @@ impl Connection {
         let written = write(&mut self.stream, output);
         if let Ok(written) = written {
             self.written_bytes = self.written_bytes.saturating_add(written as u32);
-            core.surroundings.count(|metrics| metrics.sent_bytes.add(written as u64));
+            core.state.count(|metrics| metrics.sent_bytes.add(written as u64));
             if written < output.len() {
-                self.unsent = core.surroundings.spares.buffer(output.len() - written);
+                self.unsent = core.state.spares.buffer(output.len() - written);
                 self.unsent.extend_from_slice(&output[written..]);
             }
         }
@@ -521,13 +527,13 @@ impl Connection {
     #[inline(never)]
     fn send_unsent<S>(&mut self, core: &Core<S>) -> io::Result<bool> {
         let written = write(&mut self.stream, &self.unsent)?;
-        core.surroundings.count(|metrics| metrics.sent_bytes.add(written as u64));
+        core.state.count(|metrics| metrics.sent_bytes.add(written as u64));
         self.written_bytes = self.written_bytes.saturating_add(written as u32);
         if written < self.unsent.len() {
             self.unsent.consume(written);
             return Ok(false);
         }
-        core.surroundings.spares.leave(std::mem::take(&mut self.unsent));
+        core.state.spares.leave(std::mem::take(&mut self.unsent));
         Ok(true)
     }
 

@@ -8,7 +8,7 @@
 //!
 //! Budgets that belong to one core, and are rebalanced in the background, would spare
 //! the shared cache line. But they were measured to be no cheaper. User instructions
-//! of one check with its clock, as callgrind counts them, 64 clients (x86-64, rustc
+//! of one check with its clock, as callgrind counters them, 64 clients (x86-64, rustc
 //! 1.95):
 //!
 //! | | all together | per client |
@@ -96,7 +96,7 @@ impl FromStr for Rate {
     }
 }
 
-/// Counts requests against a rate for each client address, one for all together, or
+/// Counters requests against a rate for each client address, one for all together, or
 /// both. Share it among the cores in an `Arc`.
 ///
 /// An IPv6 client is the /64 that its address is in, as that is what one subscriber
@@ -109,7 +109,7 @@ impl FromStr for Rate {
 /// let limiter = Arc::new(RateLimiter::new(Some(("100/s".parse()?, None)), None));
 /// let service = move |_: &Request<'_>, response: &mut Response<'_>| {
 ///     match limiter.check(response.client()) {
-///         Ok(()) => response.content(b"welcome"),
+///         Ok(()) => response.body(b"welcome"),
 ///         Err(too_many) => too_many.answer(response),
 ///     }
 /// };
@@ -147,7 +147,7 @@ impl RateLimiter {
         RateLimiter(Limits::new(per_client, total, CLIENTS_MAX, QuantaClock::default()))
     }
 
-    /// Counts a request of `client`, unless it is one too many. One that is so for the
+    /// Counters a request of `client`, unless it is one too many. One that is so for the
     /// sake of all has been counted for its client.
     pub fn check(&self, client: Option<IpAddr>) -> Result<(), TooMany> {
         self.0.check(client).map_err(|retry_after| TooMany { retry_after })
@@ -174,7 +174,7 @@ impl TooMany {
     pub fn answer(self, response: &mut Response<'_>) {
         let wait = self.retry_after;
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        response.status(429).field("retry-after", seconds.max(1).to_string()).content(b"");
+        response.status(429).header("retry-after", seconds.max(1).to_string()).body(b"");
     }
 }
 
@@ -217,7 +217,7 @@ impl<C: Clock + Clone> Limits<C> {
         let crowded = clients > self.clients_max;
         if crowded != self.crowded.swap(crowded, Ordering::Relaxed) {
             let how = if crowded { "/24 and /48" } else { "address and /64" };
-            log::warn!("the rate limit knows {clients} clients, and counts them by {how} now");
+            log::warn!("the rate limit knows {clients} clients, and counters them by {how} now");
         }
         if !crowded {
             limiter.shrink_to_fit();

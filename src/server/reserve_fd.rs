@@ -10,16 +10,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The spare of one thread.
 #[derive(Debug)]
-pub(super) struct Spare {
+pub(super) struct ReserveFd {
     file: Option<File>,
     missing: Arc<AtomicUsize>,
 }
 
-impl Spare {
+impl ReserveFd {
     /// `missing` is shared by all threads: how many are without theirs.
-    pub(super) fn new(missing: Arc<AtomicUsize>) -> Spare {
+    pub(super) fn new(missing: Arc<AtomicUsize>) -> ReserveFd {
         missing.fetch_add(1, Ordering::Relaxed);
-        let mut spare = Spare { file: None, missing };
+        let mut spare = ReserveFd { file: None, missing };
         spare.regain();
         spare
     }
@@ -47,7 +47,7 @@ impl Spare {
     }
 }
 
-impl Drop for Spare {
+impl Drop for ReserveFd {
     fn drop(&mut self) {
         if self.file.is_none() {
             self.missing.fetch_sub(1, Ordering::Relaxed);
@@ -62,8 +62,8 @@ mod tests {
     #[test]
     fn threads_know_whether_any_of_them_is_without_its_spare() {
         let missing = Arc::new(AtomicUsize::new(0));
-        let mut one = Spare::new(missing.clone());
-        let mut other = Spare::new(missing.clone());
+        let mut one = ReserveFd::new(missing.clone());
+        let mut other = ReserveFd::new(missing.clone());
         assert!(!one.is_missing_anywhere());
         other.give_up();
         other.give_up();

@@ -119,7 +119,7 @@ pub(super) fn json(
         method: &'a str,
         target: &'a str,
         status: u16,
-        content_bytes: u64,
+        body_bytes: u64,
         duration_us: u64,
         #[serde(skip_serializing_if = "Option::is_none")]
         referer: Option<&'a str>,
@@ -135,7 +135,7 @@ pub(super) fn json(
         method: &text(&record.method),
         target: &text(&record.target),
         status: record.status,
-        content_bytes: record.content_bytes,
+        body_bytes: record.body_bytes,
         duration_us: duration.as_micros() as u64,
         referer: referer.as_deref(),
         user_agent: user_agent.as_deref(),
@@ -163,7 +163,7 @@ pub(super) fn combined(line: &mut Vec<u8>, stamp: &Stamp, client: &Client, recor
     line.extend_from_slice(b"\" ");
     line.extend_from_slice(number.format(record.status).as_bytes());
     line.push(b' ');
-    line.extend_from_slice(number.format(record.content_bytes).as_bytes());
+    line.extend_from_slice(number.format(record.body_bytes).as_bytes());
     line.extend_from_slice(b" \"");
     escape(line, record.referer.as_deref().unwrap_or(b"-"));
     line.extend_from_slice(b"\" \"");
@@ -212,7 +212,7 @@ mod tests {
             referer: None,
             user_agent: Some(Cow::Borrowed(b"curl/8")),
             status: 200,
-            content_bytes: 14,
+            body_bytes: 14,
         }
     }
 
@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(
             as_json(&record()),
             "{\"time\":\"1994-11-06T08:49:37.042Z\",\"client\":\"192.0.2.1\",\"method\":\"GET\",\
-             \"target\":\"/a?b\",\"status\":200,\"content_bytes\":14,\"duration_us\":12,\
+             \"target\":\"/a?b\",\"status\":200,\"body_bytes\":14,\"duration_us\":12,\
              \"user_agent\":\"curl/8\"}\n"
         );
     }

@@ -10,7 +10,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::{BUCKETS, CoreMetrics, ERROR_KINDS, Metrics, TIMEOUTS};
-use crate::http::{Count, Refusal};
+use crate::http::{Counter, Rejection};
 
 impl Metrics {
     /// All counters as OpenMetrics text 1.0, which Prometheus reads:
@@ -61,16 +61,16 @@ impl Collector for Cores {
         });
         counter(&mut encoder, "connections_shed", "Connections turned away", None, shed)?;
         let by_status = self.labelled("status", |core| {
-            let of = |class: usize| core.counts.answers[class].get();
+            let of = |class: usize| core.counters.answers[class].get();
             vec![("2xx", of(2)), ("3xx", of(3)), ("4xx", of(4)), ("5xx", of(5))]
         });
         counter(&mut encoder, "requests", "Requests answered", None, by_status)?;
         let timeouts = |core: &CoreMetrics| named(&TIMEOUTS, &core.timeouts);
         let timeouts = self.labelled("waiting_for", timeouts);
         counter(&mut encoder, "timeouts", "Connections ended by a timeout", None, timeouts)?;
-        let names = Refusal::ALL.map(Refusal::name);
-        let refusals = self.labelled("reason", |core| named(&names, &core.counts.refusals));
-        counter(&mut encoder, "refusals", "Requests refused by the server", None, refusals)?;
+        let names = Rejection::ALL.map(Rejection::name);
+        let rejections = self.labelled("reason", |core| named(&names, &core.counters.rejections));
+        counter(&mut encoder, "rejections", "Requests refused by the server", None, rejections)?;
         let errors = self.labelled("kind", |core| named(&ERROR_KINDS, &core.errors));
         counter(&mut encoder, "connection_errors", "Sockets that failed", None, errors)?;
         self.encode_active(&mut encoder)?;
@@ -164,9 +164,9 @@ where
 
 fn named<const N: usize>(
     names: &[&'static str; N],
-    counts: &[Count; N],
+    counters: &[Counter; N],
 ) -> Vec<(&'static str, u64)> {
-    names.iter().copied().zip(counts.iter().map(Count::get)).collect()
+    names.iter().copied().zip(counters.iter().map(Counter::get)).collect()
 }
 
 fn seconds(nanoseconds: u64) -> f64 {

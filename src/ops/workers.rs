@@ -16,16 +16,16 @@ use core_affinity::CoreId;
 ///
 /// ```
 /// use std::num::NonZeroUsize;
-/// use pinloop::http::Answer;
+/// use pinloop::http::DeferredResponse;
 /// use pinloop::{Request, Response, Workers};
 ///
 /// let workers = Workers::start(NonZeroUsize::MIN, &[], 64)?;
 /// let service = move |_: &Request<'_>, response: &mut Response<'_>| match workers.reserve() {
 ///     Some(place) => {
-///         let ticket = response.defer();
-///         place.run(move || ticket.answer(Answer::new(200).content("made elsewhere")));
+///         let responder = response.defer();
+///         place.run(move || responder.respond(DeferredResponse::new(200).body("made elsewhere")));
 ///     }
-///     None => response.status(503).field("retry-after", "1").content(b""),
+///     None => response.status(503).header("retry-after", "1").body(b""),
 /// };
 /// # let _ = service;
 /// # Ok::<(), std::io::Error>(())
@@ -37,7 +37,7 @@ pub struct Workers {
 
 /// A place in the queue, for one job.
 #[derive(Debug)]
-pub struct Place<'a> {
+pub struct Permit<'a> {
     queue: &'a Queue,
 }
 
@@ -101,19 +101,19 @@ impl Workers {
     }
 
     /// A place in the queue, or none where it is full.
-    pub fn reserve(&self) -> Option<Place<'_>> {
+    pub fn reserve(&self) -> Option<Permit<'_>> {
         let queue = &*self.pool.queue;
         let mut state = queue.lock();
         if state.jobs.len() + state.reserved >= queue.jobs_max {
             return None;
         }
         state.reserved += 1;
-        Some(Place { queue })
+        Some(Permit { queue })
     }
 }
 
-impl Place<'_> {
-    /// Has a worker run `job`. A panic ends the job and nothing else; a ticket that
+impl Permit<'_> {
+    /// Has a worker run `job`. A panic ends the job and nothing else; a responder that
     /// it holds answers with 500.
     pub fn run(self, job: impl FnOnce() + Send + 'static) {
         self.queue.lock().jobs.push_back(Box::new(job));
@@ -122,7 +122,7 @@ impl Place<'_> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         self.queue.lock().reserved -= 1;
     }

@@ -4,24 +4,24 @@
 //! is no target, and knows no minor version above 1. What is malformed is refused at the
 //! byte that makes it so, and the answer does not depend on how the line arrives.
 
-use super::chars;
-use super::error::Refusal;
 use super::target::{self, Target};
+use crate::http::chars;
+use crate::http::rejection::Rejection;
 
 /// A request line.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RequestLine<'a> {
-    pub(super) method: &'a str,
-    pub(super) target: Target<'a>,
+pub(in crate::http) struct RequestLine<'a> {
+    pub(in crate::http) method: &'a str,
+    pub(in crate::http) target: Target<'a>,
     /// 0 for HTTP/1.0, 1 for HTTP/1.1 and all later minor versions, which are served
     /// as 1.1 (RFC 9110, 2.5).
-    pub(super) minor_version: u8,
+    pub(in crate::http) minor_version: u8,
     /// Bytes of the line, with its CRLF and any empty lines before it.
-    pub(super) bytes: usize,
+    pub(in crate::http) bytes: usize,
 }
 
 /// Reads the request line at the start of `input`; `None` where it is not whole.
-pub(super) fn parse(input: &[u8]) -> Result<Option<RequestLine<'_>>, Refusal> {
+pub(in crate::http) fn parse(input: &[u8]) -> Result<Option<RequestLine<'_>>, Rejection> {
     let Some((method, rest)) = method(input)? else { return Ok(None) };
     let Some((target, rest)) = target::parse(method, rest)? else { return Ok(None) };
     let Some((minor_version, rest)) = version(rest)? else { return Ok(None) };
@@ -31,7 +31,7 @@ pub(super) fn parse(input: &[u8]) -> Result<Option<RequestLine<'_>>, Refusal> {
 }
 
 /// The method, and what follows the space behind it.
-fn method(input: &[u8]) -> Result<Option<(&str, &[u8])>, Refusal> {
+fn method(input: &[u8]) -> Result<Option<(&str, &[u8])>, Rejection> {
     match input.strip_prefix(b"GET ") {
         Some(rest) => Ok(Some(("GET", rest))),
         None => other_method(input),
@@ -39,30 +39,30 @@ fn method(input: &[u8]) -> Result<Option<(&str, &[u8])>, Refusal> {
 }
 
 #[inline(never)]
-fn other_method(input: &[u8]) -> Result<Option<(&str, &[u8])>, Refusal> {
+fn other_method(input: &[u8]) -> Result<Option<(&str, &[u8])>, Rejection> {
     let Some(line) = after_empty_lines(input)? else { return Ok(None) };
     let Some(bytes) = line.iter().position(|&b| !chars::is_token(b)) else { return Ok(None) };
     match (std::str::from_utf8(&line[..bytes]), line[bytes]) {
         (Ok(method), b' ') if !method.is_empty() => Ok(Some((method, &line[bytes + 1..]))),
-        _ => Err(Refusal::RequestLine),
+        _ => Err(Rejection::RequestLine),
     }
 }
 
 /// What follows the empty lines that may come before a request line (RFC 9112, 2.2).
-pub(super) fn after_empty_lines(mut input: &[u8]) -> Result<Option<&[u8]>, Refusal> {
+pub(in crate::http) fn after_empty_lines(mut input: &[u8]) -> Result<Option<&[u8]>, Rejection> {
     loop {
         match input {
             [] | [b'\r'] => return Ok(None),
             [b'\r', b'\n', rest @ ..] => input = rest,
-            [b'\r', ..] => return Err(Refusal::RequestLine),
-            [b'\n', ..] => return Err(Refusal::BareLf),
+            [b'\r', ..] => return Err(Rejection::RequestLine),
+            [b'\n', ..] => return Err(Rejection::BareLf),
             line => return Ok(Some(line)),
         }
     }
 }
 
 /// The minor version, and what follows the end of its line.
-fn version(input: &[u8]) -> Result<Option<(u8, &[u8])>, Refusal> {
+fn version(input: &[u8]) -> Result<Option<(u8, &[u8])>, Rejection> {
     match input.strip_prefix(b"HTTP/1.1\r\n") {
         Some(rest) => Ok(Some((1, rest))),
         None => other_version(input),
@@ -70,7 +70,7 @@ fn version(input: &[u8]) -> Result<Option<(u8, &[u8])>, Refusal> {
 }
 
 #[inline(never)]
-fn other_version(input: &[u8]) -> Result<Option<(u8, &[u8])>, Refusal> {
+fn other_version(input: &[u8]) -> Result<Option<(u8, &[u8])>, Rejection> {
     const BYTES: usize = b"HTTP/1.1\r\n".len();
     match input {
         [
@@ -88,22 +88,22 @@ fn other_version(input: &[u8]) -> Result<Option<(u8, &[u8])>, Refusal> {
         ] => Ok(Some((u8::from(*minor > b'0'), rest))),
         _ => match input.iter().take(BYTES).position(|&b| b == b'\n') {
             None if input.len() < BYTES => Ok(None),
-            None => Err(Refusal::RequestLine),
+            None => Err(Rejection::RequestLine),
             Some(lf) => Err(refuse_version(&input[..lf])),
         },
     }
 }
 
-/// The refusal of a version that is not served, without its LF.
-fn refuse_version(version: &[u8]) -> Refusal {
+/// The rejection of a version that is not served, without its LF.
+fn refuse_version(version: &[u8]) -> Rejection {
     match version {
         [b'H', b'T', b'T', b'P', b'/', major, b'.', minor, b'\r']
             if major.is_ascii_digit() && minor.is_ascii_digit() =>
         {
-            Refusal::Version
+            Rejection::Version
         }
-        [.., b'\r'] => Refusal::RequestLine,
-        _ => Refusal::BareLf,
+        [.., b'\r'] => Rejection::RequestLine,
+        _ => Rejection::BareLf,
     }
 }
 
@@ -125,30 +125,30 @@ mod tests {
 
     #[test]
     fn each_malformed_line_is_refused_for_its_reason() {
-        for (line, refusal) in [
-            ("\n", Refusal::BareLf),
-            ("\rG", Refusal::RequestLine),
-            (" GET", Refusal::RequestLine),
-            ("GET\t", Refusal::RequestLine),
-            ("G\u{e4}T", Refusal::RequestLine),
-            ("GET  ", Refusal::RequestLine),
-            ("GET /\r", Refusal::RequestLine),
-            ("GET /\x7f", Refusal::RequestLine),
-            ("GET /[", Refusal::Target),
-            ("GET /\u{e4}", Refusal::Target),
-            ("GET / HTTP/1.1\n", Refusal::BareLf),
-            ("GET / \n", Refusal::BareLf),
-            ("GET * HTTP/1.1\r\n", Refusal::Target),
-            ("PRI * HTTP/2.0\r\n", Refusal::Version),
-            ("GET / HTTP/2.0\r\n", Refusal::Version),
-            ("GET / HTTP/0.9\r\n", Refusal::Version),
-            ("GET / HTTP/2\r\n", Refusal::RequestLine),
-            ("GET / http/1.1\r\n", Refusal::RequestLine),
-            ("GET / HTTP/1.10\r\n", Refusal::RequestLine),
-            ("GET / HTTP/1.1 \r\n", Refusal::RequestLine),
-            ("GET /a b HTTP/1.1\r\n", Refusal::RequestLine),
+        for (line, rejection) in [
+            ("\n", Rejection::BareLf),
+            ("\rG", Rejection::RequestLine),
+            (" GET", Rejection::RequestLine),
+            ("GET\t", Rejection::RequestLine),
+            ("G\u{e4}T", Rejection::RequestLine),
+            ("GET  ", Rejection::RequestLine),
+            ("GET /\r", Rejection::RequestLine),
+            ("GET /\x7f", Rejection::RequestLine),
+            ("GET /[", Rejection::Target),
+            ("GET /\u{e4}", Rejection::Target),
+            ("GET / HTTP/1.1\n", Rejection::BareLf),
+            ("GET / \n", Rejection::BareLf),
+            ("GET * HTTP/1.1\r\n", Rejection::Target),
+            ("PRI * HTTP/2.0\r\n", Rejection::Version),
+            ("GET / HTTP/2.0\r\n", Rejection::Version),
+            ("GET / HTTP/0.9\r\n", Rejection::Version),
+            ("GET / HTTP/2\r\n", Rejection::RequestLine),
+            ("GET / http/1.1\r\n", Rejection::RequestLine),
+            ("GET / HTTP/1.10\r\n", Rejection::RequestLine),
+            ("GET / HTTP/1.1 \r\n", Rejection::RequestLine),
+            ("GET /a b HTTP/1.1\r\n", Rejection::RequestLine),
         ] {
-            assert_eq!(parse(line.as_bytes()).err(), Some(refusal), "{line:?}");
+            assert_eq!(parse(line.as_bytes()).err(), Some(rejection), "{line:?}");
             let early = &line.as_bytes()[..line.len() - 1];
             assert!(!matches!(parse(early), Ok(Some(_))), "{early:?}");
         }

@@ -2,14 +2,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::error::Refusal;
+use super::rejection::Rejection;
 
 /// A counter with one writer: it adds with a load and a store, and so without a
 /// locked instruction. Any thread may read it.
 #[derive(Debug, Default)]
-pub struct Count(AtomicU64);
+pub struct Counter(AtomicU64);
 
-impl Count {
+impl Counter {
     /// Adds `more`; for the one thread that writes.
     pub fn add(&self, more: u64) {
         self.set(self.get().wrapping_add(more));
@@ -28,17 +28,17 @@ impl Count {
 
 /// What a core's connections have been answered.
 #[derive(Debug, Default)]
-pub struct Counts {
+pub struct Counters {
     /// Final answers by the first digit of their status code: `answers[2]` of 2xx. One
-    /// that is taken back for a refusal is not among them.
-    pub answers: [Count; 6],
-    /// Refusals by reason, in the order of [`Refusal::ALL`].
-    pub refusals: [Count; Refusal::ALL.len()],
+    /// that is taken back for a rejection is not among them.
+    pub answers: [Counter; 6],
+    /// Refusals by reason, in the order of [`Rejection::ALL`].
+    pub rejections: [Counter; Rejection::ALL.len()],
 }
 
-impl Counts {
-    /// Final answers, refusals among them.
+impl Counters {
+    /// Final answers, rejections among them.
     pub fn answers_total(&self) -> u64 {
-        self.answers.iter().map(Count::get).fold(0, u64::wrapping_add)
+        self.answers.iter().map(Counter::get).fold(0, u64::wrapping_add)
     }
 }

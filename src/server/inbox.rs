@@ -7,19 +7,19 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use mio::{Registry, Waker};
 
 use super::event_loop::WAKER;
-use crate::http::{Answer, Mailbox};
+use crate::http::{DeferredResponse, ResponseSink};
 
 /// The post of one event loop.
-pub(super) struct Post {
+pub(super) struct Inbox {
     waker: Waker,
     /// Answers with the address of their connection. Its lock is taken for a
     /// deferred answer, and for no other.
-    answers: Mutex<Vec<(u64, Answer)>>,
+    answers: Mutex<Vec<(u64, DeferredResponse)>>,
 }
 
-impl Post {
-    pub(super) fn new(registry: &Registry) -> io::Result<Post> {
-        Ok(Post { waker: Waker::new(registry, WAKER)?, answers: Mutex::default() })
+impl Inbox {
+    pub(super) fn new(registry: &Registry) -> io::Result<Inbox> {
+        Ok(Inbox { waker: Waker::new(registry, WAKER)?, answers: Mutex::default() })
     }
 
     /// Wakes the loop.
@@ -31,18 +31,18 @@ impl Post {
     }
 
     /// Takes the answers that have come.
-    pub(super) fn take(&self) -> Vec<(u64, Answer)> {
+    pub(super) fn take(&self) -> Vec<(u64, DeferredResponse)> {
         std::mem::take(&mut self.lock())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(u64, Answer)>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<(u64, DeferredResponse)>> {
         // A push that panicked has left the Vec whole.
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Mailbox for Post {
-    fn deliver(&self, address: u64, answer: Answer) {
+impl ResponseSink for Inbox {
+    fn deliver(&self, address: u64, answer: DeferredResponse) {
         let mut answers = self.lock();
         answers.push((address, answer));
         let is_first = answers.len() == 1;
@@ -54,8 +54,8 @@ impl Mailbox for Post {
     }
 }
 
-impl std::fmt::Debug for Post {
+impl std::fmt::Debug for Inbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Post").finish_non_exhaustive()
+        f.debug_struct("Inbox").finish_non_exhaustive()
     }
 }

@@ -13,9 +13,9 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::http::{Count, Counts};
+use crate::http::{Counter, Counters};
 
-/// Where a server counts what happens: [`Config::metrics`](crate::Config::metrics).
+/// Where a server counters what happens: [`Config::metrics`](crate::Config::metrics).
 /// Clones are the same place.
 ///
 /// ```
@@ -33,7 +33,7 @@ pub struct Metrics {
 
 /// Timeouts by what was waited for, in the order of the server's classes.
 #[cfg(feature = "metrics")]
-const TIMEOUTS: [&str; CLASSES] = ["head", "content", "idle", "write", "service", "linger"];
+const TIMEOUTS: [&str; TIMEOUT_KINDS] = ["head", "body", "idle", "write", "service", "linger"];
 
 /// Failures of a connection by kind: see [`CoreMetrics::count_error`].
 #[cfg(feature = "metrics")]
@@ -42,7 +42,7 @@ const ERROR_KINDS: [&str; ERRORS] = ["reset", "broken_pipe", "timed_out", "other
 const ERRORS: usize = 4;
 
 /// What a connection can wait for.
-const CLASSES: usize = 6;
+const TIMEOUT_KINDS: usize = 6;
 
 /// Buckets of request durations: up to 1.024 us times 2 to the power of the index,
 /// so the last is 8.6 s.
@@ -53,25 +53,25 @@ const BUCKETS: usize = 24;
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct CoreMetrics {
-    pub(crate) counts: Counts,
-    pub(crate) accepted: Count,
-    pub(crate) closed: Count,
+    pub(crate) counters: Counters,
+    pub(crate) accepted: Counter,
+    pub(crate) closed: Counter,
     /// At the limit of connections.
-    pub(crate) shed_at_limit: Count,
+    pub(crate) shed_at_limit: Counter,
     /// For want of a file descriptor.
-    pub(crate) shed_without_descriptor: Count,
-    pub(crate) received_bytes: Count,
-    pub(crate) sent_bytes: Count,
-    pub(crate) timeouts: [Count; CLASSES],
-    errors: [Count; ERRORS],
-    wakeups: Count,
+    pub(crate) shed_without_descriptor: Counter,
+    pub(crate) received_bytes: Counter,
+    pub(crate) sent_bytes: Counter,
+    pub(crate) timeouts: [Counter; TIMEOUT_KINDS],
+    errors: [Counter; ERRORS],
+    wakeups: Counter,
     /// Answers whose duration is recorded.
-    recorded: Count,
-    durations: [Count; BUCKETS],
+    recorded: Counter,
+    durations: [Counter; BUCKETS],
     /// Of those longer than the last bucket.
-    durations_beyond: Count,
-    durations_sum_ns: Count,
-    busy_longest_ns: Count,
+    durations_beyond: Counter,
+    durations_sum_ns: Counter,
+    busy_longest_ns: Counter,
 }
 
 impl Metrics {
@@ -88,7 +88,7 @@ impl Metrics {
 }
 
 impl CoreMetrics {
-    /// Counts a connection whose socket failed.
+    /// Counters a connection whose socket failed.
     pub(crate) fn count_error(&self, kind: io::ErrorKind) {
         let index = match kind {
             io::ErrorKind::ConnectionReset => 0,
@@ -99,7 +99,7 @@ impl CoreMetrics {
         self.errors[index].add(1);
     }
 
-    /// Counts a wake-up that took so long, and its answers, each of which took as
+    /// Counters a wake-up that took so long, and its answers, each of which took as
     /// long: from the wake-up that brought the end of the request until the answers
     /// of all that it brought were written. A clock read for each request would say
     /// more, and cost more than the rest of the counting.
@@ -109,7 +109,7 @@ impl CoreMetrics {
         if busy_ns > self.busy_longest_ns.get() {
             self.busy_longest_ns.set(busy_ns);
         }
-        let answered = self.counts.answers_total();
+        let answered = self.counters.answers_total();
         self.record(busy_ns, answered.saturating_sub(self.recorded.get()));
     }
 
@@ -143,9 +143,9 @@ mod tests {
     #[test]
     fn each_answer_is_recorded_once_with_its_duration() {
         let core = CoreMetrics::default();
-        core.counts.answers[2].add(3);
+        core.counters.answers[2].add(3);
         core.end_wakeup(Duration::from_nanos(1_500));
-        core.counts.answers[4].add(1);
+        core.counters.answers[4].add(1);
         core.record_deferred(Duration::from_secs(60));
         core.end_wakeup(Duration::from_nanos(10));
         assert_eq!((core.durations[1].get(), core.durations_beyond.get()), (3, 1));

@@ -1,9 +1,9 @@
 //! What a request's fields say about the message and its connection: where the
 //! content ends, and whether another request may follow (RFC 9112, 6 and 9).
 
-use super::chars;
-use super::error::Refusal;
 use super::target;
+use crate::http::chars;
+use crate::http::rejection::Rejection;
 
 /// How a request's content is delimited (RFC 9112, 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Framing {
 
 /// What becomes of the connection after this request (RFC 9112, 9.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Persistence {
+pub(in crate::http) enum Persistence {
     /// It stays: HTTP/1.1's default.
     Keep,
     /// It stays, and the answer must say so: HTTP/1.0 with `keep-alive`.
@@ -32,7 +32,7 @@ pub(super) enum Persistence {
 
 impl Persistence {
     /// What becomes of the connection if the server wants no more of it.
-    pub(super) fn ended(self) -> Persistence {
+    pub(in crate::http) fn ended(self) -> Persistence {
         match self {
             Persistence::Keep | Persistence::KeepSaid => Persistence::CloseUnasked,
             closing => closing,
@@ -41,15 +41,15 @@ impl Persistence {
 }
 
 /// What the fields say about the message and the connection.
-pub(super) struct Rules {
-    pub(super) framing: Framing,
-    pub(super) persistence: Persistence,
-    pub(super) expects_continue: bool,
+pub(in crate::http) struct Rules {
+    pub(in crate::http) framing: Framing,
+    pub(in crate::http) persistence: Persistence,
+    pub(in crate::http) expects_continue: bool,
 }
 
 /// Reads the fields that the server itself obeys.
 #[derive(Default)]
-pub(super) struct Reader {
+pub(in crate::http) struct Reader {
     has_host: bool,
     length: Option<u64>,
     /// There is a `transfer-encoding`, which is read when all fields are known.
@@ -61,19 +61,19 @@ pub(super) struct Reader {
 impl Reader {
     /// Reads the next field.
     #[inline]
-    pub(super) fn read(&mut self, name: &str, value: &[u8]) -> Result<(), Refusal> {
+    pub(in crate::http) fn read(&mut self, name: &str, value: &[u8]) -> Result<(), Rejection> {
         // By length and first letter: most fields are none of these, and that says so.
         match (name.len(), name.as_bytes().first().map(|first| first | 0x20)) {
             (4, Some(b'h')) if is(name, b"host") => {
                 let is_second = std::mem::replace(&mut self.has_host, true);
                 if is_second || !target::is_authority(value) {
-                    return Err(Refusal::Host);
+                    return Err(Rejection::Host);
                 }
             }
             (6, Some(b'e')) if is(name, b"expect") => {
                 for expectation in members(value) {
                     if !expectation.eq_ignore_ascii_case(b"100-continue") {
-                        return Err(Refusal::Expectation);
+                        return Err(Rejection::Expectation);
                     }
                     self.expects_continue = true;
                 }
@@ -82,7 +82,7 @@ impl Reader {
             (14, Some(b'c')) if is(name, b"content-length") => {
                 let found = content_length(value)?;
                 if self.length.is_some_and(|length| length != found) {
-                    return Err(Refusal::ContentLength);
+                    return Err(Rejection::ContentLength);
                 }
                 self.length = Some(found);
             }
@@ -94,18 +94,18 @@ impl Reader {
 
     /// What all `fields` together say, in a message of this version.
     #[inline]
-    pub(super) fn end(
+    pub(in crate::http) fn end(
         self,
         fields: &[httparse::Header<'_>],
         minor_version: u8,
-    ) -> Result<Rules, Refusal> {
+    ) -> Result<Rules, Rejection> {
         if !self.has_host && minor_version > 0 {
-            return Err(Refusal::Host);
+            return Err(Rejection::Host);
         }
         let is_chunked = self.has_codings && Codings::of(fields).check()?;
         let framing = match (is_chunked, self.length) {
-            (true, Some(_)) => return Err(Refusal::TransferEncoding),
-            (true, None) if minor_version == 0 => return Err(Refusal::TransferEncoding),
+            (true, Some(_)) => return Err(Rejection::TransferEncoding),
+            (true, None) if minor_version == 0 => return Err(Rejection::TransferEncoding),
             (true, None) => Framing::Chunked,
             (false, None | Some(0)) => Framing::None,
             (false, Some(length)) => Framing::Length(length),
@@ -131,17 +131,17 @@ fn is<const N: usize>(name: &str, known: &[u8; N]) -> bool {
     name.bytes().zip(known).fold(0, differs) == 0
 }
 
-/// A decimal number, or a list of the same number, which counts once (RFC 9112, 6.3).
-fn content_length(value: &[u8]) -> Result<u64, Refusal> {
+/// A decimal number, or a list of the same number, which counters once (RFC 9112, 6.3).
+fn content_length(value: &[u8]) -> Result<u64, Rejection> {
     let mut length = None;
     for member in value.split(|&b| b == b',') {
-        let found = decimal(trim(member)).ok_or(Refusal::ContentLength)?;
+        let found = decimal(trim(member)).ok_or(Rejection::ContentLength)?;
         if length.is_some_and(|length| length != found) {
-            return Err(Refusal::ContentLength);
+            return Err(Rejection::ContentLength);
         }
         length = Some(found);
     }
-    length.ok_or(Refusal::ContentLength)
+    length.ok_or(Rejection::ContentLength)
 }
 
 /// `1*DIGIT` that fits: no sign, no space, no overflow.
@@ -218,15 +218,15 @@ impl Codings {
     }
 
     /// Whether the content is chunked.
-    fn check(&self) -> Result<bool, Refusal> {
+    fn check(&self) -> Result<bool, Rejection> {
         let Codings { chunked, chunked_last, compression, unknown, malformed } = *self;
         match () {
-            () if malformed || chunked > 1 => Err(Refusal::TransferEncoding),
+            () if malformed || chunked > 1 => Err(Rejection::TransferEncoding),
             // A MUST, so before the SHOULD of a coding that is not understood.
-            () if chunked == 1 && !chunked_last => Err(Refusal::TransferEncoding),
-            () if unknown => Err(Refusal::TransferCoding),
-            () if !chunked_last => Err(Refusal::TransferEncoding),
-            () if compression => Err(Refusal::TransferCoding),
+            () if chunked == 1 && !chunked_last => Err(Rejection::TransferEncoding),
+            () if unknown => Err(Rejection::TransferCoding),
+            () if !chunked_last => Err(Rejection::TransferEncoding),
+            () if compression => Err(Rejection::TransferCoding),
             () => Ok(true),
         }
     }

@@ -9,7 +9,7 @@
 //! wake-up. Where the queue is full, because whoever reads the log does not keep up,
 //! lines are dropped and counted; nobody waits.
 //!
-//! User instructions for a line where a wake-up brings one request, as callgrind counts
+//! User instructions for a line where a wake-up brings one request, as callgrind counters
 //! them (x86-64, rustc 1.95): 1,960 in the combined format, 3,390 as JSON. Where there is
 //! no log, a request costs some 65 for that there could be one.
 
@@ -33,7 +33,7 @@ use line::{Client, Moment, Stamp};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
     /// A JSON object with `time` (RFC 3339, the answer's), `client`, `method`, `target`,
-    /// `status`, `content_bytes`, `duration_us` and, where the request has them,
+    /// `status`, `body_bytes`, `duration_us` and, where the request has them,
     /// `referer` and `user_agent`.
     #[default]
     Json,
@@ -288,7 +288,7 @@ mod tests {
             referer: None,
             user_agent: None,
             status: 200,
-            content_bytes: 14,
+            body_bytes: 14,
         }
     }
 

@@ -1,12 +1,12 @@
 //! The content of an answer, framed as its head has promised (RFC 9112, 6).
 
-use super::body::Piece;
-use super::framing::Persistence;
-use super::record::Said;
+use crate::http::body::Piece;
+use crate::http::head::headers::Persistence;
+use crate::http::record::ResponseSummary;
 
 /// Writes the content of an answer, some at each call, as long as the
 /// connection takes it: is called again whenever there is room.
-pub type Producer = Box<dyn FnMut(&mut ContentWriter<'_>) -> Flow>;
+pub type Producer = Box<dyn FnMut(&mut BodyWriter<'_>) -> Flow>;
 
 /// Whether a [`Producer`] has more to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,25 +18,21 @@ pub enum Flow {
 }
 
 /// An answer whose head is written.
-pub(super) struct Answering {
-    pub(super) persistence: Persistence,
-    pub(super) outgoing: Outgoing,
-    pub(super) said: Said,
+pub(in crate::http) struct ResponseState {
+    pub(in crate::http) persistence: Persistence,
+    pub(in crate::http) encoder: BodyEncoder,
+    pub(in crate::http) said: ResponseSummary,
 }
 
-impl Answering {
-    pub(super) fn writer<'o>(&'o mut self, output: &'o mut Vec<u8>) -> ContentWriter<'o> {
-        ContentWriter {
-            output,
-            outgoing: &mut self.outgoing,
-            content_bytes: &mut self.said.content_bytes,
-        }
+impl ResponseState {
+    pub(in crate::http) fn writer<'o>(&'o mut self, output: &'o mut Vec<u8>) -> BodyWriter<'o> {
+        BodyWriter { output, encoder: &mut self.encoder, body_bytes: &mut self.said.body_bytes }
     }
 }
 
 /// How the content of an answer is delimited (RFC 9112, 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outgoing {
+pub(in crate::http) enum BodyEncoder {
     /// There is none, whatever is written.
     Nothing,
     /// So many bytes are still to be written.
@@ -51,13 +47,15 @@ pub(super) enum Outgoing {
     Broken,
 }
 
-impl Outgoing {
+impl BodyEncoder {
     /// Ends the content; says whether it is as was promised.
-    pub(super) fn end(self, output: &mut Vec<u8>) -> bool {
+    pub(in crate::http) fn end(self, output: &mut Vec<u8>) -> bool {
         match self {
-            Outgoing::Nothing | Outgoing::Length(0) | Outgoing::UntilClose => true,
-            Outgoing::Length(_) | Outgoing::Chunked { open: true } | Outgoing::Broken => false,
-            Outgoing::Chunked { open: false } => {
+            BodyEncoder::Nothing | BodyEncoder::Length(0) | BodyEncoder::UntilClose => true,
+            BodyEncoder::Length(_) | BodyEncoder::Chunked { open: true } | BodyEncoder::Broken => {
+                false
+            }
+            BodyEncoder::Chunked { open: false } => {
                 output.extend_from_slice(b"0\r\n\r\n");
                 true
             }
@@ -67,13 +65,13 @@ impl Outgoing {
 
 /// Writes content into the output buffer, framed as its head has promised.
 #[derive(Debug)]
-pub struct ContentWriter<'o> {
-    pub(super) output: &'o mut Vec<u8>,
-    pub(super) outgoing: &'o mut Outgoing,
-    pub(super) content_bytes: &'o mut u64,
+pub struct BodyWriter<'o> {
+    pub(in crate::http) output: &'o mut Vec<u8>,
+    pub(in crate::http) encoder: &'o mut BodyEncoder,
+    pub(in crate::http) body_bytes: &'o mut u64,
 }
 
-impl ContentWriter<'_> {
+impl BodyWriter<'_> {
     /// Writes `data`, as one chunk where the answer is chunked. What goes beyond a
     /// promised length, or between two pieces of one chunk, is dropped, and the
     /// connection closed.
@@ -85,23 +83,23 @@ impl ContentWriter<'_> {
     /// Writes a piece of a request's content back, chunk for chunk where both
     /// the request and the answer are chunked.
     pub fn write_piece(&mut self, piece: &Piece<'_>) {
-        match self.outgoing {
+        match self.encoder {
             _ if piece.data.is_empty() => return,
-            Outgoing::Nothing | Outgoing::Broken => return,
-            Outgoing::UntilClose => self.output.extend_from_slice(piece.data),
-            Outgoing::Length(rest) => match rest.checked_sub(piece.data.len() as u64) {
+            BodyEncoder::Nothing | BodyEncoder::Broken => return,
+            BodyEncoder::UntilClose => self.output.extend_from_slice(piece.data),
+            BodyEncoder::Length(rest) => match rest.checked_sub(piece.data.len() as u64) {
                 Some(left) => {
                     *rest = left;
                     self.output.extend_from_slice(piece.data);
                 }
                 None => {
-                    *self.outgoing = Outgoing::Broken;
+                    *self.encoder = BodyEncoder::Broken;
                     return;
                 }
             },
-            Outgoing::Chunked { open } => {
+            BodyEncoder::Chunked { open } => {
                 if *open == piece.chunk_bytes.is_some() {
-                    *self.outgoing = Outgoing::Broken;
+                    *self.encoder = BodyEncoder::Broken;
                     return;
                 }
                 *open = !piece.ends_chunk;
@@ -115,7 +113,7 @@ impl ContentWriter<'_> {
                 }
             }
         }
-        *self.content_bytes += piece.data.len() as u64;
+        *self.body_bytes += piece.data.len() as u64;
     }
 }
 
@@ -150,17 +148,14 @@ mod tests {
     #[test]
     fn a_promise_of_length_that_is_broken_is_noticed() {
         let mut output = Vec::new();
-        let mut outgoing = Outgoing::Length(3);
-        let mut content_bytes = 0;
-        let mut writer = ContentWriter {
-            output: &mut output,
-            outgoing: &mut outgoing,
-            content_bytes: &mut content_bytes,
-        };
+        let mut encoder = BodyEncoder::Length(3);
+        let mut body_bytes = 0;
+        let mut writer =
+            BodyWriter { output: &mut output, encoder: &mut encoder, body_bytes: &mut body_bytes };
         writer.write(b"ab");
-        assert!(!writer.outgoing.end(&mut Vec::new()));
+        assert!(!writer.encoder.end(&mut Vec::new()));
         writer.write(b"cd");
-        assert_eq!(outgoing, Outgoing::Broken);
+        assert_eq!(encoder, BodyEncoder::Broken);
         assert_eq!(output, b"ab");
     }
 }

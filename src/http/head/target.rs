@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use super::chars;
-use super::error::Refusal;
+use crate::http::chars;
+use crate::http::rejection::Rejection;
 
 /// A request target. What it is asked for depends on the method that it came with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Target<'a> {
-    pub(super) whole: &'a str,
+pub(in crate::http) struct Target<'a> {
+    pub(in crate::http) whole: &'a str,
     /// Bytes of the path that it begins with, perhaps with a query behind it (RFC 9112,
     /// 3.2.1); 0 for one in another form, which is looked into when asked.
     path_bytes: usize,
@@ -18,7 +18,7 @@ pub(super) struct Target<'a> {
 
 impl<'a> Target<'a> {
     /// Whether it is in one of the four forms, and that one is `method`'s (RFC 9112, 3.2).
-    pub(super) fn check(&self, method: &str) -> Result<(), Refusal> {
+    pub(in crate::http) fn check(&self, method: &str) -> Result<(), Rejection> {
         match self.path_bytes {
             0 => split(method, self.whole).map(drop),
             _ => Ok(()),
@@ -28,7 +28,7 @@ impl<'a> Target<'a> {
     /// The path of the target, as that of a request with `method`, with the escapes of
     /// unreserved characters resolved.
     #[inline]
-    pub(super) fn path(&self, method: &str) -> Cow<'a, str> {
+    pub(in crate::http) fn path(&self, method: &str) -> Cow<'a, str> {
         if self.path_bytes > 0 && !self.is_escaped {
             return Cow::Borrowed(&self.whole[..self.path_bytes]);
         }
@@ -44,7 +44,7 @@ impl<'a> Target<'a> {
     }
 
     /// What follows the `?`.
-    pub(super) fn query(&self, method: &str) -> Option<&'a str> {
+    pub(in crate::http) fn query(&self, method: &str) -> Option<&'a str> {
         self.parts(method).1
     }
 
@@ -63,10 +63,10 @@ impl<'a> Target<'a> {
 
 /// Reads the target at the start of `input`, up to a space, and says what follows that
 /// space; `None` where there is none yet. What is no path has yet to be checked.
-pub(super) fn parse<'a>(
+pub(in crate::http) fn parse<'a>(
     method: &str,
     input: &'a [u8],
-) -> Result<Option<(Target<'a>, &'a [u8])>, Refusal> {
+) -> Result<Option<(Target<'a>, &'a [u8])>, Rejection> {
     match input {
         [] => Ok(None),
         [b'/', ..] if method != "CONNECT" => origin_form(input),
@@ -74,7 +74,7 @@ pub(super) fn parse<'a>(
     }
 }
 
-fn origin_form(input: &[u8]) -> Result<Option<(Target<'_>, &[u8])>, Refusal> {
+fn origin_form(input: &[u8]) -> Result<Option<(Target<'_>, &[u8])>, Rejection> {
     let Scanned { bytes, path_bytes, is_escaped } = scan(input);
     match &input[bytes..] {
         [b' ', rest @ ..] => {
@@ -115,12 +115,12 @@ fn scan(input: &[u8]) -> Scanned {
 }
 
 #[cold]
-fn other_form(input: &[u8]) -> Result<Option<(Target<'_>, &[u8])>, Refusal> {
+fn other_form(input: &[u8]) -> Result<Option<(Target<'_>, &[u8])>, Rejection> {
     let Some(bytes) = input.iter().position(|byte| !byte.is_ascii_graphic()) else {
         return Ok(None);
     };
     match &input[bytes..] {
-        [b' ', ..] if bytes == 0 => Err(Refusal::RequestLine),
+        [b' ', ..] if bytes == 0 => Err(Rejection::RequestLine),
         [b' ', rest @ ..] => {
             let whole = text(&input[..bytes])?;
             Ok(Some((Target { whole, path_bytes: 0, is_escaped: false }, rest)))
@@ -129,26 +129,26 @@ fn other_form(input: &[u8]) -> Result<Option<(Target<'_>, &[u8])>, Refusal> {
     }
 }
 
-/// The refusal of a byte that no target has.
+/// The rejection of a byte that no target has.
 #[cold]
-fn not_in_target(byte: u8) -> Refusal {
+fn not_in_target(byte: u8) -> Rejection {
     // A control character is likelier the end of a line that lacks a part.
-    if byte.is_ascii_control() { Refusal::RequestLine } else { Refusal::Target }
+    if byte.is_ascii_control() { Rejection::RequestLine } else { Rejection::Target }
 }
 
 /// The characters that were found to be ASCII.
-fn text(bytes: &[u8]) -> Result<&str, Refusal> {
-    std::str::from_utf8(bytes).map_err(|_| Refusal::Target)
+fn text(bytes: &[u8]) -> Result<&str, Rejection> {
+    std::str::from_utf8(bytes).map_err(|_| Rejection::Target)
 }
 
 /// Splits a target that is in another form than a path into path and query.
-fn split<'a>(method: &str, target: &'a str) -> Result<(&'a str, Option<&'a str>), Refusal> {
+fn split<'a>(method: &str, target: &'a str) -> Result<(&'a str, Option<&'a str>), Rejection> {
     match method {
         "CONNECT" => {
             // The authority-form, for CONNECT alone, and with a port (RFC 9112, 3.2.3).
             let is_authority = is_authority(target.as_bytes())
                 && port(target).is_some_and(|port| !port.is_empty());
-            if is_authority { Ok((target, None)) } else { Err(Refusal::Target) }
+            if is_authority { Ok((target, None)) } else { Err(Rejection::Target) }
         }
         "OPTIONS" if target == "*" => Ok((target, None)),
         _ => absolute(method, target),
@@ -156,7 +156,7 @@ fn split<'a>(method: &str, target: &'a str) -> Result<(&'a str, Option<&'a str>)
 }
 
 /// The authority that a valid target names, if its form has one.
-pub(super) fn authority<'a>(method: &str, target: &'a str) -> Option<&'a str> {
+pub(in crate::http) fn authority<'a>(method: &str, target: &'a str) -> Option<&'a str> {
     if method == "CONNECT" {
         return Some(target);
     }
@@ -169,7 +169,7 @@ pub(super) fn authority<'a>(method: &str, target: &'a str) -> Option<&'a str> {
 
 /// Whether `value` is `uri-host [":" port]` with a host that is not empty, as a
 /// `host` field must be (RFC 9110, 7.2) and as http targets need (4.2.1).
-pub(super) fn is_authority(value: &[u8]) -> bool {
+pub(in crate::http) fn is_authority(value: &[u8]) -> bool {
     let digits = value.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     let (host, port) = value.split_at(value.len() - digits);
     match host {
@@ -220,7 +220,7 @@ fn tcp_port(digits: &[u8]) -> Option<u16> {
 /// those, are equal to their characters. The digits of the others are put in upper
 /// case, as they mean the same in either (RFC 3986, 6.2.2).
 #[cold]
-pub(super) fn normalize(path: &str) -> String {
+pub(in crate::http) fn normalize(path: &str) -> String {
     let mut normal = String::with_capacity(path.len());
     let mut rest = path;
     while let Some(at) = rest.find('%') {
@@ -237,18 +237,18 @@ pub(super) fn normalize(path: &str) -> String {
 }
 
 /// The absolute-form, whose authority stands in for `host` (RFC 9112, 3.2.2).
-fn absolute<'a>(method: &str, target: &'a str) -> Result<(&'a str, Option<&'a str>), Refusal> {
-    let (scheme, rest) = target.split_once("://").ok_or(Refusal::Target)?;
+fn absolute<'a>(method: &str, target: &'a str) -> Result<(&'a str, Option<&'a str>), Rejection> {
+    let (scheme, rest) = target.split_once("://").ok_or(Rejection::Target)?;
     if scheme.eq_ignore_ascii_case("https") {
-        return Err(Refusal::Scheme);
+        return Err(Rejection::Scheme);
     }
     if !scheme.eq_ignore_ascii_case("http") {
-        return Err(Refusal::Target);
+        return Err(Rejection::Target);
     }
     let end = authority_end(rest);
     // Userinfo is refused with whatever else is no authority (RFC 9110, 4.2.4).
     if !is_authority(&rest.as_bytes()[..end]) {
-        return Err(Refusal::Target);
+        return Err(Rejection::Target);
     }
     match &rest[end..] {
         // OPTIONS without a path is for the whole server (RFC 9112, 3.2.4).
@@ -264,10 +264,10 @@ fn authority_end(rest: &str) -> usize {
     rest.find(['/', '?']).unwrap_or(rest.len())
 }
 
-fn path_and_query(target: &str) -> Result<(&str, Option<&str>), Refusal> {
+fn path_and_query(target: &str) -> Result<(&str, Option<&str>), Rejection> {
     let Scanned { bytes, path_bytes, .. } = scan(target.as_bytes());
     if bytes < target.len() {
-        return Err(Refusal::Target);
+        return Err(Rejection::Target);
     }
     let (path, query) = target.split_at(path_bytes);
     Ok((path, query.get(1..)))
@@ -333,7 +333,7 @@ mod tests {
     }
 
     /// Path and query of a target that a request line goes on behind.
-    fn parts(method: &str, target: &str) -> Result<(String, Option<String>), Refusal> {
+    fn parts(method: &str, target: &str) -> Result<(String, Option<String>), Rejection> {
         let input = format!("{target} HTTP/1.1");
         for bytes in 0..=target.len() {
             assert!(!matches!(parse(method, &input.as_bytes()[..bytes]), Ok(Some(_))), "{bytes}");
@@ -381,9 +381,9 @@ mod tests {
             ("GET", "/\u{e4}"),
             ("GET", "http://h/\u{e4}"),
         ] {
-            assert_eq!(parts(method, target), Err(Refusal::Target), "{method} {target}");
+            assert_eq!(parts(method, target), Err(Rejection::Target), "{method} {target}");
         }
-        assert_eq!(parts("GET", "https://h/"), Err(Refusal::Scheme));
+        assert_eq!(parts("GET", "https://h/"), Err(Rejection::Scheme));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use log::warn;
 use mio::net::{TcpListener, TcpStream};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::spare::Spare;
+use super::reserve_fd::ReserveFd;
 
 /// How often at most a shortage of file descriptors is logged.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ pub(super) fn check_free(addr: SocketAddr) -> io::Result<()> {
 /// A listener in an event loop.
 pub(super) struct Listener {
     socket: TcpListener,
-    spare: Spare,
+    spare: ReserveFd,
     /// There may be connections in the queue.
     ready: bool,
     /// Nothing can be accepted before then.
@@ -69,7 +69,7 @@ impl Listener {
     pub(super) fn new(socket: std::net::TcpListener, spares_missing: Arc<AtomicUsize>) -> Listener {
         Listener {
             socket: TcpListener::from_std(socket),
-            spare: Spare::new(spares_missing),
+            spare: ReserveFd::new(spares_missing),
             ready: false,
             paused_until: None,
             logged: None,

@@ -1,0 +1,43 @@
+//! Stand-ins for features that are off. None of these types has a value, so a server without
+//! the feature holds `None` and the rest of the code needs no `cfg`.
+
+#[cfg(not(feature = "access-log"))]
+pub(crate) mod access_log {
+    use std::time::Instant;
+
+    use crate::http::{Record, Recorder};
+
+    /// An access log; has no value without the feature `access-log`.
+    #[derive(Clone, Debug)]
+    pub enum AccessLog {}
+
+    /// One core's part of an access log.
+    #[derive(Debug)]
+    pub(crate) enum CoreLog {}
+
+    impl AccessLog {
+        pub(crate) fn core(&self, _: Instant) -> CoreLog {
+            match *self {}
+        }
+    }
+
+    impl CoreLog {
+        pub(crate) fn begin_wakeup(&self, _: Instant) {
+            match *self {}
+        }
+
+        pub(crate) fn end_wakeup(&self) {
+            match *self {}
+        }
+    }
+
+    impl Recorder for CoreLog {
+        fn now(&self) -> u64 {
+            match *self {}
+        }
+
+        fn record(&self, _: &Record<'_>) {
+            match *self {}
+        }
+    }
+}
