@@ -187,22 +187,22 @@ impl Limit {
         Limit { limiter, found: None }
     }
 
-    fn before_body(&mut self, request: &Request<'_>, response: &Response<'_>) -> bool {
-        self.found = self.check(request, response);
+    fn before_body(&mut self, request: &Request<'_>) -> bool {
+        self.found = self.check(request);
         self.found.is_some()
     }
 
-    fn call(&mut self, request: &Request<'_>, response: &Response<'_>) -> Option<TooMany> {
+    fn call(&mut self, request: &Request<'_>) -> Option<TooMany> {
         match request.framing() {
-            Framing::None => self.check(request, response),
+            Framing::None => self.check(request),
             Framing::Length(_) | Framing::Chunked => self.found.take(),
         }
     }
 
-    fn check(&self, request: &Request<'_>, response: &Response<'_>) -> Option<TooMany> {
+    fn check(&self, request: &Request<'_>) -> Option<TooMany> {
         match is_health(&request.path()) {
             true => None,
-            false => self.limiter.check(response.client()).err(),
+            false => self.limiter.check(request.client()).err(),
         }
     }
 }
@@ -210,8 +210,7 @@ impl Limit {
 impl Service for App {
     fn call(&mut self, request: &Request<'_>, response: &mut Response<'_>) {
         #[cfg(feature = "rate-limit")]
-        if let Some(too_many) = self.limit.as_mut().and_then(|limit| limit.call(request, response))
-        {
+        if let Some(too_many) = self.limit.as_mut().and_then(|limit| limit.call(request)) {
             return too_many.answer(response);
         }
         match route(request.method(), &request.path()) {
@@ -234,7 +233,7 @@ impl Service for App {
 
     fn body_policy(&mut self, request: &Request<'_>, response: &mut Response<'_>) -> BodyPolicy {
         #[cfg(feature = "rate-limit")]
-        if self.limit.as_mut().is_some_and(|limit| limit.before_body(request, response)) {
+        if self.limit.as_mut().is_some_and(|limit| limit.before_body(request)) {
             return BodyPolicy::Ignore;
         }
         match route(request.method(), &request.path()) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::http::{HEADERS_MAX_CAP, Limits};
 use crate::ops::access_log::AccessLog;
 use crate::ops::metrics::Metrics;
+use crate::server::timeouts::Timeouts;
 
 /// How a server is set up.
 ///
@@ -35,6 +36,9 @@ pub struct Config {
     /// Connections open at a time, over all threads. 10,000: with an idle one at
     /// some 250 bytes here and 2 KiB in the kernel, under 30 MB. Mind `ulimit -n`.
     pub connections_max: usize,
+    /// Maximum number of open connections of one client: an IPv4 address, or a /64 of IPv6.
+    /// More are answered with 503 and closed. Default: no limit, because a proxy is one client.
+    pub connections_per_client_max: Option<NonZeroUsize>,
     /// What becomes of connections beyond `connections_max`.
     pub when_full: WhenFull,
     /// Bytes of unfinished requests and unsent answers that one thread keeps, over
@@ -62,27 +66,6 @@ pub enum WhenFull {
     Wait,
 }
 
-/// How long a connection may take for what. Each is enforced to within 0.2 s.
-#[derive(Clone, Debug)]
-pub struct Timeouts {
-    /// From a connection's beginning, or a head's first byte, to the end of the
-    /// head. 10 s: a head fits in one packet, or a few; Apache allows 20 s.
-    pub head: Duration,
-    /// For every 4 KiB of a request's content, and for its last bytes. 30 s, so that
-    /// 140 bytes a second will do; nginx allows 60 s for any byte at all.
-    pub body: Duration,
-    /// Between an answer and the next request's first byte. 75 s, as nginx has it.
-    pub idle: Duration,
-    /// For every 4 KiB of answers that a client takes, and for the last bytes. 30 s.
-    pub write: Duration,
-    /// How long a client may go on sending after a rejection, while what it sends is
-    /// discarded, so that it can read the rejection. 2 s: a few round trips.
-    pub linger: Duration,
-    /// For unfinished requests once the server is told to stop. 10 s: within the
-    /// 30 s that Kubernetes waits and the 90 s of systemd.
-    pub drain: Duration,
-}
-
 impl Default for Config {
     fn default() -> Config {
         Config {
@@ -92,25 +75,13 @@ impl Default for Config {
             pin: true,
             backlog: 1024,
             connections_max: 10_000,
+            connections_per_client_max: None,
             when_full: WhenFull::Shed,
             buffered_bytes_max: 256 * 1024 * 1024,
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             metrics: None,
             access_log: None,
-        }
-    }
-}
-
-impl Default for Timeouts {
-    fn default() -> Timeouts {
-        Timeouts {
-            head: Duration::from_secs(10),
-            body: Duration::from_secs(30),
-            idle: Duration::from_secs(75),
-            write: Duration::from_secs(30),
-            linger: Duration::from_secs(2),
-            drain: Duration::from_secs(10),
         }
     }
 }
@@ -135,14 +106,8 @@ impl Config {
         in_range("output_bytes_high", limits.output_bytes_high, 1, usize::MAX)?;
         in_range("buffered_bytes_max", self.buffered_bytes_max, limits.head_bytes_max, usize::MAX)?;
         let timeouts = &self.timeouts;
-        for (name, timeout, least) in [
-            ("head-timeout", timeouts.head, Duration::from_millis(100)),
-            ("body-timeout", timeouts.body, Duration::from_millis(100)),
-            ("idle-timeout", timeouts.idle, Duration::from_millis(100)),
-            ("write-timeout", timeouts.write, Duration::from_millis(100)),
-            ("linger", timeouts.linger, Duration::ZERO),
-            ("drain-timeout", timeouts.drain, Duration::ZERO),
-        ] {
+        for option in Timeouts::OPTIONS {
+            let (name, timeout, least) = (option.name, (option.get)(timeouts), option.least);
             if !(least..=TIMEOUT_MOST).contains(&timeout) {
                 return Err(ConfigError(format!(
                     "{name} is {timeout:?}; allowed is {least:?} to {TIMEOUT_MOST:?}"

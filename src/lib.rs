@@ -146,9 +146,10 @@ mod config;
 pub mod http;
 mod ops;
 mod server;
+pub mod testing;
 
 pub use background::Background;
-pub use config::{Config, ConfigError, Timeouts, WhenFull};
+pub use config::{Config, ConfigError, WhenFull};
 pub use http::{BodyPolicy, Limits, Request, Response, Service};
 pub use ops::access_log::AccessLog;
 #[cfg(feature = "access-log")]
@@ -157,6 +158,7 @@ pub use ops::metrics::Metrics;
 #[cfg(feature = "rate-limit")]
 pub use ops::rate_limit::{Rate, RateLimiter, TooMany};
 pub use ops::workers::{Permit, Workers};
+pub use server::timeouts::{TimeoutOption, Timeouts};
 pub use server::{Core, Server, StartError, Stopper, cores, start};
 
 #[cfg(feature = "app")]

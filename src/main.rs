@@ -90,7 +90,8 @@ fn serve(arguments: &Arguments) -> Result<(), Failure> {
     handle.close();
     // It has a share in the access log, whose last lines are written when all are gone.
     let _ = watch.join();
-    Ok(ended?)
+    ended?;
+    Ok(())
 }
 
 /// The access log, if there is to be one.

@@ -1,54 +1,78 @@
-//! Content that is delimited by its length or by the chunked coding
-//! (RFC 9112, 6 and 7.1), decoded as it arrives.
+//! Decodes a body that is delimited by its length or by the chunked coding (RFC 9112, 6 and
+//! 7.1), as it arrives.
 //!
-//! Nothing is stored: a piece of content borrows from the input.
+//! Stores nothing: a piece of the body borrows from the input.
 
 use super::chars;
+use super::head::Framing;
 use super::rejection::Rejection;
 
-/// Digits of a chunk size: 16 hold any u64, and more are refused, leading zeros
-/// or not, so that a size can't overflow (RFC 9112, 7.1).
+/// Maximum number of digits in a chunk size. 16 hold any u64. More are rejected, leading zeros
+/// or not, so that a size cannot overflow (RFC 9112, 7.1).
 const SIZE_DIGITS_MAX: u8 = 16;
 
-/// Bytes of chunk extensions and trailer fields in one body, of which nothing
-/// is used: a bound on work without effect. 16 KiB is hyper's limit for extensions.
+/// Maximum size of chunk extensions and trailers in one body, in bytes. The server ignores them,
+/// so this bounds work without effect. 16 KiB is hyper's limit for extensions.
 const OVERHEAD_BYTES_MAX: u16 = 16 * 1024;
 
-/// A part of a request's content, as it arrived.
+/// A piece of a request body, as it arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece<'a> {
     /// The bytes; never empty.
     pub data: &'a [u8],
-    /// The size of the chunk that begins with these bytes; `None` in the midst of a
-    /// chunk. Of content that is not chunked each piece is a chunk of its own.
+    /// Size of the chunk that begins with these bytes; `None` within a chunk. In a body that is
+    /// not chunked, each piece is a chunk of its own.
     pub chunk_bytes: Option<u64>,
-    /// Whether these bytes end their chunk.
+    /// True if these bytes end their chunk.
     pub ends_chunk: bool,
 }
 
-/// What a step of [`Decoder::decode`] found.
+/// The result of one step of [`Decoder::decode`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Decoded<'a> {
-    /// Content.
+    /// A piece of the body.
     Piece(Piece<'a>),
-    /// The input is used up and the content is not complete.
+    /// The input is used up and the body is incomplete.
     Partial,
-    /// The content is complete.
+    /// The body is complete.
     End,
 }
 
-/// Where in the content of a request the next byte stands.
-#[derive(Debug)]
+/// Position of the next byte in a request body.
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Decoder {
-    /// So many bytes are still to come.
+    /// Number of bytes that are still to come.
     Length(u64),
-    /// In the chunked coding.
+    /// Position in the chunked coding.
     Chunked(Chunked),
 }
 
 impl Decoder {
-    /// Decodes from the start of `input`: how many bytes of it are done with, and
-    /// what they were. What is malformed begins behind them.
+    pub(super) fn new(framing: Framing) -> Decoder {
+        match framing {
+            Framing::None => Decoder::Length(0),
+            Framing::Length(length) => Decoder::Length(length),
+            Framing::Chunked => Decoder::Chunked(Chunked::new()),
+        }
+    }
+
+    /// Returns the input behind the body that begins `input`, or nothing if the body is
+    /// incomplete or malformed. Looks ahead; leaves the decoder as it is.
+    pub(super) fn rest_after<'a>(&self, mut input: &'a [u8]) -> &'a [u8] {
+        let mut ahead = *self;
+        loop {
+            let (used, decoded) = ahead.decode(input);
+            input = &input[used..];
+            match decoded {
+                Ok(Decoded::Piece(_)) => {}
+                Ok(Decoded::End) => return input,
+                Ok(Decoded::Partial) | Err(_) => return &[],
+            }
+        }
+    }
+
+    /// Decodes from the start of `input`. Returns the number of bytes used and what they were;
+    /// a malformed part begins behind them.
     pub(super) fn decode<'a>(
         &mut self,
         input: &'a [u8],
@@ -68,20 +92,20 @@ impl Decoder {
     }
 }
 
-/// The chunked coding: where in its grammar the next byte stands.
-#[derive(Debug)]
+/// Position of the next byte in the grammar of the chunked coding.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Chunked {
     at: At,
-    /// In `Size` the size so far, in `Data` the bytes of the chunk still to come.
+    /// At `Size` the size so far; at `Data` the bytes of the chunk that are still to come.
     size: u64,
     size_digits: u8,
-    /// The chunk's data has not begun.
+    /// True until the data of the chunk has begun.
     unbegun: bool,
-    /// Bytes of extensions and trailers so far.
+    /// Size of extensions and trailers so far, in bytes.
     overhead_bytes: u16,
 }
 
-/// The grammar's places (RFC 9112, 7.1). Each is named for what has been read.
+/// Positions in the grammar (RFC 9112, 7.1), named for the part that is being read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
     Size,
@@ -140,7 +164,7 @@ impl Chunked {
         }
     }
 
-    /// Takes one byte that is not data.
+    /// Takes one byte that is not chunk data.
     fn step(&mut self, byte: u8) -> Result<At, Rejection> {
         let next = match (self.at, byte) {
             (At::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => return self.size_digit(byte),
@@ -189,7 +213,7 @@ impl Chunked {
             (At::EndLf, b'\n') => At::End,
             _ => return Err(Rejection::Chunk),
         };
-        // The size's own CR is no overhead, or a body of many chunks would run out of it.
+        // The CR behind a size does not count, or a body of many chunks would reach the limit.
         if self.at != At::Size || next != At::SizeLf {
             self.overhead_bytes += 1;
             if self.overhead_bytes > OVERHEAD_BYTES_MAX {
@@ -207,16 +231,12 @@ impl Chunked {
             return Err(Rejection::Chunk);
         }
         self.size_digits += 1;
-        let digit = match byte {
-            b'0'..=b'9' => byte - b'0',
-            _ => (byte | 0x20) - b'a' + 10,
-        };
-        self.size = self.size << 4 | u64::from(digit);
+        self.size = self.size << 4 | u64::from(chars::hex_value(byte).unwrap_or(0));
         Ok(At::Size)
     }
 }
 
-/// At most `bytes_max` bytes from the start of `input`.
+/// Returns at most `bytes_max` bytes from the start of `input`.
 fn prefix(input: &[u8], bytes_max: u64) -> &[u8] {
     let bytes = usize::try_from(bytes_max).unwrap_or(usize::MAX).min(input.len());
     &input[..bytes]
@@ -226,7 +246,7 @@ fn prefix(input: &[u8], bytes_max: u64) -> &[u8] {
 mod tests {
     use super::*;
 
-    /// The content in `input`, how many bytes of it were used, and whether it was complete.
+    /// Returns the body in `input`, the number of bytes used, and whether it was complete.
     fn decode_whole(input: &[u8]) -> Result<(Vec<u8>, usize, bool), Rejection> {
         let mut decoder = Decoder::Chunked(Chunked::new());
         let (mut content, mut used) = (Vec::new(), 0);
@@ -258,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_whatever_the_grammar_does_not_have() {
+    fn rejects_input_outside_the_grammar() {
         for input in [
             "\r\n",
             ";a\r\n",
@@ -294,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn caps_extensions_and_trailers_but_not_the_number_of_chunks() {
+    fn limits_extensions_and_trailers_but_not_the_number_of_chunks() {
         let extension = format!("1;{}", "a".repeat(20_000));
         assert_eq!(decode_whole(extension.as_bytes()), Err(Rejection::Chunk));
         let trailers = format!("0\r\n{}", "a: b\r\n".repeat(4_000));
@@ -303,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn says_where_chunks_begin_and_end_however_they_arrive() {
+    fn marks_the_begin_and_the_end_of_a_chunk_however_it_arrives() {
         let mut decoder = Decoder::Chunked(Chunked::new());
         let begun = Piece { data: b"he", chunk_bytes: Some(5), ends_chunk: false };
         assert_eq!(decoder.decode(b"5\r\nhe"), (5, Ok(Decoded::Piece(begun))));

@@ -1,48 +1,86 @@
-//! The character classes of RFC 9110, 5.6.2 and RFC 3986, as tables.
+//! Character classes of RFC 9110, RFC 3986 and the WHATWG URL standard, as one table.
+
+/// Characters that the path and the query of a request target may hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TargetSyntax {
+    /// Every visible ASCII character except `"`, `#`, `<` and `>`, and a `%` that begins no
+    /// escape. Browsers and common clients send these as they are, because the WHATWG URL
+    /// standard leaves them unescaped.
+    #[default]
+    Url,
+    /// RFC 3986 to the letter: every other character is percent-encoded.
+    Rfc3986,
+}
 
 const TOKEN: u8 = 1;
 const FIELD_VALUE: u8 = 2;
-const TARGET: u8 = 4;
-const REG_NAME: u8 = 8;
-const UNRESERVED: u8 = 16;
+/// A character that stands for itself in a path or a query by RFC 3986.
+const RFC_TARGET: u8 = 4;
+/// The same by the WHATWG URL standard, including `%`.
+const URL_TARGET: u8 = 8;
+const REG_NAME: u8 = 16;
+const UNRESERVED: u8 = 32;
 
-const TIMEOUT_KINDS: &[u8; 256] = &classes();
+const CLASSES: &[u8; 256] = &classes();
 
-/// `tchar` (RFC 9110, 5.6.2).
+/// Reports whether `byte` is a `tchar` (RFC 9110, 5.6.2).
 pub(super) const fn is_token(byte: u8) -> bool {
-    TIMEOUT_KINDS[byte as usize] & TOKEN != 0
+    CLASSES[byte as usize] & TOKEN != 0
 }
 
-/// What a field value may hold: HTAB, SP, VCHAR and obs-text (RFC 9110, 5.5).
+/// Reports whether a field value may hold `byte`: HTAB, SP, VCHAR or obs-text (RFC 9110, 5.5).
 pub(super) const fn is_field_value(byte: u8) -> bool {
-    TIMEOUT_KINDS[byte as usize] & FIELD_VALUE != 0
+    CLASSES[byte as usize] & FIELD_VALUE != 0
 }
 
-/// `pchar` and `/`, but for the `%` of an escape: what stands for itself in a path and
-/// in a query (RFC 3986, 3.3 and 3.4).
-pub(super) const fn is_plain_target(byte: u8) -> bool {
-    TIMEOUT_KINDS[byte as usize] & TARGET != 0
+/// Characters that stand for themselves in a path and in a query, `?` excluded.
+#[derive(Clone, Copy)]
+pub(super) struct TargetClass(u8);
+
+impl TargetClass {
+    pub(super) fn of(syntax: TargetSyntax) -> TargetClass {
+        match syntax {
+            TargetSyntax::Url => TargetClass(URL_TARGET),
+            TargetSyntax::Rfc3986 => TargetClass(RFC_TARGET),
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn contains(self, byte: u8) -> bool {
+        CLASSES[byte as usize] & self.0 != 0
+    }
 }
 
-/// What a registered name or an IPv4 address may hold, but for the `%` of an
-/// escape (RFC 3986, 3.2.2).
+/// Reports whether a registered name or an IPv4 address may hold `byte`, except for the `%` of
+/// an escape (RFC 3986, 3.2.2).
 pub(super) const fn is_reg_name(byte: u8) -> bool {
-    TIMEOUT_KINDS[byte as usize] & REG_NAME != 0
+    CLASSES[byte as usize] & REG_NAME != 0
 }
 
-/// Whether all four are such.
+/// Reports whether [`is_reg_name`] holds for all four bytes.
 pub(super) fn are_reg_name([a, b, c, d]: &[u8; 4]) -> bool {
-    let class = |byte: &u8| TIMEOUT_KINDS[usize::from(*byte)];
+    let class = |byte: &u8| CLASSES[usize::from(*byte)];
     class(a) & class(b) & class(c) & class(d) & REG_NAME != 0
 }
 
-/// `unreserved` (RFC 3986, 2.3).
+/// Reports whether `byte` is `unreserved` (RFC 3986, 2.3).
 pub(super) const fn is_unreserved(byte: u8) -> bool {
-    TIMEOUT_KINDS[byte as usize] & UNRESERVED != 0
+    CLASSES[byte as usize] & UNRESERVED != 0
 }
 
-/// Whether all of `text` is of one kind; for constants, as a `const fn` has no
-/// iterators and no function pointers.
+/// Returns the value of a hexadecimal digit.
+pub(super) const fn hex_value(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// Reports whether `$is` holds for each byte of `$text`. A macro, because a `const fn` has
+/// neither iterators nor function pointers.
 macro_rules! all {
     ($text:expr, $is:path) => {{
         let bytes = $text.as_bytes();
@@ -77,7 +115,10 @@ const fn classes() -> [u8; 256] {
             classes[byte] |= FIELD_VALUE;
         }
         if reg_name || matches!(b, b':' | b'@' | b'/') {
-            classes[byte] |= TARGET;
+            classes[byte] |= RFC_TARGET;
+        }
+        if b.is_ascii_graphic() && !matches!(b, b'"' | b'#' | b'<' | b'>' | b'?') {
+            classes[byte] |= URL_TARGET;
         }
         if reg_name {
             classes[byte] |= REG_NAME;
@@ -95,12 +136,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_classes_are_those_of_the_rfcs() {
-        let of = |class: fn(u8) -> bool| (0..=255u8).filter(|&b| class(b)).count();
-        assert_eq!(of(is_token), 62 + 15);
-        assert_eq!(of(is_field_value), 1 + 95 + 128);
-        assert_eq!(of(is_unreserved), 62 + 4);
-        assert_eq!(of(is_reg_name), 66 + 11);
-        assert_eq!(of(is_plain_target), 77 + 3);
+    fn the_classes_are_those_of_the_standards() {
+        let count = |class: &dyn Fn(u8) -> bool| (0..=255u8).filter(|&b| class(b)).count();
+        assert_eq!(count(&is_token), 62 + 15);
+        assert_eq!(count(&is_field_value), 1 + 95 + 128);
+        assert_eq!(count(&is_unreserved), 62 + 4);
+        assert_eq!(count(&is_reg_name), 66 + 11);
+        let target = |syntax| count(&|byte| TargetClass::of(syntax).contains(byte));
+        assert_eq!(target(TargetSyntax::Rfc3986), 77 + 3);
+        assert_eq!(target(TargetSyntax::Url), 94 - 5);
     }
 }

@@ -1,33 +1,32 @@
-//! The `date` field line, rendered once a second (RFC 9110, 6.6.1).
+//! The `date` header line, rendered once a second (RFC 9110, 6.6.1).
 
 use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use httpdate::HttpDate;
 
-/// RFC 9110's example, as the last line of a head.
+/// The example of RFC 9110, as the last line of a head.
 const EXAMPLE: &[u8; 39] = b"date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n";
 
-/// The `date` field line of the second that it was last told of.
+/// The `date` header line of the second in which it was last updated.
 #[derive(Debug)]
 pub struct Date {
     second: u64,
     line: [u8; EXAMPLE.len()],
-    /// PendingRecord, so that no second needs memory of its own.
+    /// Kept, so that rendering allocates nothing.
     text: String,
 }
 
 impl Date {
-    /// The date at `now`.
+    /// Returns the date at `now`.
     pub fn at(now: SystemTime) -> Date {
         let mut date = Date { second: u64::MAX, line: *EXAMPLE, text: String::new() };
         date.update(now);
         date
     }
 
-    /// Renders the date anew if `now` is in another second than the last time.
-    ///
-    /// A clock that stands outside the years 1970 to 9999 leaves the date as it was.
+    /// Renders the date again if `now` is in another second than before. A clock outside the
+    /// years 1970 to 9999 leaves the date as it was.
     pub fn update(&mut self, now: SystemTime) {
         const YEAR_10000: u64 = 253_402_300_800;
         let second = match now.duration_since(UNIX_EPOCH) {
@@ -38,13 +37,13 @@ impl Date {
             self.second = second;
             let date = HttpDate::from(UNIX_EPOCH + Duration::from_secs(second));
             self.text.clear();
-            write!(self.text, "{date}").expect("a String takes all that is written");
+            write!(self.text, "{date}").expect("writing to a String does not fail");
             self.line[6..35].copy_from_slice(self.text.as_bytes());
         }
     }
 
-    /// The field line with its CRLF and the empty line after it: `date` ends each
-    /// head, so both are written in one copy.
+    /// Returns the header line with its CRLF and the empty line after it: `date` ends each head,
+    /// so both are written in one copy.
     pub(super) fn last_line(&self) -> &[u8; EXAMPLE.len()] {
         &self.line
     }
@@ -61,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn follows_the_clock_and_keeps_its_date_where_the_clock_is_absurd() {
+    fn follows_the_clock_unless_the_clock_is_absurd() {
         let mut date = Date::at(UNIX_EPOCH);
         assert_eq!(date.last_line(), b"date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n");
         date.update(UNIX_EPOCH + Duration::from_secs(1));

@@ -1,106 +1,112 @@
-//! What became of each request, for whoever writes it down.
+//! The record of one request and its response, for an access log.
 
 use core::net::IpAddr;
 use std::borrow::Cow;
 
-use super::HEADERS_MAX_CAP;
-use super::connection::Context;
-use super::request::{self, NO_FIELD, Request};
+use super::head::{self, Head};
+use super::request::Request;
 
-/// A request, as far as it could be read, and what it was answered.
+/// A request, as far as it could be read, and what was sent in response.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Record<'a> {
-    /// The address of the client, where it is known.
+    /// Address of the client, if it is known.
     pub client: Option<IpAddr>,
-    /// When the request began, as [`Recorder::now`] had it; none where all of it came,
-    /// and was answered, just now.
+    /// Value of [`Recorder::now`] when the request began. `None` if the request arrived and
+    /// was answered in the present wake-up.
     pub began: Option<u64>,
-    /// As it was sent, and as much as could be read.
+    /// Method as it was sent, as far as it could be read.
     pub method: Cow<'a, [u8]>,
-    /// As it was sent, and as much as could be read.
+    /// Request target as it was sent, as far as it could be read.
     pub target: Cow<'a, [u8]>,
     /// 0 for HTTP/1.0, 1 for HTTP/1.1 and all others.
     pub minor_version: u8,
-    /// The `referer` field.
+    /// Value of the `referer` header.
     pub referer: Option<Cow<'a, [u8]>>,
-    /// The `user-agent` field.
+    /// Value of the `user-agent` header.
     pub user_agent: Option<Cow<'a, [u8]>>,
-    /// The status code of the answer; 499, as nginx has it, where the client left
-    /// before there was one.
+    /// Status code of the response; 499, as nginx has it, if the client left before there was
+    /// one.
     pub status: u16,
-    /// Bytes of content in the answer, without their framing.
+    /// Size of the response body, without its framing.
     pub body_bytes: u64,
 }
 
-/// Takes the record of each request, once all of its answer is written.
+/// Takes the record of each request once its response is written.
 pub trait Recorder {
-    /// The time, in a unit of the recorder's own.
+    /// Returns the time in a unit of the recorder's own.
     fn now(&self) -> u64;
 
     /// Takes one record.
     fn record(&self, record: &Record<'_>);
 }
 
-/// What an answer has said.
+/// What is known of a response: its status and the size of its body.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ResponseSummary {
     pub(super) status: u16,
     pub(super) body_bytes: u64,
-    /// It is not to be recorded.
-    pub(super) is_private: bool,
-}
-
-/// A record that waits for the rest of its answer, where there is a recorder.
-pub(super) type PendingRecord = Option<Box<Record<'static>>>;
-
-/// What is known of a request that is refused.
-pub(super) enum RequestInfo<'a> {
-    /// What has been read of it.
-    Bytes(&'a [u8]),
-    /// All of it.
-    Request(&'a Request<'a>),
-    /// What was kept of it.
-    PendingRecord { record: PendingRecord, is_head: bool },
+    /// False if the service excluded the request from the log.
+    pub(super) is_logged: bool,
 }
 
 impl ResponseSummary {
-    /// Of an answer that has not begun: what is recorded where the client leaves before
+    /// Returns the summary of a response that has not begun, for a client that leaves before
     /// it does.
-    pub(super) fn unheard(self) -> ResponseSummary {
+    pub(super) fn unsent(self) -> ResponseSummary {
         ResponseSummary { status: CLIENT_LEFT, body_bytes: 0, ..self }
     }
 }
 
+/// A record that waits for the end of its response; `None` without a recorder.
+pub(super) type PendingRecord = Option<Box<Record<'static>>>;
+
+/// nginx's status for a client that closed its connection before the response.
 const CLIENT_LEFT: u16 = 499;
 
 impl<'a> Record<'a> {
-    fn of(request: &Request<'a>, context: &Context<'_>) -> Record<'a> {
-        Record {
-            method: Cow::Borrowed(request.method().as_bytes()),
-            target: Cow::Borrowed(request.target().as_bytes()),
-            minor_version: request.minor_version(),
-            referer: request.header("referer").map(Cow::Borrowed),
-            user_agent: request.header("user-agent").map(Cow::Borrowed),
-            ..Record::unknown(context)
-        }
+    /// Returns the record of a request whose response is not known yet.
+    pub(super) fn of(request: &Request<'a>) -> Record<'a> {
+        Record::of_head(request.head(), request.client())
     }
 
-    /// Of a request of which nothing can be told.
-    fn unknown(context: &Context<'_>) -> Record<'a> {
+    /// Returns the record of a rejected head, as far as it can be read.
+    pub(super) fn of_rejected(bytes: &'a [u8], client: Option<IpAddr>) -> Record<'a> {
+        let lines = || bytes.split(|&byte| matches!(byte, b'\r' | b'\n'));
+        // Empty lines may come before a head (RFC 9112, 2.2).
+        let line = lines().find(|line| !line.is_empty()).unwrap_or_default();
+        let mut words = line.splitn(3, |&byte| byte == b' ');
+        let mut word = || words.next().unwrap_or_default();
+        let (method, target, version) = (word(), word(), word());
+        let header = |name: &str| lines().find_map(|line| head::header_value(line, name));
         Record {
-            client: context.client.copied(),
+            client,
             began: None,
-            method: Cow::Borrowed(b""),
-            target: Cow::Borrowed(b""),
-            minor_version: 1,
-            referer: None,
-            user_agent: None,
+            method: Cow::Borrowed(method),
+            target: Cow::Borrowed(target),
+            minor_version: u8::from(version != b"HTTP/1.0"),
+            referer: header("referer").map(Cow::Borrowed),
+            user_agent: header("user-agent").map(Cow::Borrowed),
             status: CLIENT_LEFT,
             body_bytes: 0,
         }
     }
 
-    fn into_owned(self) -> Record<'static> {
+    fn of_head(head: &Head<'a>, client: Option<IpAddr>) -> Record<'a> {
+        Record {
+            client,
+            began: None,
+            method: Cow::Borrowed(head.line.method.as_bytes()),
+            target: Cow::Borrowed(head.line.target.whole.as_bytes()),
+            minor_version: head.line.minor_version,
+            referer: head.header("referer").map(Cow::Borrowed),
+            user_agent: head.header("user-agent").map(Cow::Borrowed),
+            status: CLIENT_LEFT,
+            body_bytes: 0,
+        }
+    }
+
+    pub(super) fn into_owned(self) -> Record<'static> {
         let own = |text: Cow<'a, [u8]>| Cow::Owned(text.into_owned());
         Record {
             method: own(self.method),
@@ -110,108 +116,20 @@ impl<'a> Record<'a> {
             ..self
         }
     }
-}
 
-/// Records an answer that is whole.
-#[inline]
-pub(super) fn record(request: &Request<'_>, said: ResponseSummary, context: &Context<'_>) {
-    if let Some(recorder) = context.recorder
-        && !said.is_private
-    {
-        record_with(recorder, request, said, context);
+    /// Completes the record and hands it to `recorder`.
+    pub(super) fn write(mut self, summary: ResponseSummary, recorder: &dyn Recorder) {
+        self.status = summary.status;
+        self.body_bytes = summary.body_bytes;
+        recorder.record(&self);
     }
 }
 
-/// Apart from [`record`], so that where nothing is recorded its caller is as small as it
-/// would be without.
-#[inline(never)]
-fn record_with(
-    recorder: &dyn Recorder,
-    request: &Request<'_>,
-    said: ResponseSummary,
-    context: &Context<'_>,
-) {
-    write(Record::of(request, context), said, recorder);
-}
-
-/// Keeps what is known of a request until its answer, which has said so much, is whole.
-#[inline(never)]
-pub(super) fn keep(
-    request: &Request<'_>,
-    said: ResponseSummary,
-    context: &Context<'_>,
-) -> PendingRecord {
-    let recorder = context.recorder.filter(|_| !said.is_private)?;
-    let mut record = Record::of(request, context).into_owned();
-    record.began = Some(recorder.now());
-    record.status = said.status;
-    Some(Box::new(record))
-}
-
-/// Bytes of memory that a record keeps.
-pub(super) fn kept_bytes(kept: &PendingRecord) -> usize {
-    kept.as_ref().map_or(0, |record| {
+/// Returns the memory that a pending record holds, in bytes.
+pub(super) fn pending_bytes(pending: &PendingRecord) -> usize {
+    pending.as_ref().map_or(0, |record| {
         let Record { method, target, referer, user_agent, .. } = &**record;
-        let fields = [referer, user_agent].into_iter().flatten().map(|field| field.len());
-        method.len() + target.len() + fields.sum::<usize>()
+        let optional = [referer, user_agent].into_iter().flatten().map(|value| value.len());
+        method.len() + target.len() + optional.sum::<usize>()
     })
-}
-
-/// Records what was kept, with what the answer has come to.
-#[inline(never)]
-pub(super) fn record_kept(kept: PendingRecord, said: ResponseSummary, context: &Context<'_>) {
-    if let (Some(record), Some(recorder)) = (kept, context.recorder) {
-        write(*record, said, recorder);
-    }
-}
-
-/// Records what was kept, with so many bytes of content.
-pub(super) fn record_streamed(kept: &mut PendingRecord, body_bytes: u64, context: &Context<'_>) {
-    if let Some(record) = kept.take() {
-        let said = ResponseSummary { status: record.status, body_bytes, is_private: false };
-        record_kept(Some(record), said, context);
-    }
-}
-
-/// Records a rejection.
-#[inline(never)]
-pub(super) fn record_refused(asked: RequestInfo<'_>, said: ResponseSummary, context: &Context<'_>) {
-    let Some(recorder) = context.recorder else { return };
-    match asked {
-        RequestInfo::Request(request) => write(Record::of(request, context), said, recorder),
-        RequestInfo::PendingRecord { record, .. } => record_kept(record, said, context),
-        RequestInfo::Bytes(bytes) => {
-            let mut fields = [NO_FIELD; HEADERS_MAX_CAP];
-            let record = match request::parse(bytes, &mut fields, usize::MAX) {
-                Ok(Some(head)) => Record::of(&head.request, context),
-                _ => request_line(bytes, context),
-            };
-            write(record, said, recorder);
-        }
-    }
-}
-
-impl RequestInfo<'_> {
-    /// Whether the method is HEAD, so that no answer has content.
-    pub(super) fn is_head(&self) -> bool {
-        match self {
-            RequestInfo::Bytes(bytes) => request::is_head(bytes),
-            RequestInfo::Request(request) => request.method() == "HEAD",
-            RequestInfo::PendingRecord { is_head, .. } => *is_head,
-        }
-    }
-}
-
-fn write(mut record: Record<'_>, said: ResponseSummary, recorder: &dyn Recorder) {
-    record.status = said.status;
-    record.body_bytes = said.body_bytes;
-    recorder.record(&record);
-}
-
-/// What can be told from a head that is malformed or not whole.
-fn request_line<'a>(bytes: &'a [u8], context: &Context<'_>) -> Record<'a> {
-    let line = bytes.split(|&byte| byte == b'\r' || byte == b'\n').find(|line| !line.is_empty());
-    let mut words = line.unwrap_or_default().splitn(3, |&byte| byte == b' ');
-    let mut word = || Cow::Borrowed(words.next().unwrap_or_default());
-    Record { method: word(), target: word(), ..Record::unknown(context) }
 }

@@ -1,161 +1,234 @@
-//! Listeners, one a thread on the same port, and what becomes of connections
-//! that can't be taken.
+//! Admits connections up to the limits, and decides about those beyond them.
 
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use log::warn;
-use mio::net::{TcpListener, TcpStream};
-use socket2::{Domain, Protocol, Socket, Type};
+use log::debug;
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
 
-use super::reserve_fd::ReserveFd;
+use super::connection::{Connection, Turn};
+use super::event_loop::EventLoop;
+use super::listener::{Accepted, Listener};
+use super::loop_state::Environment;
+use super::shared::Shared;
+use crate::config::WhenFull;
+use crate::http::{Rejection, Service};
 
-/// How often at most a shortage of file descriptors is logged.
-const LOG_INTERVAL: Duration = Duration::from_secs(1);
+/// Connections accepted at one wake-up before the open ones have a turn.
+const ACCEPTS_MAX: usize = 64;
 
-/// A listening socket that shares its port with others: the kernel spreads new
-/// connections over them by a hash of their addresses and ports.
-pub(super) fn bind(addr: SocketAddr, backlog: u32) -> io::Result<std::net::TcpListener> {
-    let socket =
-        Socket::new(Domain::for_address(addr), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    // Accepted sockets inherit it on Linux, which spares a setsockopt for each.
-    socket.set_tcp_nodelay(true)?;
-    socket.bind(&addr.into())?;
-    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    Ok(socket.into())
+/// Connections beyond the limit that are told so with 503 at a time. More are closed without a
+/// response.
+const SHEDDING_MAX: usize = 64;
+
+/// The same for one client.
+const SHEDDING_PER_CLIENT_MAX: usize = 8;
+
+/// Idle connections that are found at a time, so that a full server does not look at all its
+/// connections for each new one.
+const EVICTIONS_MAX: usize = 64;
+
+/// The part of an event loop that admits connections.
+pub(super) struct Admission {
+    index: usize,
+    /// `None` once the loop has stopped accepting.
+    listener: Option<Listener>,
+    /// Number of connections opened so far; wraps.
+    opened: u32,
+    /// Keys and numbers of connections that have been idle for long, the longest last.
+    idle: Vec<(usize, u64)>,
 }
 
-/// Whether somebody else listens on `addr`, in which case a socket without
-/// SO_REUSEPORT can't be bound to it. With it, two servers would share the port
-/// without a word.
-pub(super) fn check_free(addr: SocketAddr) -> io::Result<()> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.bind(&addr.into())
-}
-
-/// A listener in an event loop.
-pub(super) struct Listener {
-    socket: TcpListener,
-    spare: ReserveFd,
-    /// There may be connections in the queue.
-    ready: bool,
-    /// Nothing can be accepted before then.
-    paused_until: Option<Instant>,
-    logged: Option<Instant>,
-}
-
-/// How long accepting pauses when it can't be done.
-const PAUSE: Duration = Duration::from_millis(100);
-
-/// What came of accepting.
-pub(super) enum Accepted {
-    Connection(TcpStream, SocketAddr),
-    /// A connection was closed at once for want of a file descriptor.
-    Shed,
-    /// This one failed, and the next may not.
-    Failed,
-    /// The queue is empty.
-    Empty,
-}
-
-impl Listener {
-    /// `spares_missing` is shared by the listeners of all threads.
-    pub(super) fn new(socket: std::net::TcpListener, spares_missing: Arc<AtomicUsize>) -> Listener {
-        Listener {
-            socket: TcpListener::from_std(socket),
-            spare: ReserveFd::new(spares_missing),
-            ready: false,
-            paused_until: None,
-            logged: None,
-        }
+impl Admission {
+    pub(super) fn new(
+        index: usize,
+        socket: std::net::TcpListener,
+        registry: &Registry,
+        shared: &Shared,
+    ) -> io::Result<Admission> {
+        let listener = Listener::new(socket, registry, shared.reserves_missing.clone())?;
+        Ok(Admission { index, listener: Some(listener), opened: 0, idle: Vec::new() })
     }
 
-    pub(super) fn source(&mut self) -> &mut TcpListener {
-        &mut self.socket
-    }
-
-    /// The poll has said that there is a connection.
+    /// Notes that the poll has announced a connection.
     pub(super) fn set_ready(&mut self) {
-        self.ready = true;
+        self.listener.iter_mut().for_each(Listener::set_ready);
     }
 
-    /// Whether there may be connections in the queue.
+    /// Reports whether there may be connections to accept, now or at a known time.
     pub(super) fn is_ready(&self) -> bool {
-        self.ready
+        self.listener.as_ref().is_some_and(Listener::is_ready)
     }
 
-    /// How long to wait before accepting: not at all, some time, or until the poll
-    /// says so.
+    /// Returns the time until connections can be accepted; `None` to wait for an event.
     pub(super) fn wait(&self, now: Instant) -> Option<Duration> {
-        let wait =
-            self.paused_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
-        self.ready.then_some(wait)
+        self.listener.as_ref().and_then(|listener| listener.wait(now))
     }
 
-    /// Leaves connections in the queue for a moment.
-    pub(super) fn pause(&mut self, now: Instant) {
-        self.paused_until = Some(now + PAUSE);
+    /// Accepts again if the listener waits for a connection to close.
+    pub(super) fn resume_if_room(&mut self) {
+        self.listener.iter_mut().for_each(Listener::resume_if_paused);
     }
 
-    /// Looks into the queue, whatever there was to wait for.
-    pub(super) fn resume(&mut self) {
-        self.ready = true;
-        self.paused_until = None;
-    }
-
-    /// Accepts one connection.
-    pub(super) fn accept(&mut self, now: Instant) -> Accepted {
-        if !self.spare.regain() {
-            self.pause(now);
-            return Accepted::Empty;
+    /// Counts the memory of a connection; reports whether its growth is beyond the limit.
+    pub(super) fn is_beyond_memory(
+        &self,
+        connection: &mut Connection,
+        env: &mut Environment,
+    ) -> bool {
+        let has_grown = connection.account(env);
+        let is_beyond = has_grown && env.buffered_bytes > env.config.buffered_bytes_max;
+        if is_beyond {
+            debug!("shedding a connection: the thread buffers {} bytes", env.buffered_bytes);
         }
-        match self.socket.accept() {
-            Ok(_) if self.spare.is_missing_anywhere() => Accepted::Shed,
-            Ok((stream, client)) => Accepted::Connection(stream, client),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.ready = false;
-                Accepted::Empty
-            }
-            Err(error) if is_shortage(&error) => self.shed(now, &error),
-            // What went wrong with one connection, such as ECONNABORTED, is its own.
-            Err(_) => Accepted::Failed,
-        }
-    }
-
-    fn shed(&mut self, now: Instant, error: &io::Error) -> Accepted {
-        if self.logged.is_none_or(|logged| now - logged >= LOG_INTERVAL) {
-            self.logged = Some(now);
-            warn!("{error}: closing new connections; raise `ulimit -n` or lower --max-connections");
-        }
-        self.spare.give_up();
-        let accepted = self.socket.accept().map(drop);
-        self.spare.regain();
-        match accepted.map_err(|error| error.kind()) {
-            Ok(()) => Accepted::Shed,
-            Err(io::ErrorKind::WouldBlock) => {
-                self.ready = false;
-                Accepted::Empty
-            }
-            // Another thread was faster to take the descriptor.
-            Err(_) => {
-                self.pause(now);
-                Accepted::Empty
-            }
-        }
+        is_beyond
     }
 }
 
-/// EMFILE, ENFILE, ENOBUFS and ENOMEM: a shortage of the process or the system.
-fn is_shortage(error: &io::Error) -> bool {
-    const ENOMEM: i32 = 12;
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    const ENOBUFS: i32 = 105;
-    matches!(error.raw_os_error(), Some(ENOMEM | ENFILE | EMFILE | ENOBUFS))
+impl<S: Service> EventLoop<S> {
+    /// Takes connections from the queue of the listener.
+    pub(super) fn accept(&mut self) {
+        for _ in 0..ACCEPTS_MAX {
+            if !self.accept_one() {
+                return;
+            }
+        }
+    }
+
+    /// Takes all connections from the queue, and stops accepting: a client left in the queue
+    /// would be reset.
+    pub(super) fn accept_the_last(&mut self) {
+        self.admission.listener.iter_mut().for_each(Listener::resume);
+        while self.accept_one() {}
+        self.admission.listener = None;
+    }
+
+    /// Takes a connection from the queue; reports whether there may be another one.
+    fn accept_one(&mut self) -> bool {
+        let now = self.state.env.now;
+        let connections_max = self.state.env.config.connections_max;
+        let Some(listener) = &mut self.admission.listener else { return false };
+        if listener.wait(now) != Some(Duration::ZERO) {
+            return false;
+        }
+        let waits_when_full =
+            self.state.env.config.when_full == WhenFull::Wait && !self.state.env.draining;
+        if waits_when_full
+            && self.shared.connections() >= connections_max
+            && !self.evict_idle()
+            && self.shared.waits_for_room(self.admission.index, connections_max)
+        {
+            self.admission.listener.iter_mut().for_each(Listener::pause);
+            return false;
+        }
+        let Some(listener) = &mut self.admission.listener else { return false };
+        match listener.accept(now) {
+            Accepted::Connection(stream, client) => self.admit(stream, client.ip()),
+            Accepted::Shed => {
+                self.state.env.count(|metrics| metrics.shed_without_descriptor.add(1));
+            }
+            Accepted::Failed => {}
+            Accepted::Empty => return false,
+        }
+        true
+    }
+
+    /// Opens a connection, or sheds it if the server is full or the client has too many.
+    fn admit(&mut self, stream: TcpStream, client: IpAddr) {
+        let config = &self.state.env.config;
+        let (connections_max, when_full) = (config.connections_max, config.when_full);
+        let mut is_over = false;
+        if let Some(max) = config.connections_per_client_max {
+            let count = self.shared.add_client(client);
+            is_over = count > max.get();
+            if count > max.get().saturating_add(SHEDDING_PER_CLIENT_MAX) {
+                self.shared.remove_client(client);
+                return self.state.env.count(|metrics| metrics.shed_at_limit.add(1));
+            }
+        }
+        // A client that has waited is served at the end, because the alternative is a reset.
+        let open = self.shared.connections();
+        let is_full = when_full == WhenFull::Shed && open >= connections_max && !self.evict_idle();
+        if is_full && open >= connections_max.saturating_add(SHEDDING_MAX) {
+            self.forget_client(client);
+            return self.state.env.count(|metrics| metrics.shed_at_limit.add(1));
+        }
+        match self.open(stream, client) {
+            None => self.forget_client(client),
+            Some(key) if is_full || is_over => self.shed(key),
+            Some(_) => {}
+        }
+    }
+
+    /// Counts a connection of a client that has closed.
+    pub(super) fn forget_client(&self, client: IpAddr) {
+        if self.state.env.config.connections_per_client_max.is_some() {
+            self.shared.remove_client(client);
+        }
+    }
+
+    /// Closes the connection of this loop that has been idle longest, as nginx does; reports
+    /// whether there was one.
+    fn evict_idle(&mut self) -> bool {
+        if self.admission.idle.is_empty() {
+            self.find_idle();
+        }
+        while let Some((key, id)) = self.admission.idle.pop() {
+            let is_same = |connection: &&Connection| connection.id() == id;
+            if self.connections.get(key).filter(is_same).is_none() {
+                continue;
+            }
+            // A request may have arrived that no event has announced yet.
+            self.wake(key, false);
+            let connection = self.connections.get(key).filter(is_same);
+            if connection.is_some_and(Connection::waits_for_a_request) {
+                self.state.env.count(|metrics| metrics.evicted.add(1));
+                self.close(key);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Finds the connections that have been idle longest.
+    fn find_idle(&mut self) {
+        let idle = self.connections.iter().filter(|(_, each)| each.waits_for_a_request());
+        let mut idle: Vec<_> = idle
+            .map(|(key, each)| (each.timer().waiting_since(&self.wheel), each.id(), key))
+            .collect();
+        // By the tick of 100 ms since which they wait, and then in the order of their opening.
+        idle.sort_unstable();
+        idle.truncate(EVICTIONS_MAX);
+        self.admission.idle = idle.into_iter().rev().map(|(_, id, key)| (key, id)).collect();
+    }
+
+    /// Opens a connection; returns its key.
+    fn open(&mut self, stream: TcpStream, client: IpAddr) -> Option<usize> {
+        let entry = self.connections.vacant_entry();
+        let key = entry.key();
+        self.admission.opened = self.admission.opened.wrapping_add(1);
+        let mut connection = Connection::new(stream, client, key, self.admission.opened);
+        let interest = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
+        let registered = self.poll.registry().register(connection.source(), Token(key), interest);
+        if let Err(error) = registered {
+            debug!("epoll refused a connection: {error}");
+            return None;
+        }
+        entry.insert(connection);
+        self.shared.add_connection();
+        self.state.env.count(|metrics| metrics.accepted.add(1));
+        self.settle(key, Ok(Turn::Wait));
+        Some(key)
+    }
+
+    /// Answers a connection with 503, and closes it.
+    fn shed(&mut self, key: usize) {
+        self.state.env.count(|metrics| metrics.shed_at_limit.add(1));
+        if let Some(connection) = self.connections.get_mut(key) {
+            let turn = connection.reject(Rejection::Overload, &mut self.state);
+            self.settle(key, turn);
+        }
+    }
 }

@@ -1,442 +1,375 @@
-//! One connection: its socket, its protocol state, and the bytes that are
-//! unfinished.
+//! One connection: its socket, its protocol state, and the bytes that are unfinished.
 //!
-//! Reads and writes happen here; which connection gets a turn is the event
-//! loop's business. An idle connection owns no heap memory.
+//! Reads and writes happen here. The event loop decides which connection gets a turn. An idle
+//! connection owns no heap memory.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown};
-use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
-
 use slab::Slab;
+use socket2::SockRef;
 
-use super::timeouts::{Deadline, Deadlined, Deadlines, Ticks};
-use crate::config::{Config, Timeouts};
-use crate::http::{
-    self, Buffer, Context, Date, DeferredResponse, Next, Recorder, Rejection, ResponseSink,
-    Service, Spares, Waiting,
-};
-use crate::ops::access_log::CoreLog;
-use crate::ops::metrics::CoreMetrics;
+use super::buffer::Buffer;
+use super::inbox::Message;
+use super::loop_state::{Environment, LoopState};
+use super::timeouts::{TimeoutKind, Timer, Timers, Wheel};
+use crate::http::{self, Close, Next, Rejection, Service, Waiting};
 
-/// Bytes that count as progress: a peer that moves fewer in a timeout is too slow.
-const PROGRESS_BYTES: u32 = 4096;
-
-/// Bytes that one connection may write in one turn: 16 fillings of the output
-/// buffer, after which the others have theirs.
+/// Bytes that one connection may write in one turn: 16 fillings of the output buffer, after
+/// which other connections have their turns.
 const TURN_BYTES_MAX: usize = 1024 * 1024;
 
-/// The output buffer is given back to the allocator where one answer made it
-/// larger than this.
-const OUTPUT_BYTES_KEPT: usize = 256 * 1024;
+/// Requests that one call of the protocol may answer, one call after another in a turn. The
+/// clock is read after each call, so that a turn of up to 4 requests costs no look at it.
+const TURN_REQUESTS: [u32; 3] = [4, 12, 16];
 
-/// What all connections of a core share.
-pub(super) struct Core<S> {
-    pub(super) service: S,
-    /// One read goes here, behind what its connection has carried over. It can
-    /// hold a whole head and then some, so there is always room to read.
-    pub(super) input: Vec<u8>,
-    pub(super) output: Vec<u8>,
-    pub(super) state: LoopState,
-}
+/// Time after which a turn ends although more requests are there. Measured from the end of the
+/// first call.
+const TURN_TIME: Duration = Duration::from_micros(200);
 
-/// What a turn depends on besides bytes.
-pub(super) struct LoopState {
-    pub(super) date: Date,
-    pub(super) now: Instant,
-    pub(super) draining: bool,
-    pub(super) sink: Arc<dyn ResponseSink>,
-    /// Where the core counters, if anywhere.
-    pub(super) metrics: Option<Arc<CoreMetrics>>,
-    /// The core's part of the access log, if there is one.
-    pub(super) log: Option<CoreLog>,
-    /// What requests leave to others.
-    pub(super) spares: Spares,
-    /// Bytes that all connections of the core keep.
-    pub(super) buffered_bytes: usize,
-}
+/// Reads of discarded input in one turn.
+const DISCARDS_MAX: usize = 4;
 
-impl LoopState {
-    fn context<'a>(&'a self, address: u64, client: &'a IpAddr, config: &'a Config) -> Context<'a> {
-        Context {
-            limits: &config.limits,
-            date: &self.date,
-            draining: self.draining,
-            sink: Some(&self.sink),
-            address,
-            client: Some(client),
-            counters: self.metrics.as_ref().map(|metrics| &metrics.counters),
-            recorder: self.log.as_ref().map(|log| log as &dyn Recorder),
-            spares: Some(&self.spares),
-        }
-    }
-
-    fn count(&self, add: impl FnOnce(&CoreMetrics)) {
-        if let Some(metrics) = &self.metrics {
-            add(metrics);
-        }
-    }
-}
+/// Bytes sent on a connection up to which all are taken to have arrived when it closes: the
+/// initial congestion window of 10 segments (RFC 6928), less headers.
+const SENT_BYTES_SMALL: u32 = 12 * 1024;
 
 /// One client.
 pub(super) struct Connection {
     stream: TcpStream,
     client: IpAddr,
-    /// What a deferred answer finds the connection by: its key, and in the upper half
-    /// how many the event loop had opened before, as keys are used again.
-    address: u64,
+    /// Number by which messages find the connection: its key, and in the upper half a count of
+    /// the connections that the loop has opened, because keys are used again.
+    id: u64,
     http: http::Connection,
-    stage: Stage,
-    /// Input that is not consumed: the beginning of a head or, behind unsent
-    /// output, anything.
+    state: State,
+    /// Input that is not consumed.
     carry: Buffer,
     /// Output that the socket did not take.
     unsent: Buffer,
-    /// The protocol has more to write once the output is sent.
-    stalled: bool,
-    /// The poll has said that the peer sends no more, so there is an end to read.
-    read_closed: bool,
-    /// It waits for another turn, in the queue of those with more to do.
-    queued: bool,
-    /// A request has been read on this connection.
-    used: bool,
-    /// Bytes of requests consumed since `class` was last given its time.
-    consumed_bytes: u32,
-    /// Bytes written since then.
-    written_bytes: u32,
+    timer: Timer,
     buffered_bytes: usize,
-    class: TimeoutKind,
-    deadline: Deadline,
-    /// When the answer that is waited for was deferred.
-    deferred: Option<Instant>,
+    /// Bytes sent on this connection.
+    sent_bytes: u32,
+    /// A short read does not prove that the socket is empty: the end of the input, or urgent
+    /// data, makes a read short.
+    reads_on: bool,
+    /// The connection is in the queue of those with more to do.
+    pub(super) is_queued: bool,
+    /// A request has been read on this connection.
+    is_used: bool,
 }
 
-/// How far a connection has come.
+/// What a connection does at its next turn, once all output is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Open,
-    /// It closes once the output is sent.
-    Ending {
-        linger: bool,
+enum State {
+    /// Reads, and answers.
+    Reading,
+    /// Answers the input that is kept, and goes on reading.
+    Resuming,
+    /// Waits for the response that was deferred at this time.
+    Deferred(Instant),
+    /// Waits for the waker of a paused stream.
+    Paused,
+    /// Closes.
+    Closing(Close),
+    /// Discards input until the client has read the last response and closes its side. The
+    /// write side is shut down.
+    Lingering {
+        /// The response may still be on its way when the linger timeout has passed.
+        is_large: bool,
     },
-    /// The write side is shut; what the peer still sends is discarded.
-    Lingering,
-}
-
-/// What a connection waits for: says which timeout holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TimeoutKind {
-    Head,
-    Content,
-    Idle,
-    Write,
-    /// An answer that is made elsewhere: the service's own time.
-    Service,
-    Linger,
-}
-
-/// How many classes there are.
-pub(super) const TIMEOUT_KINDS: usize = 6;
-
-/// The key of the connection that has this address.
-pub(super) fn key(address: u64) -> usize {
-    address as u32 as usize
-}
-
-/// How long each class has, in its order.
-pub(super) fn ticks(timeouts: &Timeouts) -> [Ticks; TIMEOUT_KINDS] {
-    let Timeouts { head, body, idle, write, linger, drain: _ } = *timeouts;
-    let [head, body, idle, write, linger] = [head, body, idle, write, linger].map(Ticks::at_least);
-    [head, body, idle, write, Ticks::NEVER, linger]
 }
 
 /// What a turn came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// The next event will say when to go on.
+    /// The next event says when to go on.
     Wait,
-    /// There is more to do, after the others have had their turn.
+    /// There is more to do, after other connections have had their turns.
     Again,
     /// The connection is over.
     Close,
 }
 
+/// Returns the key of the connection with this number.
+pub(super) fn key_of(connection_id: u64) -> usize {
+    connection_id as u32 as usize
+}
+
 impl Connection {
-    /// The connection in place `key` of its event loop, which has opened so many.
+    /// Returns the connection with key `key`, the `opened`th of its event loop.
     pub(super) fn new(stream: TcpStream, client: IpAddr, key: usize, opened: u32) -> Connection {
         Connection {
             stream,
             client,
-            address: u64::from(opened) << 32 | key as u64,
+            id: u64::from(opened) << 32 | key as u64,
             http: http::Connection::default(),
-            stage: Stage::Open,
+            state: State::Reading,
             carry: Buffer::default(),
             unsent: Buffer::default(),
-            stalled: false,
-            read_closed: false,
-            queued: false,
-            used: false,
-            consumed_bytes: 0,
-            written_bytes: 0,
+            timer: Timer::UNSET,
             buffered_bytes: 0,
-            // Its first turn finds that it waits for a head, and sets the deadline.
-            class: TimeoutKind::Idle,
-            deadline: Deadline::NONE,
-            deferred: None,
+            sent_bytes: 0,
+            reads_on: false,
+            is_queued: false,
+            is_used: false,
         }
     }
 
-    pub(super) fn address(&self) -> u64 {
-        self.address
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(super) fn client(&self) -> IpAddr {
+        self.client
     }
 
     pub(super) fn source(&mut self) -> &mut TcpStream {
         &mut self.stream
     }
 
-    pub(super) fn deadline(&mut self) -> &mut Deadline {
-        &mut self.deadline
+    pub(super) fn timer(&self) -> &Timer {
+        &self.timer
     }
 
-    /// What went wrong with the connection, of which the poll has said so.
+    /// Takes the error of the socket, if there is one.
     pub(super) fn take_error(&self) -> Option<io::Error> {
         self.stream.take_error().ok().flatten()
     }
 
-    pub(super) fn set_read_closed(&mut self) {
-        self.read_closed = true;
-    }
-
-    pub(super) fn is_queued(&self) -> bool {
-        self.queued
-    }
-
-    pub(super) fn set_queued(&mut self, queued: bool) {
-        self.queued = queued;
+    /// Notes that a short read does not prove that the socket is empty.
+    pub(super) fn set_reads_on(&mut self) {
+        self.reads_on = true;
     }
 
     /// Sends, reads, answers and sends, as far as the socket allows.
-    pub(super) fn turn<S: Service>(
-        &mut self,
-        core: &mut Core<S>,
-        config: &Config,
-    ) -> io::Result<Turn> {
-        if !self.unsent.is_empty() && !self.send_unsent(core)? {
-            // Nothing is read from a peer that does not read.
+    pub(super) fn turn<S: Service>(&mut self, state: &mut LoopState<S>) -> io::Result<Turn> {
+        if !self.unsent.is_empty() && !self.send_unsent(&state.env)? {
+            // Nothing is read from a client that does not read.
             return Ok(Turn::Wait);
         }
-        match self.stage {
-            Stage::Open if self.http.waiting() == Waiting::Response => Ok(Turn::Wait),
-            Stage::Open => self.receive(core, config),
-            Stage::Ending { linger } => self.end(linger),
-            Stage::Lingering => self.discard(core),
+        match self.state {
+            State::Reading | State::Resuming => self.receive(state),
+            State::Deferred(_) | State::Paused => Ok(Turn::Wait),
+            State::Closing(close) => self.close_when_sent(close),
+            State::Lingering { .. } => self.discard(state),
         }
     }
 
-    /// Takes the answer that was deferred, and goes on.
-    pub(super) fn deliver<S: Service>(
+    /// Takes a message from another thread, and goes on.
+    pub(super) fn take_message<S: Service>(
         &mut self,
-        answer: &DeferredResponse,
-        core: &mut Core<S>,
-        config: &Config,
+        message: Message,
+        state: &mut LoopState<S>,
     ) -> io::Result<Turn> {
-        let context = core.state.context(self.address, &self.client, config);
-        self.http.deliver(answer, &self.carry, &mut core.output, &context);
-        if let Some(deferred) = self.deferred.take() {
-            let took = core.state.now - deferred;
-            core.state.count(|metrics| metrics.record_deferred(took));
+        match (message, self.state) {
+            (Message::Respond(response), State::Deferred(since)) => {
+                let context = state.env.context(self.id, &self.client);
+                self.http.deliver(response, &self.carry, &mut state.output, &context);
+                let took = state.env.now - since;
+                state.env.count(|metrics| metrics.record_deferred(took));
+                self.unsent.extend_from_slice(&state.output);
+                state.clear_output();
+            }
+            (Message::Resume, State::Paused) if self.http.wake() => {}
+            // The response was rejected meanwhile, or the stream goes on anyway.
+            _ => return Ok(Turn::Wait),
         }
-        // What came behind the request can be read now.
-        self.stalled = true;
-        if !self.unsent.is_empty() {
-            self.unsent.extend_from_slice(&core.output);
-            core.output.clear();
-        }
-        self.turn(core, config)
+        self.state = State::Resuming;
+        self.turn(state)
     }
 
-    /// Gives up what has begun to arrive, with an answer if it can have one.
-    pub(super) fn refuse<S>(
+    /// Gives up a request that has begun to arrive; responds if no response has begun.
+    pub(super) fn reject<S>(
         &mut self,
         rejection: Rejection,
-        core: &mut Core<S>,
-        config: &Config,
+        state: &mut LoopState<S>,
     ) -> io::Result<Turn> {
-        if !self.unsent.is_empty() || self.stage != Stage::Open {
+        if !self.unsent.is_empty() || matches!(self.state, State::Closing(_)) {
             return Ok(Turn::Close);
         }
-        let context = core.state.context(self.address, &self.client, config);
-        self.http.refuse(rejection, &self.carry, &mut core.output, &context);
+        if let State::Lingering { .. } = self.state {
+            return Ok(Turn::Close);
+        }
+        let context = state.env.context(self.id, &self.client);
+        let close = self.http.reject(rejection, &self.carry, &mut state.output, &context);
         self.carry = Buffer::default();
-        self.deferred = None;
-        self.send(core)?;
-        self.end_when_sent(true)
+        self.send(state)?;
+        self.close_when_sent(close)
     }
 
-    /// Says that what has not been answered will not be.
-    pub(super) fn abandon(&mut self, state: &LoopState, config: &Config) {
-        if state.log.is_some() {
-            self.http.abandon(&state.context(self.address, &self.client, config));
+    /// Has the client see a reset when the connection is dropped, if a response that is cut off
+    /// would look complete otherwise.
+    pub(super) fn reset_if_cut_off(&self) {
+        let is_unsent = matches!(self.state, State::Closing(_)) && !self.unsent.is_empty();
+        if is_unsent || self.http.is_delimited_by_close() {
+            self.reset_on_drop();
         }
     }
 
-    /// The deadline of what the connection now waits for has passed.
-    pub(super) fn time_out<S>(&mut self, core: &mut Core<S>, config: &Config) -> io::Result<Turn> {
-        core.state.count(|metrics| metrics.timeouts[self.class as usize].add(1));
-        match self.class {
+    #[cold]
+    fn reset_on_drop(&self) {
+        // If it fails, the connection closes as any other.
+        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+    }
+
+    /// Ends the connection, whose timer has expired.
+    pub(super) fn time_out<S>(&mut self, state: &mut LoopState<S>) -> io::Result<Turn> {
+        let kind = self.timer.kind();
+        state.env.count(|metrics| metrics.timeouts[kind as usize].add(1));
+        match kind {
             TimeoutKind::Head if !self.has_head_begun() => Ok(Turn::Close),
-            TimeoutKind::Head | TimeoutKind::Content => {
-                self.refuse(Rejection::Timeout, core, config)
-            }
+            TimeoutKind::Head | TimeoutKind::Body => self.reject(Rejection::Timeout, state),
             TimeoutKind::Idle | TimeoutKind::Write | TimeoutKind::Service | TimeoutKind::Linger => {
                 Ok(Turn::Close)
             }
         }
     }
 
-    /// Whether the connection waits for a request that has not begun.
-    pub(super) fn is_idle(&self) -> bool {
-        self.class() == TimeoutKind::Idle
-    }
-
-    /// Whether nothing has arrived on the connection yet.
-    pub(super) fn is_unused(&self) -> bool {
-        !self.used && self.class() == TimeoutKind::Head && !self.has_head_begun()
-    }
-
-    /// Whether there is more than empty lines, which may come before a head
-    /// (RFC 9112, 2.2).
-    fn has_head_begun(&self) -> bool {
-        self.carry.iter().any(|byte| !matches!(byte, b'\r' | b'\n'))
-    }
-
-    /// Gives what the connection now waits for its time, where that is due to it.
-    pub(super) fn keep_time(
-        &mut self,
-        key: usize,
-        timeouts: &[Ticks; TIMEOUT_KINDS],
-        deadlines: &mut Deadlines,
-    ) {
-        self.keep_time_of(self.class(), key, timeouts, deadlines);
-    }
-
-    /// As [`keep_time`](Self::keep_time), where it is known what the connection waits for.
-    #[inline]
-    pub(super) fn keep_time_of(
-        &mut self,
-        class: TimeoutKind,
-        key: usize,
-        timeouts: &[Ticks; TIMEOUT_KINDS],
-        deadlines: &mut Deadlines,
-    ) {
-        let due = class != self.class
-            || match class {
-                TimeoutKind::Idle | TimeoutKind::Head => self.consumed_bytes > 0,
-                TimeoutKind::Content => self.consumed_bytes >= PROGRESS_BYTES,
-                TimeoutKind::Write => self.written_bytes >= PROGRESS_BYTES,
-                TimeoutKind::Service | TimeoutKind::Linger => false,
-            };
-        if due {
-            self.class = class;
-            self.consumed_bytes = 0;
-            self.written_bytes = 0;
-            deadlines.set(key, &mut self.deadline, timeouts[class as usize]);
+    /// Records a request whose connection ends before its response is complete.
+    pub(super) fn abandon(&mut self, env: &Environment) {
+        if env.log.is_some() {
+            self.http.abandon(&env.context(self.id, &self.client));
         }
     }
 
-    /// Counters what the connection keeps; says by how much that is more than before.
-    pub(super) fn account<S>(&mut self, core: &mut Core<S>) -> bool {
-        let bytes = self.buffered_now();
+    /// Restarts the timer after progress.
+    pub(super) fn update_timer(&mut self, key: usize, wheel: &mut Wheel) {
+        self.timer.update(self.timeout_kind(), key, wheel);
+    }
+
+    /// Restarts the timer of a connection that [`is_at_rest`](Self::is_at_rest).
+    #[inline]
+    pub(super) fn update_idle_timer(&mut self, key: usize, wheel: &mut Wheel) {
+        self.timer.update(TimeoutKind::Idle, key, wheel);
+    }
+
+    /// Gives the connection a time of its own.
+    pub(super) fn set_timer(&mut self, key: usize, timeout: Duration, wheel: &mut Wheel) {
+        self.timer.set(key, timeout, wheel);
+    }
+
+    /// Counts the memory that the connection holds; reports whether it has grown.
+    pub(super) fn account(&mut self, env: &mut Environment) -> bool {
+        let bytes = self.carry.capacity() + self.unsent.capacity() + self.http.buffered_bytes();
         let before = std::mem::replace(&mut self.buffered_bytes, bytes);
-        let kept = &mut core.state.buffered_bytes;
-        *kept = *kept + bytes - before;
+        env.buffered_bytes = env.buffered_bytes + bytes - before;
         bytes > before
     }
 
-    /// Whether all that was read is answered, and nothing is kept, nor was when last
-    /// counted: the connection waits for its next request, as it usually does.
+    /// Returns the memory that the connection held when it was last counted, in bytes.
+    pub(super) fn buffered_bytes(&self) -> usize {
+        self.buffered_bytes
+    }
+
+    /// Reports whether all input is answered and nothing is kept or counted as kept: the usual
+    /// state between two requests.
+    #[inline]
     pub(super) fn is_at_rest(&self) -> bool {
-        self.stage == Stage::Open
+        self.state == State::Reading
             && self.http.waiting() == Waiting::Head
-            && self.used
-            && !self.stalled
+            && self.is_used
             && self.carry.capacity() == 0
             && self.unsent.capacity() == 0
             && self.buffered_bytes == 0
     }
 
-    fn buffered_now(&self) -> usize {
-        self.carry.capacity() + self.unsent.capacity() + self.http.buffered_bytes()
+    /// Reports whether the connection waits for a request that has not begun.
+    pub(super) fn is_idle(&self) -> bool {
+        self.timeout_kind() == TimeoutKind::Idle
     }
 
-    /// Bytes that the connection keeps, as last counted.
-    pub(super) fn buffered_bytes(&self) -> usize {
-        self.buffered_bytes
+    /// Reports whether no part of a request has arrived since the last response, or since the
+    /// beginning.
+    pub(super) fn waits_for_a_request(&self) -> bool {
+        self.is_idle() || self.is_unused()
     }
 
-    #[inline]
-    fn class(&self) -> TimeoutKind {
-        match (self.stage, self.http.waiting()) {
-            (Stage::Lingering, _) => TimeoutKind::Linger,
-            _ if !self.unsent.is_empty() || self.stalled => TimeoutKind::Write,
-            (Stage::Open, Waiting::Response) => TimeoutKind::Service,
-            (Stage::Open, Waiting::Body) => TimeoutKind::Content,
-            (Stage::Open, Waiting::Head) if self.used && !self.has_head_begun() => {
-                TimeoutKind::Idle
-            }
-            (Stage::Open, Waiting::Head) => TimeoutKind::Head,
-            _ => TimeoutKind::Write,
+    /// Reports whether nothing has arrived on the connection yet.
+    pub(super) fn is_unused(&self) -> bool {
+        !self.is_used && self.timeout_kind() == TimeoutKind::Head && !self.has_head_begun()
+    }
+
+    /// Reports whether a request has begun and its response has not been sent whole.
+    pub(super) fn is_unfinished(&self) -> bool {
+        match self.state {
+            State::Lingering { .. } => false,
+            State::Closing(_) => !self.unsent.is_empty(),
+            _ => !self.unsent.is_empty() || !self.waits_for_a_request(),
         }
     }
 
-    fn is_reading(&self) -> bool {
-        self.stage == Stage::Open
-            && self.unsent.is_empty()
-            && self.http.waiting() != Waiting::Response
+    /// Reports whether there is more than empty lines, which may come before a head (RFC 9112,
+    /// 2.2).
+    fn has_head_begun(&self) -> bool {
+        self.carry.iter().any(|byte| !matches!(byte, b'\r' | b'\n'))
     }
 
-    /// Goes on with what was held up by unsent output, reads once, or until the end
-    /// where one is announced, and answers.
-    fn receive<S: Service>(&mut self, core: &mut Core<S>, config: &Config) -> io::Result<Turn> {
-        loop {
-            let carried = self.carry.len();
-            if carried > 0 {
-                core.input[..carried].copy_from_slice(&self.carry);
+    fn timeout_kind(&self) -> TimeoutKind {
+        match self.state {
+            State::Lingering { is_large: false } => TimeoutKind::Linger,
+            _ if !self.unsent.is_empty() => TimeoutKind::Write,
+            State::Lingering { is_large: true } | State::Closing(_) | State::Resuming => {
+                TimeoutKind::Write
             }
-            let resumes = self.stalled;
-            let read = match resumes {
-                true => 0,
-                false => match self.read(core, carried) {
-                    // All complete requests are answered, and the rest will never be whole.
-                    Ok(0) => return Ok(Turn::Close),
-                    Ok(read) => read,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        return Ok(Turn::Wait);
-                    }
-                    Err(error) => return Err(error),
-                },
+            // A client that has shut down its side may be gone.
+            State::Paused if self.reads_on => TimeoutKind::Write,
+            State::Paused | State::Deferred(_) => TimeoutKind::Service,
+            State::Reading => match self.http.waiting() {
+                Waiting::Body => TimeoutKind::Body,
+                _ if self.is_used && !self.has_head_begun() => TimeoutKind::Idle,
+                _ => TimeoutKind::Head,
+            },
+        }
+    }
+
+    /// Answers the input that is kept, reads once, or until the end of the input is reached, and
+    /// answers.
+    fn receive<S: Service>(&mut self, state: &mut LoopState<S>) -> io::Result<Turn> {
+        if self.state == State::Resuming {
+            self.state = State::Reading;
+            let turn = self.answer_kept(state)?;
+            if turn != Turn::Wait || self.state != State::Reading || !self.unsent.is_empty() {
+                return Ok(turn);
+            }
+        }
+        loop {
+            let read = match self.read(state) {
+                // All complete requests are answered, and the rest will never be whole.
+                Ok(0) => return Ok(Turn::Close),
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Turn::Wait),
+                Err(error) => return Err(error),
             };
-            let turn = self.answer(core, carried + read, config)?;
-            // A read that did not fill the buffer has emptied the socket.
-            let is_emptied = carried + read < core.input.len();
-            match turn {
-                Turn::Wait if !self.is_reading() => return Ok(turn),
-                Turn::Wait if resumes || (is_emptied && self.read_closed) => {}
-                Turn::Wait if !is_emptied => return Ok(Turn::Again),
-                turn => return Ok(turn),
+            let turn = if self.carry.is_empty() {
+                self.answer_read(read, state)?
+            } else {
+                self.carry.extend_from_slice(&state.input[..read]);
+                self.answer_kept(state)?
+            };
+            if turn != Turn::Wait || self.state != State::Reading || !self.unsent.is_empty() {
+                return Ok(turn);
+            }
+            let is_emptied = read < state.input.len();
+            match (is_emptied, self.reads_on) {
+                (true, false) => return Ok(Turn::Wait),
+                (true, true) => {}
+                (false, _) => {
+                    // Without another event, only another read can tell.
+                    return Ok(Turn::Again);
+                }
             }
         }
     }
 
-    /// Reads behind the first `carried` bytes of the input.
-    fn read<S>(&mut self, core: &mut Core<S>, carried: usize) -> io::Result<usize> {
+    fn read<S>(&mut self, state: &mut LoopState<S>) -> io::Result<usize> {
         loop {
-            match self.stream.read(&mut core.input[carried..]) {
+            match self.stream.read(&mut state.input) {
                 Ok(read) => {
-                    core.state.count(|metrics| metrics.received_bytes.add(read as u64));
+                    state.env.count(|metrics| metrics.received_bytes.add(read as u64));
                     return Ok(read);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -445,137 +378,193 @@ impl Connection {
         }
     }
 
-    /// Answers what the first `filled` bytes of the input hold, and sends the answers.
+    /// Answers the first `filled` bytes of the input, and keeps the rest.
+    #[inline]
+    fn answer_read<S: Service>(
+        &mut self,
+        filled: usize,
+        state: &mut LoopState<S>,
+    ) -> io::Result<Turn> {
+        let (consumed, turn) = self.answer(Some(filled), state)?;
+        if consumed < filled && !matches!(self.state, State::Closing(_) | State::Lingering { .. }) {
+            self.carry.extend_from_slice(&state.input[consumed..filled]);
+        }
+        Ok(turn)
+    }
+
+    /// Answers the input that is kept.
+    #[inline(never)]
+    fn answer_kept<S: Service>(&mut self, state: &mut LoopState<S>) -> io::Result<Turn> {
+        let (consumed, turn) = self.answer(None, state)?;
+        self.carry.consume(consumed);
+        Ok(turn)
+    }
+
+    /// Answers the first bytes of the input, or the kept input for `None`, as far as the budget
+    /// of a turn allows, and sends the responses. Returns the number of bytes consumed.
+    #[inline(always)]
     fn answer<S: Service>(
         &mut self,
-        core: &mut Core<S>,
-        filled: usize,
-        config: &Config,
-    ) -> io::Result<Turn> {
-        let mut done = 0;
+        filled: Option<usize>,
+        state: &mut LoopState<S>,
+    ) -> io::Result<(usize, Turn)> {
+        let mut consumed = 0;
         let mut written = 0;
+        let mut budget = Budget::new();
         loop {
-            let context = core.state.context(self.address, &self.client, config);
-            let progress = self.http.advance(
-                &core.input[done..filled],
-                &mut core.output,
-                &mut core.service,
-                &context,
-            );
-            done += progress.consumed;
-            written += core.output.len();
-            self.used |= progress.consumed > 0;
-            self.consumed_bytes = self.consumed_bytes.saturating_add(progress.consumed as u32);
-            self.send(core)?;
-            self.stalled = progress.next == Next::Flush;
+            let LoopState { service, input, output, env } = &mut *state;
+            let input = match filled {
+                Some(filled) => &input[consumed..filled],
+                None => &self.carry[consumed..],
+            };
+            let mut context = env.context(self.id, &self.client);
+            context.requests_max = budget.requests();
+            let progress = self.http.advance(input, output, service, &context);
+            consumed += progress.consumed;
+            self.is_used |= progress.consumed > 0;
+            self.timer.consumed_bytes =
+                self.timer.consumed_bytes.saturating_add(progress.consumed as u32);
+            let is_full = output.len() >= env.config.limits.output_bytes_high;
+            let may_go_on = progress.next == Next::Flush && (is_full || !budget.is_spent());
+            if may_go_on && !is_full {
+                continue;
+            }
+            written += output.len();
+            self.send(state)?;
             match progress.next {
-                Next::Close { linger } => {
-                    self.carry = Buffer::default();
-                    return self.end_when_sent(linger);
+                Next::Read => self.state = State::Reading,
+                Next::Flush if may_go_on && self.unsent.is_empty() && written < TURN_BYTES_MAX => {
+                    continue;
                 }
-                Next::Flush if self.unsent.is_empty() && written < TURN_BYTES_MAX => {}
-                next => {
-                    if next == Next::Wait {
-                        self.deferred = Some(core.state.now);
+                Next::Flush => {
+                    self.state = State::Resuming;
+                    let turn = if self.unsent.is_empty() { Turn::Again } else { Turn::Wait };
+                    return Ok((consumed, turn));
+                }
+                Next::Wait => {
+                    self.state = match self.http.waiting() {
+                        Waiting::Producer => State::Paused,
+                        _ => State::Deferred(state.env.now),
+                    };
+                }
+                Next::Close(close) => {
+                    // No further byte is read as a request.
+                    if filled.is_none() {
+                        consumed = self.carry.len();
                     }
-                    self.keep(&core.input[done..filled]);
-                    return Ok(if self.stalled && self.unsent.is_empty() {
-                        Turn::Again
-                    } else {
-                        Turn::Wait
-                    });
+                    return Ok((consumed, self.close_when_sent(close)?));
                 }
             }
+            return Ok((consumed, Turn::Wait));
         }
     }
 
-    /// Keeps input for later. The usual rest is none, and takes no memory.
-    fn keep(&mut self, rest: &[u8]) {
-        if rest.is_empty() {
-            self.carry = Buffer::default();
-        } else {
-            self.carry.clear();
-            self.carry.extend_from_slice(rest);
-        }
-    }
-
-    /// Sends the output in one write, and keeps what the socket does not take.
-    // Inlined, as a call of its own costs a wake-up 20 instructions.
+    /// Sends the output in one write, and keeps the rest that the socket does not take.
+    // Inlined, because a call costs a wake-up 20 instructions.
     #[inline(always)]
-    fn send<S>(&mut self, core: &mut Core<S>) -> io::Result<()> {
-        let output = &mut core.output;
-        if output.is_empty() {
+    fn send<S>(&mut self, state: &mut LoopState<S>) -> io::Result<()> {
+        if state.output.is_empty() {
             return Ok(());
         }
-        let written = write(&mut self.stream, output);
+        let written = write(&mut self.stream, &state.output);
         if let Ok(written) = written {
-            self.written_bytes = self.written_bytes.saturating_add(written as u32);
-            core.state.count(|metrics| metrics.sent_bytes.add(written as u64));
-            if written < output.len() {
-                self.unsent = core.state.spares.buffer(output.len() - written);
-                self.unsent.extend_from_slice(&output[written..]);
+            self.note_written(written, &state.env);
+            if written < state.output.len() {
+                self.unsent.extend_from_slice(&state.output[written..]);
             }
         }
-        output.clear();
-        if output.capacity() > OUTPUT_BYTES_KEPT {
-            output.shrink_to(OUTPUT_BYTES_KEPT);
-        }
+        state.clear_output();
         written.map(drop)
     }
 
-    /// Whether all of what was left is sent now.
+    /// Sends the output that is kept; reports whether all of it is sent.
     #[inline(never)]
-    fn send_unsent<S>(&mut self, core: &Core<S>) -> io::Result<bool> {
+    fn send_unsent(&mut self, env: &Environment) -> io::Result<bool> {
         let written = write(&mut self.stream, &self.unsent)?;
-        core.state.count(|metrics| metrics.sent_bytes.add(written as u64));
-        self.written_bytes = self.written_bytes.saturating_add(written as u32);
-        if written < self.unsent.len() {
-            self.unsent.consume(written);
-            return Ok(false);
-        }
-        core.state.spares.leave(std::mem::take(&mut self.unsent));
-        Ok(true)
+        self.note_written(written, env);
+        self.unsent.consume(written);
+        Ok(self.unsent.is_empty())
     }
 
+    fn note_written(&mut self, written: usize, env: &Environment) {
+        self.timer.written_bytes = self.timer.written_bytes.saturating_add(written as u32);
+        self.sent_bytes = self.sent_bytes.saturating_add(written as u32);
+        env.count(|metrics| metrics.sent_bytes.add(written as u64));
+    }
+
+    /// Closes the connection once all output is sent. If a reset could destroy the response on
+    /// its way, shuts the write side down and discards input first (RFC 9112, 9.6).
     #[inline(never)]
-    fn end_when_sent(&mut self, linger: bool) -> io::Result<Turn> {
-        if self.unsent.is_empty() {
-            return self.end(linger);
+    fn close_when_sent(&mut self, close: Close) -> io::Result<Turn> {
+        if !self.unsent.is_empty() {
+            self.state = State::Closing(close);
+            return Ok(Turn::Wait);
         }
-        self.stage = Stage::Ending { linger };
-        Ok(Turn::Wait)
-    }
-
-    /// All is sent: closes, or shuts the write side and waits for the peer to have
-    /// read the answer, which a reset could destroy on its way.
-    fn end(&mut self, linger: bool) -> io::Result<Turn> {
-        if !linger || self.read_closed {
-            return Ok(Turn::Close);
+        let is_large = self.sent_bytes > SENT_BYTES_SMALL;
+        match close {
+            Close::Now if !is_large => return Ok(Turn::Close),
+            Close::Reset => {
+                self.reset_on_drop();
+                return Ok(Turn::Close);
+            }
+            _ => {}
         }
-        self.stage = Stage::Lingering;
+        self.state = State::Lingering { is_large };
         self.stream.shutdown(Shutdown::Write)?;
-        // What has arrived by now will not be announced again.
+        // Input that has arrived by now is not announced again.
         Ok(Turn::Again)
     }
 
+    /// Discards input. The end of the input proves that the client has closed its side, so that
+    /// nothing can arrive later and have the kernel reset the connection.
     #[inline(never)]
-    fn discard<S>(&mut self, core: &mut Core<S>) -> io::Result<Turn> {
-        match self.stream.read(&mut core.input) {
-            Ok(0) => Ok(Turn::Close),
-            Ok(_) => Ok(Turn::Again),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Turn::Wait),
-            Err(error) => Err(error),
+    fn discard<S>(&mut self, state: &mut LoopState<S>) -> io::Result<Turn> {
+        for _ in 0..DISCARDS_MAX {
+            match self.stream.read(&mut state.input) {
+                Ok(0) => return Ok(Turn::Close),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Turn::Wait),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
         }
+        Ok(Turn::Again)
     }
 }
 
-impl Deadlined for Slab<Connection> {
-    fn deadline(&mut self, key: usize) -> Option<&mut Deadline> {
-        self.get_mut(key).map(|connection| &mut connection.deadline)
+/// How many requests a turn may still answer.
+struct Budget {
+    calls: usize,
+    /// Read after the first call.
+    since: Option<Instant>,
+}
+
+impl Budget {
+    fn new() -> Budget {
+        Budget { calls: 0, since: None }
+    }
+
+    /// Returns the requests that the next call of the protocol may answer.
+    fn requests(&self) -> u32 {
+        TURN_REQUESTS[self.calls]
+    }
+
+    /// Notes a call; reports whether the turn must end.
+    fn is_spent(&mut self) -> bool {
+        self.calls += 1;
+        let now = Instant::now();
+        let since = *self.since.get_or_insert(now);
+        self.calls == TURN_REQUESTS.len() || now - since >= TURN_TIME
     }
 }
 
-/// Bytes that the socket took.
+impl Timers for Slab<Connection> {
+    fn timer(&mut self, key: usize) -> Option<&mut Timer> {
+        self.get_mut(key).map(|connection| &mut connection.timer)
+    }
+}
+
+/// Returns the number of bytes that the socket took.
 #[inline]
 fn write(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
     loop {

@@ -1,19 +1,21 @@
-//! All I/O: one pinned thread per core, each with its own event loop and its own
-//! listener on the same port.
+//! All I/O: one pinned thread per core, each with its own event loop and its own listener on the
+//! same port.
 //!
-//! The threads share a counter of connections and a flag to stop; nothing of
-//! that is touched for a request.
+//! The threads share a count of connections and a flag to stop, and touch neither for a request.
 
 mod admission;
+mod buffer;
 mod connection;
+mod drain;
 mod event_loop;
 mod inbox;
-mod reserve_fd;
-mod timeouts;
+mod listener;
+mod loop_state;
+mod shared;
+pub(crate) mod timeouts;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
@@ -22,15 +24,16 @@ use mio::Poll;
 
 use crate::config::{Config, ConfigError};
 use crate::http::Service;
-use event_loop::{EventLoop, Shared};
+use event_loop::EventLoop;
 use inbox::Inbox;
+use shared::Shared;
 
 /// The core that a service is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Core {
-    /// Which of the server's threads this is, from 0.
+    /// Index of the thread, from 0.
     pub index: usize,
-    /// The CPU that the thread is pinned to, if it is.
+    /// CPU that the thread is pinned to, if it is.
     pub cpu: Option<usize>,
 }
 
@@ -40,21 +43,45 @@ pub struct Core {
 pub struct Server {
     addr: SocketAddr,
     cores: Vec<Core>,
-    threads: Vec<JoinHandle<io::Result<()>>>,
+    threads: Vec<Thread>,
     stopper: Stopper,
 }
 
 /// Tells a server to stop, from any thread.
+///
+/// ```no_run
+/// # fn serve(_: &pinloop::Request<'_>, response: &mut pinloop::Response<'_>) {
+/// #     response.body(b"");
+/// # }
+/// use signal_hook::consts::{SIGINT, SIGTERM};
+/// use signal_hook::iterator::Signals;
+///
+/// let mut signals = Signals::new([SIGINT, SIGTERM])?;
+/// let server = pinloop::start(&pinloop::Config::default(), |_core| serve)?;
+/// let stopper = server.stopper();
+/// std::thread::spawn(move || {
+///     signals.forever().next();
+///     stopper.stop();
+/// });
+/// server.join()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Stopper {
-    posts: Arc<[Arc<Inbox>]>,
     shared: Arc<Shared>,
 }
 
-/// Starts a server: `make` makes the service of each core, on that core's thread,
-/// so the service can own whatever it likes.
+/// A thread of the server; returns the number of requests that its drain has cut off.
+type Thread = JoinHandle<io::Result<usize>>;
+
+/// Starts a server. `make` makes the service of each core, on the thread of that core, so the
+/// service can own anything.
 ///
 /// Returns once every thread is pinned, has its service, and accepts connections.
+///
+/// # Errors
+/// If a setting cannot be honored, the address cannot be listened on, or the system refuses a
+/// thread or a file descriptor. Then no thread is left.
 pub fn start<F, S>(config: &Config, make: F) -> Result<Server, StartError>
 where
     F: Fn(Core) -> S + Send + Sync + 'static,
@@ -62,95 +89,158 @@ where
 {
     config.check()?;
     let cores = cores(config)?;
-    let listen_error = |error| StartError::Listen(config.addr, error);
-
-    let mut addr = config.addr;
-    admission::check_free(addr).map_err(listen_error)?;
-    let mut listeners = Vec::new();
-    for _ in &cores {
-        let listener = admission::bind(addr, config.backlog).map_err(listen_error)?;
-        addr = listener.local_addr().map_err(listen_error)?;
-        listeners.push(listener);
-    }
-
+    let (addr, listeners) = listener::bind_all(config.addr, config.backlog, cores.len())
+        .map_err(|error| StartError::Listen(config.addr, error))?;
     let polls: Vec<Poll> = cores.iter().map(|_| Poll::new()).collect::<io::Result<_>>()?;
-    let post = |poll: &Poll| Inbox::new(poll.registry()).map(Arc::new);
-    let posts: Arc<[Arc<Inbox>]> = polls.iter().map(post).collect::<io::Result<_>>()?;
-    let shared = Arc::new(Shared::default());
+    let inbox = |poll: &Poll| Inbox::new(poll.registry()).map(Arc::new);
+    let inboxes: Vec<Arc<Inbox>> = polls.iter().map(inbox).collect::<io::Result<_>>()?;
+    let shared = Arc::new(Shared::new(&inboxes));
+    let stopper = Stopper { shared: shared.clone() };
     let make = Arc::new(make);
-    let (ready, all_ready) = mpsc::channel();
-    let mut threads = Vec::new();
-    for (((&core, listener), poll), post) in
-        cores.iter().zip(listeners).zip(polls).zip(posts.iter().cloned())
-    {
+    let mut starting = Starting::new(stopper.clone());
+    for (((&core, listener), poll), inbox) in cores.iter().zip(listeners).zip(polls).zip(inboxes) {
         let (make, config, shared) = (make.clone(), config.clone(), shared.clone());
-        let ready = ready.clone();
-        let run = move || {
+        starting.spawn(core, move || {
             if let Some(id) = core.cpu
                 && !core_affinity::set_for_current(CoreId { id })
             {
                 log::warn!("thread {} could not be pinned to CPU {id}", core.index);
             }
-            let event_loop = EventLoop::new(poll, listener, post, make(core), config, shared)?;
-            // Whoever started the server may have given up waiting, which is no failure.
-            let _ = ready.send(());
-            drop(ready);
-            event_loop.run()
-        };
-        let name = format!("pinloop-{}", core.index);
-        threads.push(std::thread::Builder::new().name(name).spawn(run)?);
+            EventLoop::new(core.index, poll, listener, inbox, make(core), config, shared)
+        })?;
     }
-    drop(ready);
-    let stopper = Stopper { posts, shared };
-    if all_ready.iter().count() < threads.len() {
-        stopper.stop();
-        return Err(StartError::Io(
-            join(threads).err().unwrap_or_else(|| io::Error::other("a thread ended")),
-        ));
-    }
+    let threads = starting.finish()?;
     Ok(Server { addr, cores, threads, stopper })
 }
 
-fn join(threads: Vec<JoinHandle<io::Result<()>>>) -> io::Result<()> {
-    let ended = threads.into_iter().map(|thread| {
-        thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread of the server panicked")))
-    });
-    ended.fold(Ok(()), Result::and)
+/// The threads of a server that starts: either all of them serve, or none.
+struct Starting {
+    threads: Vec<Thread>,
+    stopper: Stopper,
+    ready: mpsc::Sender<()>,
+    are_ready: mpsc::Receiver<()>,
+    /// One for each thread, which serves when it receives.
+    go: Vec<mpsc::Sender<()>>,
+}
+
+impl Starting {
+    fn new(stopper: Stopper) -> Starting {
+        let (ready, are_ready) = mpsc::channel();
+        Starting { threads: Vec::new(), stopper, ready, are_ready, go: Vec::new() }
+    }
+
+    /// Spawns a thread that makes its event loop, and runs it once all threads have made theirs.
+    fn spawn<S: Service + 'static>(
+        &mut self,
+        core: Core,
+        make: impl FnOnce() -> io::Result<EventLoop<S>> + Send + 'static,
+    ) -> io::Result<()> {
+        let ready = self.ready.clone();
+        let (go, may_go) = mpsc::channel();
+        let stop_on_drop = StopOnDrop(self.stopper.clone());
+        let run = move || {
+            let event_loop = make()?;
+            // The start may have failed, and then nobody receives.
+            let _ = ready.send(());
+            drop(ready);
+            if may_go.recv().is_err() {
+                return Ok(0);
+            }
+            let _stop_on_drop = stop_on_drop;
+            event_loop.run()
+        };
+        let name = format!("pinloop-{}", core.index);
+        match std::thread::Builder::new().name(name).spawn(run) {
+            Ok(thread) => self.threads.push(thread),
+            Err(error) => {
+                self.give_up();
+                return Err(error);
+            }
+        }
+        self.go.push(go);
+        Ok(())
+    }
+
+    /// Waits until all threads are ready, and has them serve.
+    fn finish(mut self) -> io::Result<Vec<Thread>> {
+        drop(std::mem::replace(&mut self.ready, mpsc::channel().0));
+        if self.are_ready.iter().count() < self.threads.len() {
+            let failed = self.give_up();
+            return Err(failed.unwrap_or_else(|| io::Error::other("a thread ended")));
+        }
+        for go in &self.go {
+            // A thread that waits receives.
+            let _ = go.send(());
+        }
+        Ok(self.threads)
+    }
+
+    /// Ends all threads; returns the first failure, if there is one.
+    fn give_up(&mut self) -> Option<io::Error> {
+        self.go.clear();
+        join(std::mem::take(&mut self.threads)).err()
+    }
+}
+
+/// Stops the server when a thread ends, for whatever reason, so that the process does not run on
+/// with the other threads.
+struct StopOnDrop(Stopper);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+/// Waits for all threads; returns the number of requests that were cut off, or the first
+/// failure.
+fn join(threads: Vec<Thread>) -> io::Result<usize> {
+    let ended: Vec<io::Result<usize>> = threads
+        .into_iter()
+        .map(|thread| {
+            thread.join().unwrap_or_else(|_| Err(io::Error::other("an event loop panicked")))
+        })
+        .collect();
+    ended.into_iter().sum()
 }
 
 impl Server {
-    /// Where the server listens, with the port that it has.
+    /// Returns the address on which the server listens, with the port that it has.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Its threads.
+    /// Returns the cores of its threads.
     pub fn cores(&self) -> &[Core] {
         &self.cores
     }
 
-    /// What tells it to stop.
+    /// Returns a handle that tells the server to stop.
     pub fn stopper(&self) -> Stopper {
         self.stopper.clone()
     }
 
-    /// Tells it to stop: no more connections, the requests that have arrived are
-    /// answered, and [`Timeouts::drain`](crate::Timeouts::drain) holds.
+    /// Tells the server to stop: it takes no more connections, answers the requests that have
+    /// arrived, and gives them [`Timeouts::drain`](crate::Timeouts::drain).
     pub fn stop(&self) {
         self.stopper.stop();
     }
 
-    /// Waits until all threads have ended. The first failure, if there was one.
-    pub fn join(self) -> io::Result<()> {
+    /// Waits until all threads have ended. Returns the number of requests that were cut off
+    /// because the drain timeout had passed.
+    ///
+    /// # Errors
+    /// The first failure of an event loop. When one event loop ends, the others drain and end as
+    /// well.
+    pub fn join(self) -> io::Result<usize> {
         join(self.threads)
     }
 }
 
 impl Stopper {
-    /// As [`Server::stop`].
+    /// Tells the server to stop: see [`Server::stop`].
     pub fn stop(&self) {
-        self.shared.stop.store(true, Ordering::Release);
-        self.posts.iter().for_each(|post| post.wake());
+        self.shared.stop();
     }
 }
 

@@ -12,7 +12,7 @@ use std::task::{self, Poll, ready};
 use std::time::SystemTime;
 
 use pinloop::app::App;
-use pinloop::http::{Connection, Context, Date, Limits, Next, Spares};
+use pinloop::http::{Close, Connection, Context, Date, Limits, Next};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, LocalOptions};
@@ -40,7 +40,6 @@ async fn accept(listener: TcpListener, rounds: u32) -> io::Result<()> {
         app: App::new(rounds),
         limits: Limits::default(),
         date: Date::at(SystemTime::now()),
-        spares: Spares::default(),
         input: vec![0; INPUT_BYTES],
         output: Vec::new(),
     }));
@@ -57,7 +56,6 @@ struct Core {
     app: App,
     limits: Limits,
     date: Date,
-    spares: Spares,
     input: Vec<u8>,
     output: Vec<u8>,
 }
@@ -80,7 +78,7 @@ impl Client {
                 Next::Read => poll_fn(|task| self.receive(&mut core.borrow_mut(), task)).await?,
                 Next::Flush => self.answer(&mut core.borrow_mut(), 0)?,
                 Next::Wait => unreachable!("this service has no workers to defer an answer to"),
-                Next::Close { linger } => return self.end(linger).await,
+                Next::Close(close) => return self.end(close).await,
             };
             if !self.unsent.is_empty() {
                 self.stream.write_all(&self.unsent).await?;
@@ -106,8 +104,7 @@ impl Client {
     fn answer(&mut self, core: &mut Core, read: usize) -> io::Result<Next> {
         let filled = self.carry.len() + read;
         core.input[..self.carry.len()].copy_from_slice(&self.carry);
-        let context =
-            Context { spares: Some(&core.spares), ..Context::new(&core.limits, &core.date) };
+        let context = Context::new(&core.limits, &core.date);
         let progress =
             self.http.advance(&core.input[..filled], &mut core.output, &mut core.app, &context);
         // No rest, as usual, takes no memory.
@@ -132,10 +129,10 @@ impl Client {
 
     /// Lets a client that is still sending read its answer: see
     /// [`Next::Close`].
-    async fn end(mut self, linger: bool) -> io::Result<()> {
+    async fn end(mut self, close: Close) -> io::Result<()> {
         self.stream.shutdown().await?;
         let mut discarded = [0; 1024];
-        while linger && self.stream.read(&mut discarded).await? > 0 {}
+        while close == Close::Linger && self.stream.read(&mut discarded).await? > 0 {}
         Ok(())
     }
 }

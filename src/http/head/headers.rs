@@ -1,37 +1,38 @@
-//! What a request's fields say about the message and its connection: where the
-//! content ends, and whether another request may follow (RFC 9112, 6 and 9).
+//! Framing rules: where the body of a request ends, and whether another request may follow on
+//! its connection (RFC 9112, 6 and 9).
 
-use super::target;
+use super::authority;
 use crate::http::chars;
 use crate::http::rejection::Rejection;
 
-/// How a request's content is delimited (RFC 9112, 6.3).
+/// How the body of a request is delimited (RFC 9112, 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Framing {
-    /// There is none.
+    /// No body.
     None,
     /// By `content-length`, in bytes; never 0.
     Length(u64),
-    /// By the chunked coding.
+    /// By the chunked coding (RFC 9112, 7.1).
     Chunked,
 }
 
-/// What becomes of the connection after this request (RFC 9112, 9.3).
+/// Whether the connection persists after a request (RFC 9112, 9.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http) enum Persistence {
-    /// It stays: HTTP/1.1's default.
+    /// Persists: the default of HTTP/1.1.
     Keep,
-    /// It stays, and the answer must say so: HTTP/1.0 with `keep-alive`.
+    /// Persists, and the response must say so: HTTP/1.0 with `keep-alive`.
     KeepSaid,
-    /// It closes after the answer, as the client wants it.
+    /// Closes after the response, as the client asked.
     Close,
-    /// It closes after the answer, as the server wants it: the client may be sending
-    /// more, and a reset could destroy the answer on its way (9.6).
+    /// Closes after the response, as the server decided. The client may still be sending, and
+    /// a reset could destroy the response on its way (RFC 9112, 9.6).
     CloseUnasked,
 }
 
 impl Persistence {
-    /// What becomes of the connection if the server wants no more of it.
+    /// Returns the value for a connection that the server closes after the response.
     pub(in crate::http) fn ended(self) -> Persistence {
         match self {
             Persistence::Keep | Persistence::KeepSaid => Persistence::CloseUnasked,
@@ -40,33 +41,33 @@ impl Persistence {
     }
 }
 
-/// What the fields say about the message and the connection.
-pub(in crate::http) struct Rules {
-    pub(in crate::http) framing: Framing,
-    pub(in crate::http) persistence: Persistence,
-    pub(in crate::http) expects_continue: bool,
+/// What the headers say about the message and the connection.
+pub(super) struct Rules {
+    pub(super) framing: Framing,
+    pub(super) persistence: Persistence,
+    pub(super) expects_continue: bool,
 }
 
-/// Reads the fields that the server itself obeys.
+/// Reads the headers that the server itself obeys.
 #[derive(Default)]
-pub(in crate::http) struct Reader {
+pub(super) struct Reader {
     has_host: bool,
     length: Option<u64>,
-    /// There is a `transfer-encoding`, which is read when all fields are known.
+    /// True if there is a `transfer-encoding`, which is read when all headers are known.
     has_codings: bool,
     connection: Options,
     expects_continue: bool,
 }
 
 impl Reader {
-    /// Reads the next field.
+    /// Reads the next header.
     #[inline]
-    pub(in crate::http) fn read(&mut self, name: &str, value: &[u8]) -> Result<(), Rejection> {
-        // By length and first letter: most fields are none of these, and that says so.
+    pub(super) fn read(&mut self, name: &str, value: &[u8]) -> Result<(), Rejection> {
+        // By length and first letter, because most headers differ from all of these in either.
         match (name.len(), name.as_bytes().first().map(|first| first | 0x20)) {
             (4, Some(b'h')) if is(name, b"host") => {
                 let is_second = std::mem::replace(&mut self.has_host, true);
-                if is_second || !target::is_authority(value) {
+                if is_second || !authority::is_authority(value) {
                     return Err(Rejection::Host);
                 }
             }
@@ -92,17 +93,17 @@ impl Reader {
         Ok(())
     }
 
-    /// What all `fields` together say, in a message of this version.
+    /// Returns what all headers together say, in a message of this version.
     #[inline]
-    pub(in crate::http) fn end(
+    pub(super) fn end(
         self,
-        fields: &[httparse::Header<'_>],
+        headers: &[httparse::Header<'_>],
         minor_version: u8,
     ) -> Result<Rules, Rejection> {
         if !self.has_host && minor_version > 0 {
             return Err(Rejection::Host);
         }
-        let is_chunked = self.has_codings && Codings::of(fields).check()?;
+        let is_chunked = self.has_codings && Codings::of(headers).check()?;
         let framing = match (is_chunked, self.length) {
             (true, Some(_)) => return Err(Rejection::TransferEncoding),
             (true, None) if minor_version == 0 => return Err(Rejection::TransferEncoding),
@@ -116,22 +117,22 @@ impl Reader {
             (Options { keep_alive: true, .. }, _) => Persistence::KeepSaid,
             _ => Persistence::Close,
         };
-        // That of an HTTP/1.0 client is ignored (RFC 9110, 10.1.1).
+        // The expectation of an HTTP/1.0 client is ignored (RFC 9110, 10.1.1).
         let expects_continue =
             self.expects_continue && framing != Framing::None && minor_version > 0;
         Ok(Rules { framing, persistence, expects_continue })
     }
 }
 
-/// Whether a field's name, which is a token of the same length, is `known` in any
-/// case. No token has a control character, so one bit makes letters lower case and
-/// leaves the rest.
+/// Reports whether a header name, a token of the same length, is `known` in any case. No token
+/// has a control character, so setting one bit makes letters lower case and leaves the others
+/// distinct.
 fn is<const N: usize>(name: &str, known: &[u8; N]) -> bool {
     let differs = |differs, (byte, known): (u8, &u8)| differs | ((byte | 0x20) ^ known);
     name.bytes().zip(known).fold(0, differs) == 0
 }
 
-/// A decimal number, or a list of the same number, which counters once (RFC 9112, 6.3).
+/// Reads a decimal number, or a list of the same number, which counts once (RFC 9112, 6.3).
 fn content_length(value: &[u8]) -> Result<u64, Rejection> {
     let mut length = None;
     for member in value.split(|&b| b == b',') {
@@ -144,7 +145,7 @@ fn content_length(value: &[u8]) -> Result<u64, Rejection> {
     length.ok_or(Rejection::ContentLength)
 }
 
-/// `1*DIGIT` that fits: no sign, no space, no overflow.
+/// Reads `1*DIGIT` that fits a u64: no sign, no space, no overflow.
 fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
@@ -155,7 +156,7 @@ fn decimal(digits: &[u8]) -> Option<u64> {
     })
 }
 
-/// The options of `connection` that matter here (RFC 9110, 7.6.1).
+/// The options of `connection` that the server obeys (RFC 9110, 7.6.1).
 #[derive(Clone, Copy, Default)]
 struct Options {
     close: bool,
@@ -171,28 +172,28 @@ impl Options {
     }
 }
 
-/// The transfer codings, over all field lines, in order (RFC 9112, 6.1).
+/// The transfer codings of all header lines, in order (RFC 9112, 6.1).
 #[derive(Default)]
 struct Codings {
     chunked: u32,
-    /// The last one is `chunked`.
+    /// True if the last coding is `chunked`.
     chunked_last: bool,
-    /// Codings other than `chunked` that RFC 9112, 7.2 names.
+    /// True if there is a compression that RFC 9112, 7.2 names.
     compression: bool,
-    /// Codings that nobody names.
+    /// True if there is a coding that RFC 9112 does not name.
     unknown: bool,
     malformed: bool,
 }
 
-/// RFC 9112, 7.2.
+/// Compression codings (RFC 9112, 7.2).
 const COMPRESSIONS: [&str; 5] = ["gzip", "x-gzip", "compress", "x-compress", "deflate"];
 
 impl Codings {
-    fn of(fields: &[httparse::Header<'_>]) -> Codings {
+    fn of(headers: &[httparse::Header<'_>]) -> Codings {
         let mut codings = Codings::default();
-        for field in fields.iter().filter(|field| field.name.len() == 17) {
-            if is(field.name, b"transfer-encoding") {
-                codings.read(field.value);
+        for header in headers.iter().filter(|header| header.name.len() == 17) {
+            if is(header.name, b"transfer-encoding") {
+                codings.read(header.value);
             }
         }
         codings
@@ -217,12 +218,12 @@ impl Codings {
         }
     }
 
-    /// Whether the content is chunked.
+    /// Reports whether the body is chunked.
     fn check(&self) -> Result<bool, Rejection> {
         let Codings { chunked, chunked_last, compression, unknown, malformed } = *self;
         match () {
             () if malformed || chunked > 1 => Err(Rejection::TransferEncoding),
-            // A MUST, so before the SHOULD of a coding that is not understood.
+            // A MUST, and so before the SHOULD of a coding that is not understood.
             () if chunked == 1 && !chunked_last => Err(Rejection::TransferEncoding),
             () if unknown => Err(Rejection::TransferCoding),
             () if !chunked_last => Err(Rejection::TransferEncoding),
@@ -232,13 +233,13 @@ impl Codings {
     }
 }
 
-/// The members of a list; empty ones are ignored (RFC 9110, 5.6.1.2).
+/// Returns the members of a list. Empty members are ignored (RFC 9110, 5.6.1.2).
 fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&b| b == b',').map(trim).filter(|member| !member.is_empty())
 }
 
-/// Without the optional white space around it (RFC 9110, 5.6.3).
-fn trim(mut value: &[u8]) -> &[u8] {
+/// Strips the optional white space around a value (RFC 9110, 5.6.3).
+pub(super) fn trim(mut value: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = value {
         value = rest;
     }

@@ -1,11 +1,11 @@
-//! The request line, read in one pass (RFC 9112, 3).
+//! Reads the request line in one pass (RFC 9112, 3).
 //!
-//! By hand, as a target has to be looked at byte by byte anyway: httparse lets pass what
-//! is no target, and knows no minor version above 1. What is malformed is refused at the
-//! byte that makes it so, and the answer does not depend on how the line arrives.
+//! By hand, because a target must be looked at byte by byte anyway: httparse accepts invalid
+//! targets, and knows no minor version above 1. A malformed line is rejected at the byte that
+//! makes it malformed, so the response does not depend on how the line arrives.
 
 use super::target::{self, Target};
-use crate::http::chars;
+use crate::http::chars::{self, TargetSyntax};
 use crate::http::rejection::Rejection;
 
 /// A request line.
@@ -16,21 +16,25 @@ pub(in crate::http) struct RequestLine<'a> {
     /// 0 for HTTP/1.0, 1 for HTTP/1.1 and all later minor versions, which are served
     /// as 1.1 (RFC 9110, 2.5).
     pub(in crate::http) minor_version: u8,
-    /// Bytes of the line, with its CRLF and any empty lines before it.
-    pub(in crate::http) bytes: usize,
+    /// Size of the line in bytes, with its CRLF and any empty lines before it.
+    pub(super) bytes: usize,
 }
 
-/// Reads the request line at the start of `input`; `None` where it is not whole.
-pub(in crate::http) fn parse(input: &[u8]) -> Result<Option<RequestLine<'_>>, Rejection> {
+/// Reads the request line at the start of `input`; returns `None` if it is incomplete.
+#[inline(always)]
+pub(super) fn parse(
+    input: &[u8],
+    syntax: TargetSyntax,
+) -> Result<Option<RequestLine<'_>>, Rejection> {
     let Some((method, rest)) = method(input)? else { return Ok(None) };
-    let Some((target, rest)) = target::parse(method, rest)? else { return Ok(None) };
+    let Some((target, rest)) = target::parse(method, rest, syntax)? else { return Ok(None) };
     let Some((minor_version, rest)) = version(rest)? else { return Ok(None) };
-    // After the version, as `PRI * HTTP/2.0` wants another version and not another target.
-    target.check(method)?;
+    // After the version, because `PRI * HTTP/2.0` wants another version and not another target.
+    let target = target.resolve(method, syntax)?;
     Ok(Some(RequestLine { method, target, minor_version, bytes: input.len() - rest.len() }))
 }
 
-/// The method, and what follows the space behind it.
+/// Returns the method, and the input behind its space.
 fn method(input: &[u8]) -> Result<Option<(&str, &[u8])>, Rejection> {
     match input.strip_prefix(b"GET ") {
         Some(rest) => Ok(Some(("GET", rest))),
@@ -48,8 +52,9 @@ fn other_method(input: &[u8]) -> Result<Option<(&str, &[u8])>, Rejection> {
     }
 }
 
-/// What follows the empty lines that may come before a request line (RFC 9112, 2.2).
-pub(in crate::http) fn after_empty_lines(mut input: &[u8]) -> Result<Option<&[u8]>, Rejection> {
+/// Skips the empty lines that may come before a request line (RFC 9112, 2.2); returns `None`
+/// if nothing else has arrived.
+pub(super) fn after_empty_lines(mut input: &[u8]) -> Result<Option<&[u8]>, Rejection> {
     loop {
         match input {
             [] | [b'\r'] => return Ok(None),
@@ -61,7 +66,7 @@ pub(in crate::http) fn after_empty_lines(mut input: &[u8]) -> Result<Option<&[u8
     }
 }
 
-/// The minor version, and what follows the end of its line.
+/// Returns the minor version, and the input behind its line.
 fn version(input: &[u8]) -> Result<Option<(u8, &[u8])>, Rejection> {
     match input.strip_prefix(b"HTTP/1.1\r\n") {
         Some(rest) => Ok(Some((1, rest))),
@@ -89,13 +94,13 @@ fn other_version(input: &[u8]) -> Result<Option<(u8, &[u8])>, Rejection> {
         _ => match input.iter().take(BYTES).position(|&b| b == b'\n') {
             None if input.len() < BYTES => Ok(None),
             None => Err(Rejection::RequestLine),
-            Some(lf) => Err(refuse_version(&input[..lf])),
+            Some(lf) => Err(version_rejection(&input[..lf])),
         },
     }
 }
 
-/// The rejection of a version that is not served, without its LF.
-fn refuse_version(version: &[u8]) -> Rejection {
+/// Returns the rejection of a version that is not served, given without its LF.
+fn version_rejection(version: &[u8]) -> Rejection {
     match version {
         [b'H', b'T', b'T', b'P', b'/', major, b'.', minor, b'\r']
             if major.is_ascii_digit() && minor.is_ascii_digit() =>
@@ -111,20 +116,22 @@ fn refuse_version(version: &[u8]) -> Rejection {
 mod tests {
     use super::*;
 
+    const SYNTAX: TargetSyntax = TargetSyntax::Rfc3986;
+
     #[test]
-    fn a_line_is_whole_with_its_lf_and_the_same_however_it_arrives() {
+    fn a_line_is_complete_with_its_lf_however_it_arrives() {
         let line = b"\r\nGET /a%2fb?c HTTP/1.1\r\n";
         for bytes in 0..line.len() {
-            assert!(parse(&line[..bytes]).expect("a beginning").is_none(), "{bytes}");
+            assert!(parse(&line[..bytes], SYNTAX).expect("a beginning").is_none(), "{bytes}");
         }
-        let parsed = parse(line).expect("a line").expect("a whole line");
+        let parsed = parse(line, SYNTAX).expect("a line").expect("a whole line");
         assert_eq!(parsed.bytes, line.len());
         assert_eq!((parsed.method, parsed.minor_version), ("GET", 1));
         assert_eq!(parsed.target.whole, "/a%2fb?c");
     }
 
     #[test]
-    fn each_malformed_line_is_refused_for_its_reason() {
+    fn each_malformed_line_is_rejected_for_its_reason() {
         for (line, rejection) in [
             ("\n", Rejection::BareLf),
             ("\rG", Rejection::RequestLine),
@@ -148,9 +155,9 @@ mod tests {
             ("GET / HTTP/1.1 \r\n", Rejection::RequestLine),
             ("GET /a b HTTP/1.1\r\n", Rejection::RequestLine),
         ] {
-            assert_eq!(parse(line.as_bytes()).err(), Some(rejection), "{line:?}");
+            assert_eq!(parse(line.as_bytes(), SYNTAX).err(), Some(rejection), "{line:?}");
             let early = &line.as_bytes()[..line.len() - 1];
-            assert!(!matches!(parse(early), Ok(Some(_))), "{early:?}");
+            assert!(!matches!(parse(early, SYNTAX), Ok(Some(_))), "{early:?}");
         }
     }
 }

@@ -1,117 +1,202 @@
-//! Request targets and hosts (RFC 9112, 3.2; RFC 3986).
+//! Request targets (RFC 9112, 3.2; RFC 3986; the WHATWG URL standard).
 
 use std::borrow::Cow;
 
-use crate::http::chars;
+use super::authority::{is_authority, is_escape, port};
+use crate::http::chars::{self, TargetClass, TargetSyntax};
 use crate::http::rejection::Rejection;
 
-/// A request target. What it is asked for depends on the method that it came with.
+/// A request target, and the path and the query that it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http) struct Target<'a> {
     pub(in crate::http) whole: &'a str,
-    /// Bytes of the path that it begins with, perhaps with a query behind it (RFC 9112,
-    /// 3.2.1); 0 for one in another form, which is looked into when asked.
-    path_bytes: usize,
-    /// That path has escapes.
+    /// Where in the target the path begins and ends.
+    path: (u32, u32),
+    /// True if the path has a `%`.
     is_escaped: bool,
+    form: Form,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// A path, perhaps with a query behind it (RFC 9112, 3.2.1).
+    Origin,
+    /// A whole URL (RFC 9112, 3.2.2).
+    Absolute,
+    /// The whole server: an absolute URL without a path, with OPTIONS (RFC 9112, 3.2.4).
+    AbsoluteAsterisk,
+    /// `*`, or an authority (RFC 9112, 3.2.3 and 3.2.4). Also a form that has yet to be read by
+    /// [`Target::resolve`].
+    Other,
 }
 
 impl<'a> Target<'a> {
-    /// Whether it is in one of the four forms, and that one is `method`'s (RFC 9112, 3.2).
-    pub(in crate::http) fn check(&self, method: &str) -> Result<(), Rejection> {
-        match self.path_bytes {
-            0 => split(method, self.whole).map(drop),
-            _ => Ok(()),
-        }
-    }
-
-    /// The path of the target, as that of a request with `method`, with the escapes of
-    /// unreserved characters resolved.
+    /// Returns the path, with the escapes of unreserved characters resolved, which are equal to
+    /// their characters. Borrowed unless there is an escape.
     #[inline]
-    pub(in crate::http) fn path(&self, method: &str) -> Cow<'a, str> {
-        if self.path_bytes > 0 && !self.is_escaped {
-            return Cow::Borrowed(&self.whole[..self.path_bytes]);
-        }
-        self.unusual_path(method)
-    }
-
-    #[inline(never)]
-    fn unusual_path(&self, method: &str) -> Cow<'a, str> {
-        match self.parts(method).0 {
-            path if path.contains('%') => Cow::Owned(normalize(path)),
-            path => Cow::Borrowed(path),
+    pub(in crate::http) fn path(&self) -> Cow<'a, str> {
+        match self.is_escaped {
+            false => Cow::Borrowed(self.raw_path()),
+            true => Cow::Owned(normalize(self.raw_path())),
         }
     }
 
-    /// What follows the `?`.
-    pub(in crate::http) fn query(&self, method: &str) -> Option<&'a str> {
-        self.parts(method).1
+    /// Returns the path as it was sent; `*` and the authority of a `CONNECT` stand for
+    /// themselves.
+    #[inline]
+    pub(in crate::http) fn raw_path(&self) -> &'a str {
+        let (begin, end) = self.path;
+        match self.form {
+            Form::Absolute if begin == end => "/",
+            Form::AbsoluteAsterisk => "*",
+            _ => &self.whole[begin as usize..end as usize],
+        }
     }
 
-    /// Path and query.
-    fn parts(&self, method: &str) -> (&'a str, Option<&'a str>) {
-        match self.path_bytes {
-            // It has been checked.
-            0 => split(method, self.whole).unwrap_or((self.whole, None)),
-            bytes => {
-                let (path, query) = self.whole.split_at(bytes);
-                (path, query.get(1..))
+    /// Returns the part of the target behind its first `?`.
+    #[inline]
+    pub(in crate::http) fn query(&self) -> Option<&'a str> {
+        self.whole[self.path.1 as usize..].get(1..)
+    }
+
+    /// Returns the authority that the target names, if its form has one.
+    pub(in crate::http) fn authority(&self, method: &str) -> Option<&'a str> {
+        match self.form {
+            Form::Other if method == "CONNECT" => Some(self.whole),
+            Form::Origin | Form::Other => None,
+            Form::Absolute | Form::AbsoluteAsterisk => {
+                let (_, rest) = self.whole.split_once("://")?;
+                Some(&rest[..authority_end(rest)])
             }
         }
     }
+
+    /// Reads the target if it is in a form other than a path, which depends on the method; the
+    /// target is rejected if the method does not allow its form (RFC 9112, 3.2).
+    #[inline]
+    pub(super) fn resolve(
+        self,
+        method: &str,
+        syntax: TargetSyntax,
+    ) -> Result<Target<'a>, Rejection> {
+        match self.form {
+            Form::Origin => Ok(self),
+            _ => self.resolve_other(method, syntax),
+        }
+    }
+
+    #[cold]
+    fn resolve_other(self, method: &str, syntax: TargetSyntax) -> Result<Target<'a>, Rejection> {
+        match method {
+            "CONNECT" => {
+                // The authority-form is for CONNECT alone, and needs a port (RFC 9112, 3.2.3).
+                let is_authority = is_authority(self.whole.as_bytes())
+                    && port(self.whole).is_some_and(|port| !port.is_empty());
+                if is_authority { Ok(self) } else { Err(Rejection::Target) }
+            }
+            "OPTIONS" if self.whole == "*" => Ok(self),
+            _ => self.resolve_absolute(method, syntax),
+        }
+    }
+
+    /// Reads the absolute-form, whose authority stands in for `host` (RFC 9112, 3.2.2).
+    fn resolve_absolute(self, method: &str, syntax: TargetSyntax) -> Result<Target<'a>, Rejection> {
+        let (scheme, rest) = self.whole.split_once("://").ok_or(Rejection::Target)?;
+        if scheme.eq_ignore_ascii_case("https") {
+            return Err(Rejection::Scheme);
+        }
+        if !scheme.eq_ignore_ascii_case("http") {
+            return Err(Rejection::Target);
+        }
+        let (authority, rest) = rest.split_at(authority_end(rest));
+        // Userinfo is rejected as well (RFC 9110, 4.2.4).
+        if !is_authority(authority.as_bytes()) {
+            return Err(Rejection::Target);
+        }
+        let scanned = scan(rest.as_bytes(), syntax);
+        if scanned.bytes < rest.len() {
+            return Err(Rejection::Target);
+        }
+        let begin = self.whole.len() - rest.len();
+        let form = match rest {
+            "" if method == "OPTIONS" => Form::AbsoluteAsterisk,
+            _ => Form::Absolute,
+        };
+        let path = (begin as u32, (begin + scanned.path_bytes) as u32);
+        Ok(Target { path, is_escaped: scanned.is_escaped, form, ..self })
+    }
+
+    #[inline(always)]
+    fn origin(whole: &'a str, scanned: &Scanned) -> Target<'a> {
+        let path = (0, scanned.path_bytes as u32);
+        Target { whole, path, is_escaped: scanned.is_escaped, form: Form::Origin }
+    }
 }
 
-/// Reads the target at the start of `input`, up to a space, and says what follows that
-/// space; `None` where there is none yet. What is no path has yet to be checked.
-pub(in crate::http) fn parse<'a>(
+/// Reads the target at the start of `input`, up to a space, and returns the input behind that
+/// space; returns `None` if there is no space yet. A target that is not a path has yet to be
+/// read by [`Target::resolve`].
+#[inline(always)]
+pub(super) fn parse<'a>(
     method: &str,
     input: &'a [u8],
+    syntax: TargetSyntax,
 ) -> Result<Option<(Target<'a>, &'a [u8])>, Rejection> {
     match input {
         [] => Ok(None),
-        [b'/', ..] if method != "CONNECT" => origin_form(input),
+        [b'/', ..] if method != "CONNECT" => origin_form(input, syntax),
         _ => other_form(input),
     }
 }
 
-fn origin_form(input: &[u8]) -> Result<Option<(Target<'_>, &[u8])>, Rejection> {
-    let Scanned { bytes, path_bytes, is_escaped } = scan(input);
-    match &input[bytes..] {
+#[inline(always)]
+fn origin_form(
+    input: &[u8],
+    syntax: TargetSyntax,
+) -> Result<Option<(Target<'_>, &[u8])>, Rejection> {
+    let scanned = scan(input, syntax);
+    match &input[scanned.bytes..] {
         [b' ', rest @ ..] => {
-            Ok(Some((Target { whole: text(&input[..bytes])?, path_bytes, is_escaped }, rest)))
+            Ok(Some((Target::origin(text(&input[..scanned.bytes])?, &scanned), rest)))
         }
         [] | [b'%'] | [b'%', _] => Ok(None),
-        rest => Err(not_in_target(rest[0])),
+        rest => Err(rejection_of(rest[0])),
     }
 }
 
-/// What of some input is a path, and perhaps a query.
+/// The part of some input that is a path and perhaps a query.
 struct Scanned {
     bytes: usize,
     path_bytes: usize,
-    /// The path has escapes.
+    /// True if the path has a `%`.
     is_escaped: bool,
 }
 
 #[inline(always)]
-fn scan(input: &[u8]) -> Scanned {
+fn scan(input: &[u8], syntax: TargetSyntax) -> Scanned {
+    let class = TargetClass::of(syntax);
     let mut path_bytes = None;
     let mut is_escaped = false;
     let mut at = 0;
     loop {
         match &input[at..] {
-            [byte, ..] if chars::is_plain_target(*byte) => at += 1,
+            [byte, ..] if class.contains(*byte) => at += 1,
             [b'?', ..] => {
                 path_bytes = path_bytes.or(Some(at));
                 at += 1;
             }
-            escape @ [b'%', ..] if is_escape(escape) => {
+            escape @ [b'%', ..] if syntax == TargetSyntax::Url || is_escape(escape) => {
                 is_escaped |= path_bytes.is_none();
-                at += 3;
+                at += 1;
             }
             _ => return Scanned { bytes: at, path_bytes: path_bytes.unwrap_or(at), is_escaped },
         }
     }
+}
+
+/// Returns the number of bytes at the start of `input` that a target can go on with.
+pub(super) fn plain_bytes(input: &[u8], syntax: TargetSyntax) -> usize {
+    scan(input, syntax).bytes
 }
 
 #[cold]
@@ -123,230 +208,85 @@ fn other_form(input: &[u8]) -> Result<Option<(Target<'_>, &[u8])>, Rejection> {
         [b' ', ..] if bytes == 0 => Err(Rejection::RequestLine),
         [b' ', rest @ ..] => {
             let whole = text(&input[..bytes])?;
-            Ok(Some((Target { whole, path_bytes: 0, is_escaped: false }, rest)))
+            let path = (0, bytes as u32);
+            Ok(Some((Target { whole, path, is_escaped: false, form: Form::Other }, rest)))
         }
-        rest => Err(not_in_target(rest[0])),
+        rest => Err(rejection_of(rest[0])),
     }
 }
 
-/// The rejection of a byte that no target has.
+/// Returns the rejection of a byte that no target has.
 #[cold]
-fn not_in_target(byte: u8) -> Rejection {
-    // A control character is likelier the end of a line that lacks a part.
+fn rejection_of(byte: u8) -> Rejection {
+    // A control character is more likely the end of a line that lacks a part.
     if byte.is_ascii_control() { Rejection::RequestLine } else { Rejection::Target }
 }
 
-/// The characters that were found to be ASCII.
+/// Returns bytes that are known to be ASCII as text.
 fn text(bytes: &[u8]) -> Result<&str, Rejection> {
     std::str::from_utf8(bytes).map_err(|_| Rejection::Target)
 }
 
-/// Splits a target that is in another form than a path into path and query.
-fn split<'a>(method: &str, target: &'a str) -> Result<(&'a str, Option<&'a str>), Rejection> {
-    match method {
-        "CONNECT" => {
-            // The authority-form, for CONNECT alone, and with a port (RFC 9112, 3.2.3).
-            let is_authority = is_authority(target.as_bytes())
-                && port(target).is_some_and(|port| !port.is_empty());
-            if is_authority { Ok((target, None)) } else { Err(Rejection::Target) }
-        }
-        "OPTIONS" if target == "*" => Ok((target, None)),
-        _ => absolute(method, target),
-    }
-}
-
-/// The authority that a valid target names, if its form has one.
-pub(in crate::http) fn authority<'a>(method: &str, target: &'a str) -> Option<&'a str> {
-    if method == "CONNECT" {
-        return Some(target);
-    }
-    if target.starts_with('/') {
-        return None;
-    }
-    let (_, rest) = target.split_once("://")?;
-    Some(&rest[..authority_end(rest)])
-}
-
-/// Whether `value` is `uri-host [":" port]` with a host that is not empty, as a
-/// `host` field must be (RFC 9110, 7.2) and as http targets need (4.2.1).
-pub(in crate::http) fn is_authority(value: &[u8]) -> bool {
-    let digits = value.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
-    let (host, port) = value.split_at(value.len() - digits);
-    match host {
-        [host @ .., b':'] => is_host(host) && is_port(port),
-        _ => is_host(value),
-    }
-}
-
-fn is_host(host: &[u8]) -> bool {
-    // Four at a time: most are a name or an IPv4 address.
-    let (fours, rest) = host.as_chunks();
-    let is_plain =
-        fours.iter().all(chars::are_reg_name) && rest.iter().all(|&b| chars::is_reg_name(b));
-    !host.is_empty() && (is_plain || is_other_host(host))
-}
-
-/// A name with escapes, or an IP literal (RFC 3986, 3.2.2).
-#[cold]
-fn is_other_host(host: &[u8]) -> bool {
-    let mut rest = match host {
-        [b'[', literal @ .., b']'] => return is_ip_literal(literal),
-        name => name,
-    };
-    while let [byte, after @ ..] = rest {
-        rest = match rest {
-            [b'%', _, _, after @ ..] if is_escape(rest) => after,
-            _ if chars::is_reg_name(*byte) => after,
-            _ => return false,
-        };
-    }
-    true
-}
-
-/// Whether digits are a port that TCP has: leading zeros are none of its value.
-fn is_port(digits: &[u8]) -> bool {
-    // Four digits are one whatever they are.
-    digits.len() <= 4 || tcp_port(digits).is_some()
-}
-
-#[cold]
-fn tcp_port(digits: &[u8]) -> Option<u16> {
-    digits.iter().try_fold(0u16, |number, digit| {
-        number.checked_mul(10)?.checked_add(u16::from(digit - b'0'))
-    })
-}
-
-/// The path with the escapes of unreserved characters resolved: those, and only
-/// those, are equal to their characters. The digits of the others are put in upper
-/// case, as they mean the same in either (RFC 3986, 6.2.2).
-#[cold]
-pub(in crate::http) fn normalize(path: &str) -> String {
-    let mut normal = String::with_capacity(path.len());
-    let mut rest = path;
-    while let Some(at) = rest.find('%') {
-        normal.push_str(&rest[..at]);
-        let escape = &rest[at..at + 3];
-        match u8::from_str_radix(&escape[1..], 16) {
-            Ok(byte) if chars::is_unreserved(byte) => normal.push(char::from(byte)),
-            _ => normal.push_str(&escape.to_ascii_uppercase()),
-        }
-        rest = &rest[at + 3..];
-    }
-    normal.push_str(rest);
-    normal
-}
-
-/// The absolute-form, whose authority stands in for `host` (RFC 9112, 3.2.2).
-fn absolute<'a>(method: &str, target: &'a str) -> Result<(&'a str, Option<&'a str>), Rejection> {
-    let (scheme, rest) = target.split_once("://").ok_or(Rejection::Target)?;
-    if scheme.eq_ignore_ascii_case("https") {
-        return Err(Rejection::Scheme);
-    }
-    if !scheme.eq_ignore_ascii_case("http") {
-        return Err(Rejection::Target);
-    }
-    let end = authority_end(rest);
-    // Userinfo is refused with whatever else is no authority (RFC 9110, 4.2.4).
-    if !is_authority(&rest.as_bytes()[..end]) {
-        return Err(Rejection::Target);
-    }
-    match &rest[end..] {
-        // OPTIONS without a path is for the whole server (RFC 9112, 3.2.4).
-        "" if method == "OPTIONS" => Ok(("*", None)),
-        "" => Ok(("/", None)),
-        query if query.starts_with('?') => path_and_query(query).map(|(_, query)| ("/", query)),
-        path => path_and_query(path),
-    }
-}
-
-/// Where what follows the scheme turns from authority to path or query.
+/// Returns the length of the authority at the start of `rest`, which follows the scheme.
 fn authority_end(rest: &str) -> usize {
     rest.find(['/', '?']).unwrap_or(rest.len())
 }
 
-fn path_and_query(target: &str) -> Result<(&str, Option<&str>), Rejection> {
-    let Scanned { bytes, path_bytes, .. } = scan(target.as_bytes());
-    if bytes < target.len() {
-        return Err(Rejection::Target);
-    }
-    let (path, query) = target.split_at(path_bytes);
-    Ok((path, query.get(1..)))
-}
-
-/// Whether a `%` is followed by its two hexadecimal digits (RFC 3986, 2.1).
-fn is_escape(bytes: &[u8]) -> bool {
-    matches!(bytes, [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
-}
-
-/// What stands between the brackets of an IPv6 address or a later kind.
+/// Resolves the escapes of unreserved characters: those, and only those, are equal to their
+/// characters. Puts the digits of other escapes in upper case, because they mean the same in
+/// either (RFC 3986, 6.2.2). Leaves a `%` that begins no escape.
 #[cold]
-fn is_ip_literal(literal: &[u8]) -> bool {
-    match literal {
-        [b'v' | b'V', rest @ ..] => {
-            let mut parts = rest.splitn(2, |&b| b == b'.');
-            let version = parts.next().unwrap_or_default();
-            let address = parts.next().unwrap_or_default();
-            let in_address = |&b: &u8| b == b':' || chars::is_reg_name(b);
-            !version.is_empty()
-                && version.iter().all(u8::is_ascii_hexdigit)
-                && !address.is_empty()
-                && address.iter().all(in_address)
+fn normalize(path: &str) -> String {
+    let mut normal = String::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let [byte, after @ ..] = rest {
+        let escape = match after {
+            [high, low, ..] if *byte == b'%' => chars::hex_value(*high).zip(chars::hex_value(*low)),
+            _ => None,
+        };
+        let Some((high, low)) = escape else {
+            normal.push(char::from(*byte));
+            rest = after;
+            continue;
+        };
+        match high << 4 | low {
+            byte if chars::is_unreserved(byte) => normal.push(char::from(byte)),
+            _ => {
+                normal.push('%');
+                let digits = [after[0], after[1]].map(|digit| digit.to_ascii_uppercase());
+                digits.into_iter().for_each(|digit| normal.push(char::from(digit)));
+            }
         }
-        _ => std::str::from_utf8(literal)
-            .is_ok_and(|text| text.parse::<core::net::Ipv6Addr>().is_ok()),
+        rest = &after[2..];
     }
-}
-
-/// What follows the colon behind the host.
-fn port(authority: &str) -> Option<&str> {
-    let after_host = authority.rfind(']').map_or(0, |at| at + 1);
-    authority[after_host..].split_once(':').map(|(_, port)| port)
+    normal
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn tells_hosts_from_what_is_none() {
-        for host in [
-            "a",
-            "example.com",
-            "a:80",
-            "a:",
-            "a:65535",
-            "a:000080",
-            "127.0.0.1:8080",
-            "[::1]",
-            "[::1]:80",
-            "a%20b",
-            "[v1.x:y]",
-        ] {
-            assert!(is_authority(host.as_bytes()), "{host}");
-        }
-        for host in [
-            "", ":80", "a b", "a:b", "a:80:80", "u@a", "a/", "[::1", "::1", "[::1]a", "[]", "a%2",
-            "a%zz", "ä", "a:65536", "a:99999", "a:+80", "a: 80",
-        ] {
-            assert!(!is_authority(host.as_bytes()), "{host}");
-        }
-    }
+    const RFC: TargetSyntax = TargetSyntax::Rfc3986;
 
-    /// Path and query of a target that a request line goes on behind.
-    fn parts(method: &str, target: &str) -> Result<(String, Option<String>), Rejection> {
+    /// Returns the path and the query of a target in a request line.
+    fn parts(
+        method: &str,
+        target: &str,
+        syntax: TargetSyntax,
+    ) -> Result<(String, Option<String>), Rejection> {
         let input = format!("{target} HTTP/1.1");
         for bytes in 0..=target.len() {
-            assert!(!matches!(parse(method, &input.as_bytes()[..bytes]), Ok(Some(_))), "{bytes}");
+            let early = parse(method, &input.as_bytes()[..bytes], syntax);
+            assert!(!matches!(early, Ok(Some(_))), "{bytes}");
         }
-        let (parsed, rest) = parse(method, input.as_bytes())?.expect("it has its space");
-        parsed.check(method)?;
+        let (parsed, rest) = parse(method, input.as_bytes(), syntax)?.expect("it has its space");
+        let parsed = parsed.resolve(method, syntax)?;
         assert_eq!((parsed.whole, rest), (target, b"HTTP/1.1".as_slice()));
-        let query = parsed.query(method).map(str::to_string);
-        Ok((parsed.path(method).into_owned(), query))
+        Ok((parsed.path().into_owned(), parsed.query().map(str::to_string)))
     }
 
     #[test]
-    fn each_form_only_where_it_belongs() {
+    fn each_form_is_accepted_only_with_its_methods() {
         for (method, target, path, query) in [
             ("GET", "/", "/", None),
             ("GET", "/a?b?c", "/a", Some("b?c")),
@@ -357,12 +297,15 @@ mod tests {
             ("GET", "http://h/d%61ta", "/data", None),
             ("GET", "HTTP://h", "/", None),
             ("GET", "http://h?q", "/", Some("q")),
+            ("OPTIONS", "http://h?q", "/", Some("q")),
             ("OPTIONS", "*", "*", None),
             ("OPTIONS", "http://h:1", "*", None),
             ("CONNECT", "h:1", "h:1", None),
         ] {
-            let found = parts(method, target);
-            assert_eq!(found, Ok((path.to_string(), query.map(str::to_string))), "{target}");
+            for syntax in [RFC, TargetSyntax::Url] {
+                let found = parts(method, target, syntax);
+                assert_eq!(found, Ok((path.to_string(), query.map(str::to_string))), "{target}");
+            }
         }
         for (method, target) in [
             ("GET", "*"),
@@ -376,14 +319,38 @@ mod tests {
             ("GET", "http://u@h/"),
             ("GET", "ftp://h/"),
             ("GET", "/a#b"),
-            ("GET", "/%2"),
-            ("GET", "/a?%zz"),
+            ("GET", "/\""),
+            ("GET", "/a?<"),
+            ("GET", "/a?>"),
             ("GET", "/\u{e4}"),
             ("GET", "http://h/\u{e4}"),
         ] {
-            assert_eq!(parts(method, target), Err(Rejection::Target), "{method} {target}");
+            for syntax in [RFC, TargetSyntax::Url] {
+                assert_eq!(parts(method, target, syntax), Err(Rejection::Target), "{target}");
+            }
         }
-        assert_eq!(parts("GET", "https://h/"), Err(Rejection::Scheme));
+        assert_eq!(parts("GET", "https://h/", RFC), Err(Rejection::Scheme));
+    }
+
+    #[test]
+    fn accepts_what_browsers_leave_unescaped_unless_told_to_be_strict() {
+        for target in [
+            "/?a[]=1",
+            "/?q={x}",
+            "/?a|b",
+            "/?x=^",
+            "/?`",
+            "/?\\",
+            "/%",
+            "/%2",
+            "/?%zz",
+            "/[a]|b",
+            "/100%",
+            "http://h/?a[]=%",
+        ] {
+            assert!(parts("GET", target, TargetSyntax::Url).is_ok(), "{target}");
+            assert_eq!(parts("GET", target, RFC), Err(Rejection::Target), "{target}");
+        }
     }
 
     #[test]
@@ -391,9 +358,11 @@ mod tests {
         assert_eq!(normalize("/d%61t%61"), "/data");
         assert_eq!(normalize("/%7e%2Fx%20%c3%a4%25"), "/~%2Fx%20%C3%A4%25");
         assert_eq!(normalize("/%2561"), "/%2561");
-        let (plain, _) = parse("GET", b"/data ").expect("a target").expect("a whole one");
-        assert!(matches!(plain.path("GET"), Cow::Borrowed("/data")));
-        let (absolute, _) = parse("GET", b"http://h/data ").expect("one").expect("a whole one");
-        assert!(matches!(absolute.path("GET"), Cow::Borrowed("/data")));
+        assert_eq!(normalize("/%zz%4%"), "/%zz%4%");
+        for target in [b"/data ".as_slice(), b"http://h/data "] {
+            let (plain, _) = parse("GET", target, RFC).expect("a target").expect("a whole one");
+            let plain = plain.resolve("GET", RFC).expect("a valid target");
+            assert!(matches!(plain.path(), Cow::Borrowed("/data")));
+        }
     }
 }

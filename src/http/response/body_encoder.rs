@@ -1,54 +1,47 @@
-//! The content of an answer, framed as its head has promised (RFC 9112, 6).
+//! The body of a response, framed as its head has promised (RFC 9112, 6).
 
+use super::number::write_hexadecimal;
 use crate::http::body::Piece;
-use crate::http::head::headers::Persistence;
-use crate::http::record::ResponseSummary;
 
-/// Writes the content of an answer, some at each call, as long as the
-/// connection takes it: is called again whenever there is room.
+/// Writes a part of a response body at each call. It is called again when the connection has
+/// room, or when its [`StreamWaker`](crate::http::StreamWaker) is woken.
 pub type Producer = Box<dyn FnMut(&mut BodyWriter<'_>) -> Flow>;
 
-/// Whether a [`Producer`] has more to write.
+/// What a [`Producer`] wants next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Flow {
-    /// There is more.
+    /// To be called again as soon as there is room. A producer that returns this without
+    /// writing anything ends its connection; return [`Flow::Pause`] instead.
     More,
-    /// The content is complete.
+    /// To be called again when the [`StreamWaker`](crate::http::StreamWaker) of the response
+    /// is woken.
+    Pause,
+    /// Nothing: the body is complete.
     Done,
 }
 
-/// An answer whose head is written.
-pub(in crate::http) struct ResponseState {
-    pub(in crate::http) persistence: Persistence,
-    pub(in crate::http) encoder: BodyEncoder,
-    pub(in crate::http) said: ResponseSummary,
-}
-
-impl ResponseState {
-    pub(in crate::http) fn writer<'o>(&'o mut self, output: &'o mut Vec<u8>) -> BodyWriter<'o> {
-        BodyWriter { output, encoder: &mut self.encoder, body_bytes: &mut self.said.body_bytes }
-    }
-}
-
-/// How the content of an answer is delimited (RFC 9112, 6).
+/// How the body of a response is delimited (RFC 9112, 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http) enum BodyEncoder {
-    /// There is none, whatever is written.
+    /// No body; writes are ignored.
     Nothing,
-    /// So many bytes are still to be written.
+    /// Number of bytes that are still to be written.
     Length(u64),
+    /// The chunked coding (RFC 9112, 7.1).
     Chunked {
-        /// In the midst of a chunk.
+        /// True within a chunk.
         open: bool,
     },
+    /// The end of the connection ends the body.
     UntilClose,
-    /// More was written than was promised, or into the midst of a chunk, so the
-    /// connection can't go on.
+    /// More was written than promised, or data within another chunk, so the connection must
+    /// end.
     Broken,
 }
 
 impl BodyEncoder {
-    /// Ends the content; says whether it is as was promised.
+    /// Ends the body; reports whether it is as the head has promised.
     pub(in crate::http) fn end(self, output: &mut Vec<u8>) -> bool {
         match self {
             BodyEncoder::Nothing | BodyEncoder::Length(0) | BodyEncoder::UntilClose => true,
@@ -63,7 +56,7 @@ impl BodyEncoder {
     }
 }
 
-/// Writes content into the output buffer, framed as its head has promised.
+/// Writes a response body into the output buffer, framed as the head has promised.
 #[derive(Debug)]
 pub struct BodyWriter<'o> {
     pub(in crate::http) output: &'o mut Vec<u8>,
@@ -72,16 +65,15 @@ pub struct BodyWriter<'o> {
 }
 
 impl BodyWriter<'_> {
-    /// Writes `data`, as one chunk where the answer is chunked. What goes beyond a
-    /// promised length, or between two pieces of one chunk, is dropped, and the
-    /// connection closed.
+    /// Writes `data`, as one chunk if the response is chunked. Data beyond the promised length
+    /// is dropped, and the connection closed.
     pub fn write(&mut self, data: &[u8]) {
         let chunk_bytes = Some(data.len() as u64);
         self.write_piece(&Piece { data, chunk_bytes, ends_chunk: true });
     }
 
-    /// Writes a piece of a request's content back, chunk for chunk where both
-    /// the request and the answer are chunked.
+    /// Writes a piece of a request body back, chunk for chunk if both the request and the
+    /// response are chunked.
     pub fn write_piece(&mut self, piece: &Piece<'_>) {
         match self.encoder {
             _ if piece.data.is_empty() => return,
@@ -117,36 +109,12 @@ impl BodyWriter<'_> {
     }
 }
 
-fn write_hexadecimal(output: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0; 16];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b"0123456789ABCDEF"[(number % 16) as usize];
-        number /= 16;
-        if number == 0 {
-            break;
-        }
-    }
-    output.extend_from_slice(&digits[at..]);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn writes_chunk_sizes_as_they_are_read() {
-        let mut output = Vec::new();
-        for number in [0, 9, 10, 255, 1_000_000, u64::MAX] {
-            output.clear();
-            write_hexadecimal(&mut output, number);
-            assert_eq!(String::from_utf8_lossy(&output), format!("{number:X}"));
-        }
-    }
-
-    #[test]
-    fn a_promise_of_length_that_is_broken_is_noticed() {
+    fn notices_a_broken_promise_of_length() {
         let mut output = Vec::new();
         let mut encoder = BodyEncoder::Length(3);
         let mut body_bytes = 0;

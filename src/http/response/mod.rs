@@ -1,55 +1,94 @@
 //! Writes a response straight into the output buffer.
 //!
-//! The order of the fields is: the service's, `connection` where it is needed,
-//! `content-length` or `transfer-encoding`, `date`; all names in lower case.
+//! The order of the headers is: those of the service, `connection` if it is needed,
+//! `content-length` or `transfer-encoding`, `date`. All names are in lower case.
 
-pub(in crate::http) mod body_encoder;
+pub(super) mod body_encoder;
+pub(super) mod header_line;
+mod number;
+mod status;
 
-use core::net::IpAddr;
+use super::context::Context;
+use super::deferred::{DeferredBody, DeferredResponse, Responder, StreamWaker, check_status};
+use super::guard::Guarded;
+use super::head::{Head, Persistence};
+use super::record::ResponseSummary;
+use body_encoder::{BodyEncoder, BodyWriter, Flow, Producer};
+use header_line::{HeaderLine, write_header};
+use number::write_decimal;
+use status::write_status_line;
 
-use crate::http::chars;
-use crate::http::connection::Context;
-use crate::http::deferred::{DeferredResponse, Responder};
-use crate::http::head::headers::Persistence;
-use crate::http::record::ResponseSummary;
-use body_encoder::{BodyEncoder, BodyWriter, Flow, Producer, ResponseState};
-
-/// The answer to one request.
+/// The response to one request.
 ///
-/// Status and fields go into the output buffer as they are said, so the status
-/// comes first. An answer that is never ended by [`content`](Self::content) or
-/// [`stream`](Self::stream) has no content.
+/// Status and headers go into the output buffer as they are set, so the status comes first. A
+/// response that is never ended by [`body`](Self::body) or [`stream`](Self::stream) has an
+/// empty body.
 pub struct Response<'o> {
     output: &'o mut Vec<u8>,
     context: &'o Context<'o>,
-    to: ResponseFraming,
+    framing: ResponseFraming,
     status: u16,
     stage: Stage,
-    is_private: bool,
-    /// Of an answer that is whole.
+    is_logged: bool,
+    /// Length of a whole body.
     body_bytes: u64,
-    streaming: Option<(BodyEncoder, Producer)>,
+    /// Where in the output the `connection` header begins, or would.
+    connection_at: usize,
+    streaming: Option<(BodyEncoder, Guarded<Producer>)>,
 }
 
-/// What of a request decides how its answer is framed.
+/// The parts of a request that decide how its response is framed.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::http) struct ResponseFraming {
-    pub(in crate::http) persistence: Persistence,
-    /// The answer to HEAD is that to GET without its content (RFC 9110, 9.3.2).
-    pub(in crate::http) is_head: bool,
-    pub(in crate::http) minor_version: u8,
+pub(super) struct ResponseFraming {
+    pub(super) persistence: Persistence,
+    /// True for HEAD: the response is that to GET without its body (RFC 9110, 9.3.2).
+    pub(super) is_head: bool,
+    pub(super) minor_version: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// Nothing is written.
-    Status,
-    /// The status line and perhaps fields are written.
-    Fields,
-    /// All is written but the content of one that is streamed.
+    Empty,
+    /// The status line and perhaps headers are written.
+    Headers,
+    /// All is written but the body of a streamed response.
     Ended,
-    /// The answer is made elsewhere.
+    /// The response is made elsewhere.
     Deferred,
+}
+
+/// What is left to do once the service has returned.
+pub(super) enum Finished {
+    /// Nothing: the response is written.
+    Whole(Persistence, ResponseSummary),
+    /// To have the body written.
+    Streaming(ResponseState, Guarded<Producer>),
+    /// To wait for the response.
+    Deferred(ResponseFraming, ResponseSummary),
+}
+
+/// A response whose head is written.
+pub(super) struct ResponseState {
+    pub(super) persistence: Persistence,
+    pub(super) encoder: BodyEncoder,
+    pub(super) summary: ResponseSummary,
+    /// Where in the response the `connection` header begins, or would.
+    connection_at: usize,
+}
+
+impl ResponseFraming {
+    /// Returns the framing of the response to a request, which is the last one on its
+    /// connection or not.
+    #[inline]
+    pub(super) fn of(head: &Head<'_>, is_last: bool) -> ResponseFraming {
+        let is_last = is_last || head.line.method == "CONNECT";
+        ResponseFraming {
+            persistence: if is_last { head.persistence.ended() } else { head.persistence },
+            is_head: head.is_head(),
+            minor_version: head.line.minor_version,
+        }
+    }
 }
 
 impl std::fmt::Debug for Response<'_> {
@@ -60,198 +99,251 @@ impl std::fmt::Debug for Response<'_> {
 }
 
 impl<'o> Response<'o> {
-    pub(in crate::http) fn new(
+    #[inline]
+    pub(super) fn new(
         output: &'o mut Vec<u8>,
         context: &'o Context<'o>,
-        to: ResponseFraming,
+        framing: ResponseFraming,
     ) -> Response<'o> {
         Response {
             output,
             context,
-            to,
+            framing,
             status: 200,
-            stage: Stage::Status,
-            is_private: false,
+            stage: Stage::Empty,
+            is_logged: true,
             body_bytes: 0,
+            connection_at: 0,
             streaming: None,
         }
     }
 
-    /// Sets the status code; 200 where it is not called. 1xx are the server's own.
+    /// Sets the status code. Default 200. The server sends 1xx by itself.
     ///
     /// # Panics
-    /// If a field has been written, or the code is not from 200 to 599. A panic
-    /// in a service costs its own connection a 500.
+    /// If a header has been written, or the code is not from 200 to 599. A panic in a service
+    /// costs its connection a 500, and nothing else.
+    #[track_caller]
     pub fn status(&mut self, status: u16) -> &mut Self {
-        assert!(self.stage == Stage::Status, "the status comes before the fields");
-        assert!((200..600).contains(&status), "a final status is from 200 to 599, not {status}");
+        assert!(self.stage == Stage::Empty, "set the status before any header or body");
+        check_status(status);
         self.status = status;
         self
     }
 
-    /// Adds a field. The name is written as it is given; lower case is the
-    /// house's style. `connection`, `content-length`, `transfer-encoding` and
-    /// `date` are the server's own.
+    /// Adds a header. The name is written as it is given; lower case is the convention. The
+    /// server writes `connection`, `content-length`, `transfer-encoding` and `date` itself.
     ///
     /// # Panics
-    /// If the name is no token or the value has control characters, with which
-    /// a client's bytes could pass for another field (RFC 9110, 5.5), or if the
-    /// answer has been ended.
+    /// If the name is not a token, or the value has control characters, with which the bytes of
+    /// a client could pass for another header (RFC 9110, 5.5), or if the response has ended.
+    #[track_caller]
     pub fn header(&mut self, name: &str, value: impl AsRef<[u8]>) -> &mut Self {
         self.begin();
-        write_field(self.output, name, value.as_ref());
+        write_header(self.output, name, value.as_ref());
         self
     }
 
-    /// Adds a field that is known when the program is compiled: see
-    /// [`header_line!`](crate::field_line).
+    /// Adds a header that was checked when the program was compiled: see
+    /// [`header_line!`](crate::header_line).
     ///
     /// # Panics
-    /// If the answer has been ended.
+    /// If the response has ended.
     #[inline]
+    #[track_caller]
     pub fn header_line(&mut self, line: HeaderLine) -> &mut Self {
         self.begin();
         self.output.extend_from_slice(line.as_bytes());
         self
     }
 
-    /// Makes this the last answer on its connection.
+    /// Closes the connection after this response.
     pub fn close(&mut self) -> &mut Self {
-        self.to.persistence = self.to.persistence.ended();
+        self.framing.persistence = self.framing.persistence.ended();
         self
     }
 
-    /// Ends the answer with its content. Where none may be (HEAD, 204, 205, 304), only
-    /// the head is written, with the content's length where that may be.
+    /// Ends the response with its body. For HEAD and for the statuses 204, 205 and 304 only the
+    /// head is written, with the length of the body if the status allows it.
     ///
     /// # Panics
-    /// If the answer has been ended.
+    /// If the response has ended.
     #[inline]
-    pub fn body(&mut self, content: &[u8]) {
-        self.end_head(Some(content.len() as u64));
-        if self.has_content() {
-            self.body_bytes = content.len() as u64;
-            self.output.extend_from_slice(content);
+    #[track_caller]
+    pub fn body(&mut self, body: &[u8]) {
+        self.end_head(Some(body.len() as u64));
+        if self.has_body() {
+            self.body_bytes = body.len() as u64;
+            self.output.extend_from_slice(body);
         }
     }
 
-    /// Keeps this request out of records such as an access log: for what asks every
-    /// few seconds.
-    pub fn exclude_from_log(&mut self) -> &mut Self {
-        self.is_private = true;
-        self
-    }
-
-    /// The address of the client, where whoever drives this connection knows it.
-    pub fn client(&self) -> Option<IpAddr> {
-        self.context.client.copied()
-    }
-
-    /// Whether the server stops, and this is one of the last answers.
-    pub fn is_draining(&self) -> bool {
-        self.context.draining
-    }
-
-    /// Leaves the answer to whoever has the responder, on this thread or another; the
-    /// service returns without one. Nothing may have been said of it before.
+    /// Ends the head and has `producer` write the body whenever there is room: `length` bytes
+    /// or, with `None`, as many as it likes, chunked for HTTP/1.1 and up to the end of the
+    /// connection for HTTP/1.0.
+    ///
+    /// A producer that has nothing to write yet returns [`Flow::Pause`], and is called again
+    /// when a [`waker`](Self::waker) is woken. It is dropped when the client leaves.
+    ///
+    /// ```
+    /// use pinloop::http::{BodyWriter, Flow};
+    /// use pinloop::{Request, Response};
+    ///
+    /// let mut service = |_: &Request<'_>, response: &mut Response<'_>| {
+    ///     let mut numbers = 1..=3;
+    ///     response.stream(None, move |writer: &mut BodyWriter<'_>| match numbers.next() {
+    ///         Some(number) => {
+    ///             writer.write(format!("{number}\n").as_bytes());
+    ///             Flow::More
+    ///         }
+    ///         None => Flow::Done,
+    ///     });
+    /// };
+    /// let request = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    /// let response = pinloop::testing::call(&mut service, request);
+    /// assert!(response.ends_with(b"2\r\n1\n\r\n2\r\n2\n\r\n2\r\n3\n\r\n0\r\n\r\n"));
+    /// ```
     ///
     /// # Panics
-    /// If a status or a field has been said, or whoever drives this connection takes
-    /// no deferred answers ([`Context::sink`](super::Context::sink)), or in
-    /// [`Service::content`](super::Service::content).
-    pub fn defer(&mut self) -> Responder {
-        assert!(self.stage == Stage::Status, "an answer is deferred before anything is said of it");
-        let sink = self.context.sink.expect("an answer can be deferred here");
-        self.stage = Stage::Deferred;
-        Responder::new(sink.clone(), self.context.address)
-    }
-
-    /// Ends an answer that was made elsewhere.
-    pub(in crate::http) fn write(
-        mut self,
-        answer: &DeferredResponse,
-    ) -> (Persistence, ResponseSummary) {
-        self.status = answer.status;
-        self.begin();
-        self.output.extend_from_slice(&answer.fields);
-        self.body(&answer.content);
-        (self.to.persistence, self.said())
-    }
-
-    /// Ends the head and has `producer` write the content when there is room:
-    /// `length` bytes or, without, as many as it likes, chunked for HTTP/1.1
-    /// and up to the end of the connection for HTTP/1.0.
-    ///
-    /// # Panics
-    /// If the answer has been ended.
+    /// If the response has ended.
+    #[track_caller]
     pub fn stream(
         &mut self,
         length: Option<u64>,
         producer: impl FnMut(&mut BodyWriter<'_>) -> Flow + 'static,
     ) {
+        self.stream_boxed(length, Guarded::new(Box::new(producer)));
+    }
+
+    #[track_caller]
+    fn stream_boxed(&mut self, length: Option<u64>, producer: Guarded<Producer>) {
         self.end_head(length);
-        if self.has_content() {
-            self.streaming = Some((self.encoder(length), Box::new(producer)));
+        if self.has_body() {
+            self.streaming = Some((self.encoder(length), producer));
         }
     }
 
-    /// What is left to do once the service has returned.
+    /// Returns a handle that wakes the producer of this response from any thread, after it has
+    /// returned [`Flow::Pause`].
+    ///
+    /// # Panics
+    /// If the caller of this service has no [`Context::sink`](super::Context::sink). Servers
+    /// and [`testing::call`](crate::testing::call) have one.
+    #[track_caller]
+    pub fn waker(&self) -> StreamWaker {
+        let sink = self.context.sink;
+        let sink = sink.expect("a paused stream needs a Context with a sink, such as a server's");
+        StreamWaker::new(sink.clone(), self.context.connection_id)
+    }
+
+    /// Leaves the response to the holder of the responder, on this thread or another. The
+    /// service returns without setting anything.
+    ///
+    /// # Panics
+    /// If a status or a header has been set, or the caller of this service has no
+    /// [`Context::sink`](super::Context::sink), or in
+    /// [`Service::body_policy`](super::Service::body_policy).
+    #[track_caller]
+    pub fn defer(&mut self) -> Responder {
+        assert!(self.stage == Stage::Empty, "defer the response before setting anything of it");
+        assert!(
+            self.context.sink.is_some(),
+            "a response can be deferred in Service::call, and with a Context that has a sink"
+        );
+        self.stage = Stage::Deferred;
+        Responder::new(self.waker())
+    }
+
+    /// Keeps this request out of the access log: for requests that come every few seconds, such
+    /// as health checks.
+    pub fn exclude_from_log(&mut self) -> &mut Self {
+        self.is_logged = false;
+        self
+    }
+
+    /// Reports whether the server stops, so that this is one of the last responses.
+    pub fn is_draining(&self) -> bool {
+        self.context.draining
+    }
+
+    /// Writes a response that was made elsewhere.
+    pub(super) fn write_deferred(&mut self, deferred: DeferredResponse) {
+        self.status = deferred.status;
+        self.begin();
+        self.output.extend_from_slice(&deferred.headers);
+        match deferred.body {
+            DeferredBody::Whole(body) => self.body(&body),
+            DeferredBody::Stream { length, producer } => match producer.into_inner() {
+                Some(producer) => self.stream_boxed(length, Guarded::new(producer)),
+                None => self.end_head(length),
+            },
+        }
+    }
+
     #[inline]
-    pub(in crate::http) fn finish(mut self) -> Finished {
+    pub(super) fn finish(mut self) -> Finished {
         match self.stage {
             Stage::Ended => {}
-            Stage::Deferred => return Finished::Deferred(self.to, self.said().unheard()),
-            Stage::Status | Stage::Fields => self.body(b""),
+            Stage::Deferred => return Finished::Deferred(self.framing, self.summary().unsent()),
+            Stage::Empty | Stage::Headers => self.body(b""),
         }
-        let (persistence, said) = (self.to.persistence, self.said());
+        let (persistence, summary) = (self.framing.persistence, self.summary());
         match self.streaming {
-            None => Finished::Whole(persistence, said),
+            None => Finished::Whole(persistence, summary),
             Some((encoder, producer)) => {
-                Finished::Streaming(ResponseState { persistence, encoder, said }, producer)
+                // The body begins in this call, so the place of the header is not needed.
+                let state = ResponseState { persistence, encoder, summary, connection_at: 0 };
+                Finished::Streaming(state, producer)
             }
         }
     }
 
-    pub(in crate::http) fn said(&self) -> ResponseSummary {
-        let Response { status, body_bytes, is_private, .. } = *self;
-        ResponseSummary { status, body_bytes, is_private }
+    pub(super) fn summary(&self) -> ResponseSummary {
+        let Response { status, body_bytes, is_logged, .. } = *self;
+        ResponseSummary { status, body_bytes, is_logged }
     }
 
-    /// Ends the head of an answer whose content the caller writes.
-    pub(in crate::http) fn finish_head(mut self, length: Option<u64>) -> ResponseState {
+    /// Ends the head of a response whose body the caller writes. The response began at `start`
+    /// of the output.
+    pub(super) fn finish_head(mut self, length: Option<u64>, start: usize) -> ResponseState {
         self.end_head(length);
-        let encoder = self.encoder(length);
-        ResponseState { persistence: self.to.persistence, encoder, said: self.said() }
+        ResponseState {
+            persistence: self.framing.persistence,
+            encoder: self.encoder(length),
+            summary: self.summary(),
+            connection_at: self.connection_at - start,
+        }
     }
 
     #[inline]
+    #[track_caller]
     fn begin(&mut self) {
         match self.stage {
-            Stage::Fields => {}
-            Stage::Status => {
-                self.stage = Stage::Fields;
-                match self.status {
-                    200 => self.output.extend_from_slice(b"HTTP/1.1 200 OK\r\n"),
-                    status => write_status_line(self.output, status),
-                }
+            Stage::Headers => {}
+            Stage::Empty => {
+                self.stage = Stage::Headers;
+                write_status_line(self.output, self.status);
             }
-            Stage::Ended | Stage::Deferred => panic!("the answer has been ended"),
+            Stage::Ended => panic!("the response has ended: call body or stream once, and last"),
+            Stage::Deferred => panic!("the response is deferred: send it with the responder"),
         }
     }
 
+    #[track_caller]
     fn end_head(&mut self, length: Option<u64>) {
         self.begin();
         self.stage = Stage::Ended;
-        // 205 has no content and says so (RFC 9110, 15.3.6).
+        // 205 has no body and says so (RFC 9110, 15.3.6).
         let length = if self.status == 205 { Some(0) } else { length };
-        if length.is_none() && self.to.minor_version == 0 && self.has_content() {
+        if length.is_none() && self.framing.minor_version == 0 && self.has_body() {
             self.close();
         }
-        match self.to.persistence {
+        self.connection_at = self.output.len();
+        match self.framing.persistence {
             Persistence::Keep => {}
-            Persistence::KeepSaid => self.output.extend_from_slice(b"connection: keep-alive\r\n"),
+            Persistence::KeepSaid => self.output.extend_from_slice(KEEP_ALIVE),
             Persistence::Close | Persistence::CloseUnasked => {
-                self.output.extend_from_slice(b"connection: close\r\n")
+                self.output.extend_from_slice(CLOSE);
             }
         }
         match length {
@@ -261,20 +353,20 @@ impl<'o> Response<'o> {
                 write_decimal(self.output, length);
                 self.output.extend_from_slice(b"\r\n");
             }
-            None if self.to.minor_version > 0 => {
-                self.output.extend_from_slice(b"transfer-encoding: chunked\r\n")
+            None if self.framing.minor_version > 0 => {
+                self.output.extend_from_slice(b"transfer-encoding: chunked\r\n");
             }
             None => {}
         }
         self.output.extend_from_slice(self.context.date.last_line());
     }
 
-    /// How content that the head has promised is framed.
+    /// Returns how the body is delimited, as the head has promised.
     fn encoder(&self, length: Option<u64>) -> BodyEncoder {
         match length {
-            _ if !self.has_content() => BodyEncoder::Nothing,
+            _ if !self.has_body() => BodyEncoder::Nothing,
             Some(length) => BodyEncoder::Length(length),
-            None if self.to.minor_version > 0 => BodyEncoder::Chunked { open: false },
+            None if self.framing.minor_version > 0 => BodyEncoder::Chunked { open: false },
             None => BodyEncoder::UntilClose,
         }
     }
@@ -283,148 +375,35 @@ impl<'o> Response<'o> {
         !matches!(self.status, 204 | 304)
     }
 
-    fn has_content(&self) -> bool {
-        !self.to.is_head && !matches!(self.status, 204 | 205 | 304)
+    fn has_body(&self) -> bool {
+        !self.framing.is_head && !matches!(self.status, 204 | 205 | 304)
     }
 }
 
-/// A field line that was checked when the program was compiled, and is written
-/// in one copy. Made by [`header_line!`](crate::field_line).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeaderLine(&'static str);
+const KEEP_ALIVE: &[u8] = b"connection: keep-alive\r\n";
+const CLOSE: &[u8] = b"connection: close\r\n";
 
-impl HeaderLine {
-    /// What [`header_line!`](crate::field_line) makes of its name and value.
-    #[doc(hidden)]
-    pub const fn new(name: &'static str, value: &'static str, line: &'static str) -> HeaderLine {
-        assert!(!name.is_empty() && chars::all!(name, chars::is_token), "this is no field name");
-        assert!(chars::all!(value, chars::is_field_value), "the value has control characters");
-        assert!(line.len() == name.len() + value.len() + 4, "made by header_line!");
-        HeaderLine(line)
+impl ResponseState {
+    pub(super) fn writer<'o>(&'o mut self, output: &'o mut Vec<u8>) -> BodyWriter<'o> {
+        BodyWriter { output, encoder: &mut self.encoder, body_bytes: &mut self.summary.body_bytes }
     }
 
-    pub(in crate::http) fn as_bytes(self) -> &'static [u8] {
-        self.0.as_bytes()
+    /// Reports whether the end of the connection ends the body.
+    pub(super) fn is_delimited_by_close(&self) -> bool {
+        self.encoder == BodyEncoder::UntilClose
     }
-}
 
-/// A [`HeaderLine`](crate::http::HeaderLine) of a name and a value.
-///
-/// ```
-/// const TEXT: pinloop::http::HeaderLine = pinloop::header_line!("content-type", "text/plain");
-/// ```
-///
-/// What can't be a field does not compile:
-///
-/// ```compile_fail
-/// const WRONG: pinloop::http::HeaderLine = pinloop::header_line!("content type", "text/plain");
-/// ```
-#[macro_export]
-macro_rules! header_line {
-    ($name:literal, $value:literal) => {
-        $crate::http::HeaderLine::new($name, $value, concat!($name, ": ", $value, "\r\n"))
-    };
-}
-
-/// What the service left to the connection.
-pub(in crate::http) enum Finished {
-    /// Nothing: the answer is written.
-    Whole(Persistence, ResponseSummary),
-    /// To have the content written.
-    Streaming(ResponseState, Producer),
-    /// To wait for the answer.
-    Deferred(ResponseFraming, ResponseSummary),
-}
-
-/// Writes a field line that is checked as it is written.
-pub(in crate::http) fn write_field(output: &mut Vec<u8>, name: &str, value: &[u8]) {
-    let is_name = !name.is_empty() && name.bytes().all(chars::is_token);
-    assert!(is_name, "{name:?} is no field name");
-    let is_value = value.iter().all(|&b| chars::is_field_value(b));
-    assert!(is_value, "the value of {name} has control characters");
-    debug_assert!(!is_the_servers_own(name), "{name} is the server's own field");
-    output.extend_from_slice(name.as_bytes());
-    output.extend_from_slice(b": ");
-    output.extend_from_slice(value);
-    output.extend_from_slice(b"\r\n");
-}
-
-fn write_status_line(output: &mut Vec<u8>, status: u16) {
-    output.extend_from_slice(b"HTTP/1.1 ");
-    write_decimal(output, u64::from(status));
-    output.push(b' ');
-    output.extend_from_slice(reason_phrase(status).as_bytes());
-    output.extend_from_slice(b"\r\n");
-}
-
-/// The phrases of RFC 9110, 15, and RFC 6585. A code without one has an empty
-/// phrase, which the grammar allows (RFC 9112, 4).
-fn reason_phrase(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        201 => "Created",
-        202 => "Accepted",
-        204 => "No Content",
-        205 => "Reset Content",
-        206 => "Partial Content",
-        301 => "Moved Permanently",
-        302 => "Found",
-        303 => "See Other",
-        304 => "Not Modified",
-        307 => "Temporary Redirect",
-        308 => "Permanent Redirect",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        406 => "Not Acceptable",
-        408 => "Request Timeout",
-        409 => "Conflict",
-        410 => "Gone",
-        411 => "Length Required",
-        412 => "Precondition Failed",
-        413 => "Content Too Large",
-        414 => "URI Too Long",
-        415 => "Unsupported Media Type",
-        416 => "Range Not Satisfiable",
-        417 => "Expectation Failed",
-        421 => "Misdirected Request",
-        422 => "Unprocessable Content",
-        426 => "Upgrade Required",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        505 => "HTTP Version Not Supported",
-        _ => "",
-    }
-}
-
-fn write_decimal(output: &mut Vec<u8>, number: u64) {
-    output.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-}
-
-fn is_the_servers_own(name: &str) -> bool {
-    ["connection", "content-length", "transfer-encoding", "date"]
-        .iter()
-        .any(|own| name.eq_ignore_ascii_case(own))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn writes_numbers_as_they_are_read() {
-        let mut output = Vec::new();
-        for number in [0, 9, 10, 255, 1_000_000, u64::MAX] {
-            output.clear();
-            write_decimal(&mut output, number);
-            assert_eq!(String::from_utf8_lossy(&output), number.to_string());
-        }
+    /// Makes this the last response on its connection. It begins at `start` of the output, and
+    /// none of it has been sent.
+    #[cold]
+    pub(super) fn make_last(&mut self, start: usize, output: &mut Vec<u8>) {
+        let replaced = match self.persistence {
+            Persistence::Keep => 0,
+            Persistence::KeepSaid => KEEP_ALIVE.len(),
+            Persistence::Close | Persistence::CloseUnasked => return,
+        };
+        let at = start + self.connection_at;
+        output.splice(at..at + replaced, CLOSE.iter().copied());
+        self.persistence = self.persistence.ended();
     }
 }

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::http::{Counter, Counters};
+use crate::server::timeouts::TimeoutKind;
 
 /// Where a server counters what happens: [`Config::metrics`](crate::Config::metrics).
 /// Clones are the same place.
@@ -31,18 +32,11 @@ pub struct Metrics {
     cores: Arc<Mutex<Vec<Arc<CoreMetrics>>>>,
 }
 
-/// Timeouts by what was waited for, in the order of the server's classes.
-#[cfg(feature = "metrics")]
-const TIMEOUTS: [&str; TIMEOUT_KINDS] = ["head", "body", "idle", "write", "service", "linger"];
-
 /// Failures of a connection by kind: see [`CoreMetrics::count_error`].
 #[cfg(feature = "metrics")]
 const ERROR_KINDS: [&str; ERRORS] = ["reset", "broken_pipe", "timed_out", "other"];
 
 const ERRORS: usize = 4;
-
-/// What a connection can wait for.
-const TIMEOUT_KINDS: usize = 6;
 
 /// Buckets of request durations: up to 1.024 us times 2 to the power of the index,
 /// so the last is 8.6 s.
@@ -60,9 +54,11 @@ pub(crate) struct CoreMetrics {
     pub(crate) shed_at_limit: Counter,
     /// For want of a file descriptor.
     pub(crate) shed_without_descriptor: Counter,
+    /// Idle connections closed to make room.
+    pub(crate) evicted: Counter,
     pub(crate) received_bytes: Counter,
     pub(crate) sent_bytes: Counter,
-    pub(crate) timeouts: [Counter; TIMEOUT_KINDS],
+    pub(crate) timeouts: [Counter; TimeoutKind::NAMES.len()],
     errors: [Counter; ERRORS],
     wakeups: Counter,
     /// Answers whose duration is recorded.
@@ -109,7 +105,7 @@ impl CoreMetrics {
         if busy_ns > self.busy_longest_ns.get() {
             self.busy_longest_ns.set(busy_ns);
         }
-        let answered = self.counters.answers_total();
+        let answered = self.counters.responses_total();
         self.record(busy_ns, answered.saturating_sub(self.recorded.get()));
     }
 

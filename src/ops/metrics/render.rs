@@ -9,8 +9,9 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::{BUCKETS, CoreMetrics, ERROR_KINDS, Metrics, TIMEOUTS};
+use super::{BUCKETS, CoreMetrics, ERROR_KINDS, Metrics};
 use crate::http::{Counter, Rejection};
+use crate::server::timeouts::TimeoutKind;
 
 impl Metrics {
     /// All counters as OpenMetrics text 1.0, which Prometheus reads:
@@ -37,9 +38,12 @@ type Read = fn(&CoreMetrics) -> u64;
 
 impl Collector for Cores {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let plain: [(&str, &str, Option<&Unit>, Read); 5] = [
+        let plain: [(&str, &str, Option<&Unit>, Read); 6] = [
             ("connections_accepted", "Connections accepted", None, |core| core.accepted.get()),
             ("connections_closed", "Connections finished", None, |core| core.closed.get()),
+            ("connections_evicted", "Idle connections closed to make room", None, |core| {
+                core.evicted.get()
+            }),
             ("received", "Bytes read from clients", Some(&Unit::Bytes), |core| {
                 core.received_bytes.get()
             }),
@@ -61,11 +65,11 @@ impl Collector for Cores {
         });
         counter(&mut encoder, "connections_shed", "Connections turned away", None, shed)?;
         let by_status = self.labelled("status", |core| {
-            let of = |class: usize| core.counters.answers[class].get();
+            let of = |class: usize| core.counters.responses[class].get();
             vec![("2xx", of(2)), ("3xx", of(3)), ("4xx", of(4)), ("5xx", of(5))]
         });
         counter(&mut encoder, "requests", "Requests answered", None, by_status)?;
-        let timeouts = |core: &CoreMetrics| named(&TIMEOUTS, &core.timeouts);
+        let timeouts = |core: &CoreMetrics| named(&TimeoutKind::NAMES, &core.timeouts);
         let timeouts = self.labelled("waiting_for", timeouts);
         counter(&mut encoder, "timeouts", "Connections ended by a timeout", None, timeouts)?;
         let names = Rejection::ALL.map(Rejection::name);

@@ -1,0 +1,112 @@
+//! Hosts and ports (RFC 3986, 3.2; RFC 9110, 4.2 and 7.2).
+
+use crate::http::chars;
+
+/// Reports whether `value` is `uri-host [":" port]` with a host that is not empty, as a `host`
+/// header (RFC 9110, 7.2) and an http target (4.2.1) must have it.
+pub(super) fn is_authority(value: &[u8]) -> bool {
+    let digits = value.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let (host, port) = value.split_at(value.len() - digits);
+    match host {
+        [host @ .., b':'] => is_host(host) && is_port(port),
+        _ => is_host(value),
+    }
+}
+
+/// Returns the port of a valid authority, which may be empty.
+pub(super) fn port(authority: &str) -> Option<&str> {
+    let after_host = authority.rfind(']').map_or(0, |at| at + 1);
+    authority[after_host..].split_once(':').map(|(_, port)| port)
+}
+
+/// Reports whether a `%` is followed by two hexadecimal digits (RFC 3986, 2.1).
+pub(super) fn is_escape(bytes: &[u8]) -> bool {
+    matches!(bytes, [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
+}
+
+fn is_host(host: &[u8]) -> bool {
+    // Four bytes at a time, because most hosts are a name or an IPv4 address.
+    let (fours, rest) = host.as_chunks();
+    let is_plain =
+        fours.iter().all(chars::are_reg_name) && rest.iter().all(|&b| chars::is_reg_name(b));
+    !host.is_empty() && (is_plain || is_other_host(host))
+}
+
+/// Reports whether `host` is a name with escapes or an IP literal (RFC 3986, 3.2.2).
+#[cold]
+fn is_other_host(host: &[u8]) -> bool {
+    let mut rest = match host {
+        [b'[', literal @ .., b']'] => return is_ip_literal(literal),
+        name => name,
+    };
+    while let [byte, after @ ..] = rest {
+        rest = match rest {
+            [b'%', _, _, after @ ..] if is_escape(rest) => after,
+            _ if chars::is_reg_name(*byte) => after,
+            _ => return false,
+        };
+    }
+    true
+}
+
+/// Reports whether digits are a TCP port. Leading zeros do not count.
+fn is_port(digits: &[u8]) -> bool {
+    // Any four digits are a port.
+    digits.len() <= 4 || tcp_port(digits).is_some()
+}
+
+#[cold]
+fn tcp_port(digits: &[u8]) -> Option<u16> {
+    digits.iter().try_fold(0u16, |number, digit| {
+        number.checked_mul(10)?.checked_add(u16::from(digit - b'0'))
+    })
+}
+
+/// Reports whether the text between brackets is an IPv6 address or a later kind.
+#[cold]
+fn is_ip_literal(literal: &[u8]) -> bool {
+    match literal {
+        [b'v' | b'V', rest @ ..] => {
+            let mut parts = rest.splitn(2, |&b| b == b'.');
+            let version = parts.next().unwrap_or_default();
+            let address = parts.next().unwrap_or_default();
+            let in_address = |&b: &u8| b == b':' || chars::is_reg_name(b);
+            !version.is_empty()
+                && version.iter().all(u8::is_ascii_hexdigit)
+                && !address.is_empty()
+                && address.iter().all(in_address)
+        }
+        _ => std::str::from_utf8(literal)
+            .is_ok_and(|text| text.parse::<core::net::Ipv6Addr>().is_ok()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_hosts_from_other_text() {
+        for host in [
+            "a",
+            "example.com",
+            "a:80",
+            "a:",
+            "a:65535",
+            "a:000080",
+            "127.0.0.1:8080",
+            "[::1]",
+            "[::1]:80",
+            "a%20b",
+            "[v1.x:y]",
+        ] {
+            assert!(is_authority(host.as_bytes()), "{host}");
+        }
+        for host in [
+            "", ":80", "a b", "a:b", "a:80:80", "u@a", "a/", "[::1", "::1", "[::1]a", "[]", "a%2",
+            "a%zz", "ä", "a:65536", "a:99999", "a:+80", "a: 80",
+        ] {
+            assert!(!is_authority(host.as_bytes()), "{host}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Remembers how far an incomplete head has been read, so that a head that arrives in many
+//! small pieces is not read anew for each of them.
+
+use super::request_line;
+use super::target;
+use crate::http::chars::{self, TargetSyntax};
+
+/// How far an incomplete head is known to be valid.
+///
+/// The head is parsed again only when a byte arrives that could complete or invalidate it.
+/// Within a name, a value, or another part, that is the first byte that does not belong to the
+/// part, so a head of n bytes is parsed a few times for each line, and not n times.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::http) struct Scan {
+    checked: u32,
+    part: Part,
+}
+
+/// The part of a head that the last checked byte belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Part {
+    /// Nothing is known: the head must be parsed.
+    #[default]
+    Unknown,
+    EmptyLine,
+    /// A method, or the name of a header.
+    Token,
+    Target,
+    /// The value of a header.
+    Value,
+}
+
+impl Scan {
+    /// Notes that `window` is valid and incomplete.
+    #[cold]
+    pub(in crate::http) fn after(window: &[u8], syntax: TargetSyntax) -> Scan {
+        let (part, checked) = match request_line::after_empty_lines(window) {
+            Ok(Some(head)) => {
+                let line = head.rsplit(|&byte| byte == b'\n').next().unwrap_or_default();
+                let part = match line {
+                    [] => Part::Unknown,
+                    [.., b'\r'] => Part::Unknown,
+                    line if line.len() == head.len() => part_of_request_line(line, syntax),
+                    line if line.contains(&b':') => Part::Value,
+                    _ => Part::Token,
+                };
+                (part, window.len())
+            }
+            Ok(None) => (Part::EmptyLine, window.len() - usize::from(window.ends_with(b"\r"))),
+            Err(_) => (Part::Unknown, 0),
+        };
+        Scan { checked: u32::try_from(checked).unwrap_or(0), part }
+    }
+
+    /// Reports whether `window`, which begins with the bytes of the last call, is still valid
+    /// and incomplete without a look at more than its new bytes.
+    #[inline]
+    pub(in crate::http) fn goes_on(
+        &mut self,
+        window: &[u8],
+        head_bytes_max: usize,
+        syntax: TargetSyntax,
+    ) -> bool {
+        self.part != Part::Unknown
+            && window.len() < head_bytes_max
+            && self.goes_on_in_part(window, syntax)
+    }
+
+    #[cold]
+    fn goes_on_in_part(&mut self, window: &[u8], syntax: TargetSyntax) -> bool {
+        let Some(new) = window.get(self.checked as usize..) else { return false };
+        let all = |is: fn(u8) -> bool| new.iter().all(|&byte| is(byte));
+        let goes_on = match self.part {
+            Part::Unknown => false,
+            Part::EmptyLine => match request_line::after_empty_lines(new) {
+                Ok(None) => {
+                    self.checked += (new.len() & !1) as u32;
+                    return true;
+                }
+                _ => false,
+            },
+            Part::Token => all(chars::is_token),
+            Part::Target => target::plain_bytes(new, syntax) == new.len(),
+            Part::Value => all(chars::is_field_value),
+        };
+        if goes_on {
+            self.checked = window.len() as u32;
+        } else {
+            *self = Scan::default();
+        }
+        goes_on
+    }
+}
+
+fn part_of_request_line(line: &[u8], syntax: TargetSyntax) -> Part {
+    let mut words = line.split(|&byte| byte == b' ');
+    let method = words.next().unwrap_or_default();
+    match (words.next(), words.next()) {
+        (None, _) => Part::Token,
+        // The end of a target may be the beginning of an escape.
+        (Some(target), None)
+            if method != b"CONNECT"
+                && target.starts_with(b"/")
+                && target::plain_bytes(target, syntax) == target.len() =>
+        {
+            Part::Target
+        }
+        _ => Part::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SYNTAX: TargetSyntax = TargetSyntax::Url;
+
+    /// Returns how often a head that arrives byte by byte is parsed.
+    fn parses(head: &[u8]) -> usize {
+        let mut scan = Scan::default();
+        let mut parses = 0;
+        for bytes in 1..=head.len() {
+            if !scan.goes_on(&head[..bytes], usize::MAX, SYNTAX) {
+                parses += 1;
+                scan = Scan::after(&head[..bytes], SYNTAX);
+            }
+        }
+        parses
+    }
+
+    #[test]
+    fn a_long_part_is_parsed_a_few_times_however_it_arrives() {
+        for head in [
+            format!("{}GET /", "\r\n".repeat(5_000)),
+            "G".repeat(10_000),
+            format!("GET /{}", "a%2f?b".repeat(2_000)),
+            format!("GET / HTTP/1.1\r\n{}", "n".repeat(10_000)),
+            format!("GET / HTTP/1.1\r\nname: {}", "v ".repeat(5_000)),
+        ] {
+            let parses = parses(head.as_bytes());
+            assert!(parses <= 30, "{parses} for {}", &head[..20]);
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! Listeners, one a thread on the same port, and the file descriptor that each keeps in reserve.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use log::warn;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Token of the listener in the poll of its event loop.
+pub(super) const LISTENER: Token = Token(usize::MAX - 1);
+
+/// Shortest interval between two log lines about a shortage of file descriptors.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long accepting pauses after a shortage.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Binds `count` listening sockets to one address, which the kernel spreads new connections
+/// over by a hash of addresses and ports. Returns the address, with a port chosen by the kernel
+/// if `addr` has port 0.
+///
+/// # Errors
+/// If another server listens on the address: with SO_REUSEPORT two servers could share it
+/// unknowingly.
+pub(super) fn bind_all(
+    mut addr: SocketAddr,
+    backlog: u32,
+    count: usize,
+) -> io::Result<(SocketAddr, Vec<std::net::TcpListener>)> {
+    let _lock = lock_port(addr.port())?;
+    // Without SO_REUSEPORT, a socket cannot be bound to an address that is in use.
+    new_socket(addr)?.bind(&addr.into())?;
+    let mut listeners = Vec::new();
+    for _ in 0..count {
+        let socket = new_socket(addr)?;
+        socket.set_reuse_port(true)?;
+        // Accepted sockets inherit it on Linux, which saves a setsockopt for each.
+        socket.set_tcp_nodelay(true)?;
+        socket.bind(&addr.into())?;
+        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+        let listener = std::net::TcpListener::from(socket);
+        addr = listener.local_addr()?;
+        listeners.push(listener);
+    }
+    Ok((addr, listeners))
+}
+
+fn new_socket(addr: SocketAddr) -> io::Result<Socket> {
+    let kind = Type::STREAM.nonblocking();
+    let socket = Socket::new(Domain::for_address(addr), kind, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    Ok(socket)
+}
+
+/// How long a start waits for another one on the same port.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
+
+/// Makes the check of a port and the bind one step: holds an abstract Unix socket (unix(7))
+/// named after the port, so that of two servers started at the same moment one waits for the
+/// other's bind, and then finds the port in use.
+fn lock_port(port: u16) -> io::Result<Option<UnixListener>> {
+    if port == 0 {
+        return Ok(None);
+    }
+    let name = UnixAddr::from_abstract_name(format!("pinloop-start-{port}"))?;
+    let begun = Instant::now();
+    loop {
+        match UnixListener::bind_addr(&name) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                if begun.elapsed() >= LOCK_WAIT {
+                    return Err(error);
+                }
+                thread::sleep(Duration::from_millis(5));
+            }
+            // Without abstract sockets, as in some sandboxes, the check has to suffice.
+            bound => return Ok(bound.ok()),
+        }
+    }
+}
+
+/// A listener in an event loop.
+pub(super) struct Listener {
+    socket: TcpListener,
+    reserve: ReserveFd,
+    /// There may be connections in the queue.
+    is_ready: bool,
+    /// Nothing is accepted until then; without a time, until [`Listener::resume`].
+    pause: Option<Pause>,
+    logged: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pause {
+    Until(Instant),
+    UntilResumed,
+}
+
+/// The result of accepting.
+pub(super) enum Accepted {
+    Connection(TcpStream, SocketAddr),
+    /// A connection was closed at once because no file descriptor was left.
+    Shed,
+    /// This connection failed. The next one may not.
+    Failed,
+    /// The queue is empty.
+    Empty,
+}
+
+impl Listener {
+    /// Registers a listener. `reserves_missing` is shared by the listeners of all threads.
+    ///
+    /// # Errors
+    /// If no file descriptor is left for a connection.
+    pub(super) fn new(
+        socket: std::net::TcpListener,
+        registry: &Registry,
+        reserves_missing: Arc<AtomicUsize>,
+    ) -> io::Result<Listener> {
+        let reserve = ReserveFd::new(&socket, reserves_missing)?;
+        // A server that cannot hold a single connection does not start.
+        drop(socket.try_clone()?);
+        let mut socket = TcpListener::from_std(socket);
+        registry.register(&mut socket, LISTENER, Interest::READABLE)?;
+        Ok(Listener { socket, reserve, is_ready: false, pause: None, logged: None })
+    }
+
+    /// Notes that the poll has announced a connection.
+    pub(super) fn set_ready(&mut self) {
+        self.is_ready = true;
+    }
+
+    /// Reports whether there may be connections in the queue that can be accepted at some time
+    /// or now.
+    pub(super) fn is_ready(&self) -> bool {
+        self.is_ready && self.pause != Some(Pause::UntilResumed)
+    }
+
+    /// Returns the time to wait before accepting, or `None` to wait for an event.
+    pub(super) fn wait(&self, now: Instant) -> Option<Duration> {
+        match self.pause {
+            _ if !self.is_ready => None,
+            None => Some(Duration::ZERO),
+            Some(Pause::Until(until)) => Some(until.saturating_duration_since(now)),
+            Some(Pause::UntilResumed) => None,
+        }
+    }
+
+    /// Leaves connections in the queue until [`resume`](Self::resume).
+    pub(super) fn pause(&mut self) {
+        self.pause = Some(Pause::UntilResumed);
+    }
+
+    /// Looks into the queue, whatever it waited for.
+    pub(super) fn resume(&mut self) {
+        self.is_ready = true;
+        self.pause = None;
+    }
+
+    /// As [`resume`](Self::resume), if connections are left in the queue.
+    pub(super) fn resume_if_paused(&mut self) {
+        if self.pause == Some(Pause::UntilResumed) {
+            self.resume();
+        }
+    }
+
+    /// Accepts one connection.
+    pub(super) fn accept(&mut self, now: Instant) -> Accepted {
+        self.pause = None;
+        if !self.reserve.regain(&self.socket) {
+            return self.give_up_for_now(now);
+        }
+        match self.socket.accept() {
+            Ok(_) if self.reserve.is_missing_anywhere() => Accepted::Shed,
+            Ok((stream, client)) => Accepted::Connection(stream, client),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.is_ready = false;
+                Accepted::Empty
+            }
+            Err(error) if is_shortage(&error) => self.shed(now, &error),
+            // An error such as ECONNABORTED concerns one connection.
+            Err(_) => Accepted::Failed,
+        }
+    }
+
+    /// Accepts and closes one connection by means of the reserved descriptor.
+    fn shed(&mut self, now: Instant, error: &io::Error) -> Accepted {
+        if self.logged.is_none_or(|logged| now - logged >= LOG_INTERVAL) {
+            self.logged = Some(now);
+            warn!("{error}: closing new connections; raise `ulimit -n` or lower --max-connections");
+        }
+        self.reserve.give_up();
+        let accepted = self.socket.accept().map(drop);
+        self.reserve.regain(&self.socket);
+        match accepted.map_err(|error| error.kind()) {
+            Ok(()) => Accepted::Shed,
+            Err(io::ErrorKind::WouldBlock) => {
+                self.is_ready = false;
+                Accepted::Empty
+            }
+            // Another thread was faster to take the descriptor.
+            Err(_) => self.give_up_for_now(now),
+        }
+    }
+
+    fn give_up_for_now(&mut self, now: Instant) -> Accepted {
+        self.pause = Some(Pause::Until(now + PAUSE));
+        Accepted::Empty
+    }
+}
+
+/// Reports whether the process or the system is short of something: EMFILE, ENFILE, ENOBUFS or
+/// ENOMEM.
+fn is_shortage(error: &io::Error) -> bool {
+    const ENOMEM: i32 = 12;
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    const ENOBUFS: i32 = 105;
+    matches!(error.raw_os_error(), Some(ENOMEM | ENFILE | EMFILE | ENOBUFS))
+}
+
+/// A file descriptor of one thread, held for the moment when no other is left.
+///
+/// Giving it up makes room to accept a connection and close it, which empties the queue of the
+/// listener. A queue that cannot be emptied would either keep the loop spinning or be forgotten
+/// by an edge-triggered poll.
+#[derive(Debug)]
+struct ReserveFd {
+    descriptor: Option<std::os::fd::OwnedFd>,
+    /// Number of threads that are without their reserve.
+    missing: Arc<AtomicUsize>,
+}
+
+impl ReserveFd {
+    /// Reserves a duplicate of `descriptor`, which needs neither a file nor a device.
+    fn new(
+        descriptor: &impl std::os::fd::AsFd,
+        missing: Arc<AtomicUsize>,
+    ) -> io::Result<ReserveFd> {
+        let descriptor = Some(descriptor.as_fd().try_clone_to_owned()?);
+        Ok(ReserveFd { descriptor, missing })
+    }
+
+    /// Makes room for one descriptor.
+    fn give_up(&mut self) {
+        if self.descriptor.take().is_some() {
+            self.missing.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Reserves a descriptor unless one is reserved; reports whether there is one.
+    fn regain(&mut self, descriptor: &impl std::os::fd::AsFd) -> bool {
+        if self.descriptor.is_none() {
+            self.descriptor = descriptor.as_fd().try_clone_to_owned().ok();
+            self.missing.fetch_sub(usize::from(self.descriptor.is_some()), Ordering::Relaxed);
+        }
+        self.descriptor.is_some()
+    }
+
+    /// Reports whether any thread is without its reserve. A free descriptor is then that
+    /// reserve, and a connection that has got it has to give it back.
+    fn is_missing_anywhere(&self) -> bool {
+        self.missing.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Drop for ReserveFd {
+    fn drop(&mut self) {
+        if self.descriptor.is_none() {
+            self.missing.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_know_if_any_of_them_is_without_its_reserve() {
+        let missing = Arc::new(AtomicUsize::new(0));
+        let source = io::stdin();
+        let reserve = || ReserveFd::new(&source, missing.clone()).expect("a descriptor is left");
+        let (mut one, mut other) = (reserve(), reserve());
+        assert!(!one.is_missing_anywhere());
+        other.give_up();
+        other.give_up();
+        one.give_up();
+        assert!(one.regain(&source) && one.is_missing_anywhere());
+        assert!(other.regain(&source) && !one.is_missing_anywhere());
+        other.give_up();
+        drop(other);
+        assert!(!one.is_missing_anywhere());
+    }
+}

@@ -1,0 +1,136 @@
+//! State that the threads of a server share. None of it is touched for a request.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::inbox::Inbox;
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// Number of open connections, over all threads.
+    connections: AtomicUsize,
+    /// Number of threads that are without their reserved file descriptor.
+    pub(super) reserves_missing: Arc<AtomicUsize>,
+    stop: AtomicBool,
+    loops: Vec<Loop>,
+    /// Number of open connections by [`subscriber`]. Only used with a limit for each client.
+    clients: Mutex<HashMap<IpAddr, usize>>,
+}
+
+#[derive(Debug)]
+struct Loop {
+    inbox: Arc<Inbox>,
+    /// True while the loop leaves connections in its queue until one closes.
+    waits_for_room: AtomicBool,
+}
+
+impl Shared {
+    pub(super) fn new(inboxes: &[Arc<Inbox>]) -> Shared {
+        let new_loop =
+            |inbox: &Arc<Inbox>| Loop { inbox: inbox.clone(), waits_for_room: false.into() };
+        Shared {
+            connections: AtomicUsize::new(0),
+            reserves_missing: Arc::default(),
+            stop: AtomicBool::new(false),
+            loops: inboxes.iter().map(new_loop).collect(),
+            clients: Mutex::default(),
+        }
+    }
+
+    /// Counts a connection of a client; returns the number of its connections.
+    pub(super) fn add_client(&self, client: IpAddr) -> usize {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = clients.entry(subscriber(client)).or_default();
+        *count += 1;
+        *count
+    }
+
+    /// Counts a connection of a client that has closed.
+    pub(super) fn remove_client(&self, client: IpAddr) {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let std::collections::hash_map::Entry::Occupied(mut count) =
+            clients.entry(subscriber(client))
+        {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+
+    /// Returns the number of open connections.
+    pub(super) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn add_connection(&self) {
+        self.connections.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Counts a connection that has closed, and wakes the loops that wait for room.
+    pub(super) fn remove_connection(&self) {
+        self.connections.fetch_sub(1, Ordering::SeqCst);
+        for waiting in &self.loops {
+            if waiting.waits_for_room.load(Ordering::SeqCst)
+                && waiting.waits_for_room.swap(false, Ordering::SeqCst)
+            {
+                waiting.inbox.wake_loop();
+            }
+        }
+    }
+
+    /// Has loop `index` woken when there are fewer than `connections_max` connections; reports
+    /// whether it must wait for that.
+    pub(super) fn waits_for_room(&self, index: usize, connections_max: usize) -> bool {
+        let waits = &self.loops[index].waits_for_room;
+        waits.store(true, Ordering::SeqCst);
+        // A connection that closed before the store has woken nobody.
+        let is_full = self.connections() >= connections_max;
+        if !is_full {
+            waits.store(false, Ordering::SeqCst);
+        }
+        is_full
+    }
+
+    /// Tells all loops to stop.
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.loops.iter().for_each(|each| each.inbox.wake_loop());
+    }
+
+    #[inline]
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+}
+
+/// Returns the network by which a client is counted: the address, or the /64 of an IPv6 address,
+/// because one subscriber has that.
+pub(crate) fn subscriber(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V6(address) => {
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
+        }
+        address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_the_connections_of_a_client_by_its_network() {
+        let shared = Shared::new(&[]);
+        let client = |text: &str| text.parse::<IpAddr>().expect("an address");
+        assert_eq!(shared.add_client(client("2001:db8::1")), 1);
+        assert_eq!(shared.add_client(client("2001:db8::2")), 2);
+        assert_eq!(shared.add_client(client("192.0.2.1")), 1);
+        assert_eq!(shared.add_client(client("::ffff:192.0.2.1")), 2);
+        shared.remove_client(client("2001:db8::1"));
+        shared.remove_client(client("2001:db8::2"));
+        assert_eq!(shared.clients.lock().unwrap().len(), 1);
+    }
+}
