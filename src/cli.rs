@@ -130,8 +130,9 @@ Exit status:
   2  an option or environment variable is wrong
 
 Environment:
-  Each option has a variable; a flag's variable is true or false. RUST_LOG=debug logs more
-  to standard error.
+  PINLOOP_MAX_HEADERS stands for --max-headers, and so on for each option.
+  PINLOOP_NO_PIN and PINLOOP_METRICS are true or false.
+  RUST_LOG=debug logs more to standard error.
 
 Examples:
   pinloop --threads 1                       one thread
@@ -380,6 +381,8 @@ mod tests {
             for arg in command().get_arguments() {
                 let name = arg.get_long().expect("a long name");
                 assert!(text.contains(&format!("--{name}")), "{line} lacks {name}");
+                let variable = arg.get_env().unwrap_or_default().to_string_lossy();
+                assert!(line != "--man" || text.contains(&*variable), "{line} lacks {variable}");
             }
         }
     }
