@@ -1,10 +1,8 @@
-//! The service of the 2017 post that this project measures: an echo, and an
-//! answer that costs a chosen amount of CPU time.
+//! The demo service: an echo, and a response that costs a chosen amount of CPU time.
 //!
-//! What a request is answered with is decided here, by [`route`], in terms of
-//! plain strings: every variant of the comparison calls it and so gives the
-//! same bytes. What may not live here: sockets, threads, and anything that only
-//! one variant needs.
+//! It is the service of the 2017 post "Web Services with Rust Part 1: Exploring Hyper".
+//! [`route`] works on plain strings, so that every variant of the comparison calls it and
+//! sends the same bytes. Sockets, threads and code for a single variant do not belong here.
 
 use std::borrow::Cow;
 #[cfg(feature = "rate-limit")]
@@ -20,19 +18,19 @@ use crate::{Metrics, Workers};
 #[cfg(feature = "rate-limit")]
 use crate::{RateLimiter, TooMany};
 
-/// The body of `GET /` and `GET /echo`.
+/// Body of `GET /` and `GET /echo`.
 pub const HINT: &str = "Try POST /echo";
 
-/// The content type of [`HINT`].
+/// Content type of [`HINT`].
 pub const TEXT: &str = "text/plain";
 
-/// The content type of the work function's result.
+/// Content type of the work function's result.
 pub const JSON: &str = "application/json";
 
-/// The content type of an echoed body that came without one (RFC 9110, 8.3).
+/// Content type of an echo if the request has no content type (RFC 9110, 8.3).
 pub const OCTETS: &str = "application/octet-stream";
 
-/// The rounds of the work function for one `GET /data`, as the post has it.
+/// Rounds of the work function for one `GET /data` in the post.
 pub const DEFAULT_ROUNDS: u32 = 100;
 
 const TEXT_LINE: HeaderLine = header_line!("content-type", "text/plain");
@@ -41,7 +39,9 @@ const JSON_LINE: HeaderLine = header_line!("content-type", "application/json");
 const METRICS_LINE: HeaderLine =
     header_line!("content-type", "application/openmetrics-text; version=1.0.0; charset=utf-8");
 
-/// What a request is answered with.
+/// The response to a request.
+///
+/// Not `#[non_exhaustive]`, because each variant of the comparison must handle every route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
     /// 200 [`TEXT`] with [`HINT`].
@@ -56,15 +56,22 @@ pub enum Route {
     NotAllowed(&'static str),
     /// 404.
     NotFound,
-    /// 501: the method is no known one (RFC 9110, 9.1), or `CONNECT`, which is for
-    /// proxies (9.3.6).
+    /// 501, because the method is unknown (RFC 9110, 9.1) or `CONNECT`, which is for proxies
+    /// (9.3.6).
     NotImplemented,
 }
 
-/// Decides what `method` on `path` is answered with.
+/// Returns the response to `method` on `path`, which has no query.
 ///
-/// Methods are case-sensitive (RFC 9110, 9.1). `path` comes without its query;
-/// `*` is the target of a server-wide `OPTIONS`.
+/// Methods are case-sensitive (RFC 9110, 9.1). The path `*` is the target of a server-wide
+/// `OPTIONS`.
+///
+/// ```
+/// use pinloop::app::{Route, route};
+///
+/// assert_eq!(route("GET", "/data"), Route::Data);
+/// assert_eq!(route("POST", "/data"), Route::NotAllowed("GET, HEAD, OPTIONS"));
+/// ```
 #[inline]
 pub fn route(method: &str, path: &str) -> Route {
     const READ: &str = "GET, HEAD, OPTIONS";
@@ -90,22 +97,31 @@ fn is_known(method: &str) -> bool {
     matches!(method, "GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "OPTIONS" | "TRACE" | "PATCH")
 }
 
-/// The service as pinloop serves it.
+/// The demo service with its optional parts.
+///
+/// ```no_run
+/// use pinloop::app::{App, DEFAULT_ROUNDS};
+///
+/// let app = App::new(DEFAULT_ROUNDS);
+/// let server = pinloop::start(&pinloop::Config::default(), move |_core| app.clone())?;
+/// server.join()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct App {
     /// Rounds of the work function for one `GET /data`.
     pub rounds: u32,
-    /// Who does the work of `GET /data?offload`; without, it is done at once.
+    /// Threads for `GET /data?offload`. `None` does the work on the event loop.
     pub workers: Option<Workers>,
-    /// What `GET /metrics` shows; without, it is 404.
+    /// Counters for `GET /metrics`. `None` sends 404.
     pub metrics: Option<Metrics>,
-    /// Who may ask how often, but for `/healthz` and `/readyz`; without, anybody.
+    /// Rate limit for every path except `/healthz` and `/readyz`. `None` sets no limit.
     #[cfg(feature = "rate-limit")]
     pub limit: Option<Limit>,
 }
 
 impl App {
-    /// The service that does all work at once, and nothing besides.
+    /// Makes the service without its optional parts.
     pub const fn new(rounds: u32) -> App {
         App {
             rounds,
@@ -116,19 +132,19 @@ impl App {
         }
     }
 
-    /// Does the work on another thread, while the connection waits.
+    /// Does the work on another thread while the connection waits.
     fn offload(&self, workers: &Workers, response: &mut Response<'_>) {
-        let Some(place) = workers.reserve() else {
+        let Some(permit) = workers.reserve() else {
             return response.status(503).header("retry-after", "1").body(b"");
         };
         let (responder, rounds) = (response.defer(), self.rounds);
-        place.run(move || {
+        permit.run(move || {
             responder.respond(DeferredResponse::new(200).header_line(JSON_LINE).body(work(rounds)))
         });
     }
 
-    /// Answers what is for whoever runs the server: no [`Route`] of the comparison,
-    /// and looked for last, so that it costs the others nothing.
+    /// Serves the operator's paths and sends 404 for the rest. Called last, so that these
+    /// paths cost the routes of the comparison nothing.
     fn operate(&self, request: &Request<'_>, response: &mut Response<'_>) {
         const READ: &str = "GET, HEAD, OPTIONS";
         let path = request.path();
@@ -136,21 +152,21 @@ impl App {
             response.exclude_from_log();
         }
         let page = match &*path {
-            "/healthz" => Page { status: 200, content: "alive\n".into(), line: TEXT_LINE },
+            "/healthz" => Page { status: 200, body: "alive\n".into(), line: TEXT_LINE },
             "/readyz" if response.is_draining() => {
-                Page { status: 503, content: "draining\n".into(), line: TEXT_LINE }
+                Page { status: 503, body: "draining\n".into(), line: TEXT_LINE }
             }
-            "/readyz" => Page { status: 200, content: "ready\n".into(), line: TEXT_LINE },
+            "/readyz" => Page { status: 200, body: "ready\n".into(), line: TEXT_LINE },
             #[cfg(feature = "metrics")]
             "/metrics" if self.metrics.is_some() => {
                 let text = self.metrics.as_ref().map(Metrics::render).unwrap_or_default();
-                Page { status: 200, content: text.into(), line: METRICS_LINE }
+                Page { status: 200, body: text.into(), line: METRICS_LINE }
             }
             _ => return response.status(404).body(b""),
         };
         match request.method() {
             "GET" | "HEAD" => {
-                response.status(page.status).header_line(page.line).body(page.content.as_bytes());
+                response.status(page.status).header_line(page.line).body(page.body.as_bytes());
             }
             "OPTIONS" => response.status(204).header("allow", READ).body(b""),
             _ => response.status(405).header("allow", READ).body(b""),
@@ -158,31 +174,31 @@ impl App {
     }
 }
 
-/// Whether it is a balancer that asks, which does so every few seconds: it is neither
-/// limited nor recorded.
+/// Reports whether `path` is a health check. A load balancer sends one every few seconds, so
+/// they are neither limited nor logged.
 fn is_health(path: &str) -> bool {
     matches!(path, "/healthz" | "/readyz")
 }
 
-/// An answer for whoever runs the server.
+/// The response for an operator's path.
 struct Page {
     status: u16,
-    content: Cow<'static, str>,
+    body: Cow<'static, str>,
     line: HeaderLine,
 }
 
-/// A core's use of a limiter: a request is counted once, and before its content is read.
+/// A limiter as one core uses it. Counts each request once, before its body is read.
 #[cfg(feature = "rate-limit")]
 #[derive(Clone, Debug)]
 pub struct Limit {
     limiter: Arc<RateLimiter>,
-    /// What was found before the content, for the call that follows.
+    /// Refusal found before the body, for the call that follows the body.
     found: Option<TooMany>,
 }
 
 #[cfg(feature = "rate-limit")]
 impl Limit {
-    /// A use of `limiter`.
+    /// Uses `limiter`, which all cores share.
     pub fn new(limiter: Arc<RateLimiter>) -> Limit {
         Limit { limiter, found: None }
     }
@@ -211,7 +227,7 @@ impl Service for App {
     fn call(&mut self, request: &Request<'_>, response: &mut Response<'_>) {
         #[cfg(feature = "rate-limit")]
         if let Some(too_many) = self.limit.as_mut().and_then(|limit| limit.call(request)) {
-            return too_many.answer(response);
+            return too_many.respond(response);
         }
         match route(request.method(), &request.path()) {
             Route::Hint => response.header_line(TEXT_LINE).body(HINT.as_bytes()),
@@ -245,16 +261,16 @@ impl Service for App {
                 };
                 BodyPolicy::Stream { length, receiver: Box::new(echo) }
             }
-            // A client that asks first is told at once that nobody wants its content.
+            // A client that sends `Expect` learns at once that the body is not wanted.
             _ if request.header("expect").is_some() => BodyPolicy::Ignore,
             _ => BodyPolicy::Collect,
         }
     }
 }
 
-fn echo(piece: Option<&Piece<'_>>, answer: &mut BodyWriter<'_>) {
+fn echo(piece: Option<&Piece<'_>>, body: &mut BodyWriter<'_>) {
     if let Some(piece) = piece {
-        answer.write_piece(piece);
+        body.write_piece(piece);
     }
 }
 
@@ -268,11 +284,15 @@ struct Address {
     city: String,
 }
 
-/// CPU-bound work such as the rendering of a template, exactly as the post has
-/// it: `rounds` Strings are formatted, and the last one is serialized.
+/// Does the CPU-bound work of the post: formats `rounds` Strings and returns the last one as
+/// JSON.
 ///
-/// One function for every variant, never inlined, so that a comparison sees
-/// layers and not inlining.
+/// Never inlined, so that a comparison of variants shows their layers and not the inlining.
+///
+/// ```
+/// let json = r#"{"street":"10 Downing Street","city":"Value: 99"}"#;
+/// assert_eq!(pinloop::app::work(100), json);
+/// ```
 #[inline(never)]
 pub fn work(rounds: u32) -> String {
     let mut y = "X".to_string();
@@ -302,13 +322,13 @@ mod tests {
     }
 
     #[test]
-    fn methods_are_case_sensitive_and_unknown_ones_not_implemented() {
+    fn unknown_methods_and_methods_in_lower_case_are_not_implemented() {
         assert_eq!(route("get", "/"), Route::NotImplemented);
         assert_eq!(route("BREW", "/nope"), Route::NotImplemented);
     }
 
     #[test]
-    fn the_work_function_gives_the_last_rounds_value() {
+    fn the_work_function_returns_the_last_value() {
         assert_eq!(work(100), r#"{"street":"10 Downing Street","city":"Value: 99"}"#);
         assert_eq!(work(0), r#"{"street":"10 Downing Street","city":"X"}"#);
     }

@@ -1,8 +1,9 @@
-//! Every limit and timeout of the server, with its unit, its default and the
-//! reason for that number.
+//! Every limit of the server with its unit, its default and the reason for that number.
 
+use std::fmt::{self, Display};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::http::{HEADERS_MAX_CAP, Limits};
@@ -10,7 +11,9 @@ use crate::ops::access_log::AccessLog;
 use crate::ops::metrics::Metrics;
 use crate::server::timeouts::Timeouts;
 
-/// How a server is set up.
+/// Settings of a server.
+///
+/// Fill in the rest with `..Config::default()`, because later versions add fields.
 ///
 /// ```
 /// let config = pinloop::Config { connections_max: 500, ..pinloop::Config::default() };
@@ -18,51 +21,53 @@ use crate::server::timeouts::Timeouts;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where to listen. `127.0.0.1:8080`; port 0 has the kernel pick one.
+    /// Address to listen on. Default `127.0.0.1:8080`; with port 0 the kernel picks a port.
     pub addr: SocketAddr,
-    /// Threads, each with its own event loop and listener. One per core of
-    /// `cores`, or per CPU that the process may use.
+    /// Number of threads, each with its own event loop and listener. Default: one for each
+    /// CPU in `cores`, or else for each CPU available to the process.
     pub threads: Option<NonZeroUsize>,
-    /// The CPUs to pin the threads to, as the kernel numbers them. The first ones
-    /// that the process may use.
+    /// CPUs to pin the threads to, by the kernel's numbers. Default: the first CPUs
+    /// available to the process.
     pub cores: Option<Vec<usize>>,
-    /// Whether threads are pinned at all. Yes: a thread that migrates leaves its
-    /// caches behind.
+    /// Pins each thread to a CPU. Default `true`, because a thread that migrates loses its
+    /// caches.
     pub pin: bool,
-    /// Connections that a listener's queue holds until they are accepted. 1,024:
-    /// what a loop takes a few milliseconds to accept; the kernel caps it at
+    /// Number of connections that a listener queues until they are accepted. Default 1,024,
+    /// which a loop accepts in a few milliseconds. The kernel caps it at
     /// `net.core.somaxconn`.
     pub backlog: u32,
-    /// Connections open at a time, over all threads. 10,000: with an idle one at
-    /// some 250 bytes here and 2 KiB in the kernel, under 30 MB. Mind `ulimit -n`.
+    /// Maximum number of open connections, over all threads. Default 10,000: an idle
+    /// connection takes some 250 bytes here and 2 KiB in the kernel, so they fit in 30 MB.
+    /// Each needs a file descriptor (`ulimit -n`).
     pub connections_max: usize,
     /// Maximum number of open connections of one client: an IPv4 address, or a /64 of IPv6.
     /// More are answered with 503 and closed. Default: no limit, because a proxy is one client.
     pub connections_per_client_max: Option<NonZeroUsize>,
-    /// What becomes of connections beyond `connections_max`.
+    /// Treatment of connections beyond `connections_max`.
     pub when_full: WhenFull,
-    /// Bytes of unfinished requests and unsent answers that one thread keeps, over
-    /// all its connections; whoever adds more is shed with 503. 256 MiB: 256
-    /// requests with 1 MiB of content each, or 4,000 clients that don't read.
+    /// Maximum number of bytes of unfinished requests and unsent responses that one thread
+    /// keeps, over all its connections. A request that exceeds it gets 503. Default 256 MiB:
+    /// 256 requests with a body of 1 MiB each, or 4,000 clients that do not read.
     pub buffered_bytes_max: usize,
-    /// Bounds on what one connection may send.
+    /// Limits on one request.
     pub limits: Limits,
-    /// How long a connection may take for what.
+    /// Timeouts of a connection.
     pub timeouts: Timeouts,
-    /// Where to count what happens. Nowhere.
+    /// Counters for each thread's events. Default: events are not counted.
     pub metrics: Option<Metrics>,
-    /// Where to write a line for each request. Nowhere.
+    /// Log with one line for each request. Default: requests are not logged.
     pub access_log: Option<AccessLog>,
 }
 
-/// What becomes of connections beyond [`Config::connections_max`].
+/// Treatment of connections beyond [`Config::connections_max`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[non_exhaustive]
 pub enum WhenFull {
-    /// They are accepted, answered with 503, and closed: a client, or a balancer,
-    /// learns at once to go elsewhere.
+    /// Answers 503 and closes the connection, so that clients and load balancers go elsewhere.
     #[default]
     Shed,
-    /// They wait in the listener's queue until another connection closes.
+    /// Leaves the connection in the listener's queue until another connection closes.
     Wait,
 }
 
@@ -86,54 +91,66 @@ impl Default for Config {
     }
 }
 
-/// The least head that can be told from an attack: a request line and a host.
-const HEAD_BYTES_LEAST: usize = 64;
-
-/// The largest head: it lives in the input buffer of each thread.
-const HEAD_BYTES_MOST: usize = 1024 * 1024;
-
-/// The longest timeout: ticks of 100 ms in a u32 last for years, and a day is
-/// as good as never here.
-const TIMEOUT_MOST: Duration = Duration::from_secs(24 * 60 * 60);
-
 impl Config {
-    /// Refuses values that no server can be run with, and says what is allowed.
+    /// Allowed number of [`threads`](Config::threads): more than any machine has CPUs for.
+    pub const THREADS: RangeInclusive<usize> = 1..=1024;
+
+    /// Allowed number of [`connections_max`](Config::connections_max).
+    pub const CONNECTIONS: RangeInclusive<usize> = 1..=usize::MAX;
+
+    /// Allowed bytes of [`Limits::head_bytes_max`]. A request line and a host take 64 bytes.
+    /// The upper bound limits the input buffer of each thread, which holds the head.
+    pub const HEAD_BYTES: RangeInclusive<usize> = 64..=1024 * 1024;
+
+    /// Allowed number of [`Limits::headers_max`].
+    pub const HEADERS: RangeInclusive<usize> = 1..=HEADERS_MAX_CAP;
+
+    /// Longest allowed timeout: one day, which is as good as no timeout.
+    pub const TIMEOUT_MOST: Duration = Duration::from_secs(24 * 60 * 60);
+
+    /// Checks each number against its range.
+    ///
+    /// # Errors
+    /// Returns the first setting out of range, with its value and the range.
     pub fn check(&self) -> Result<(), ConfigError> {
         let limits = &self.limits;
-        in_range("max-head-bytes", limits.head_bytes_max, HEAD_BYTES_LEAST, HEAD_BYTES_MOST)?;
-        in_range("max-headers", limits.headers_max, 1, HEADERS_MAX_CAP)?;
-        in_range("max-connections", self.connections_max, 1, usize::MAX)?;
-        in_range("output_bytes_high", limits.output_bytes_high, 1, usize::MAX)?;
-        in_range("buffered_bytes_max", self.buffered_bytes_max, limits.head_bytes_max, usize::MAX)?;
-        let timeouts = &self.timeouts;
-        for option in Timeouts::OPTIONS {
-            let (name, timeout, least) = (option.name, (option.get)(timeouts), option.least);
-            if !(least..=TIMEOUT_MOST).contains(&timeout) {
-                return Err(ConfigError(format!(
-                    "{name} is {timeout:?}; allowed is {least:?} to {TIMEOUT_MOST:?}"
-                )));
-            }
+        let threads = self.threads.map_or(1, NonZeroUsize::get);
+        for (name, value, allowed) in [
+            ("threads", threads, Config::THREADS),
+            ("max-head-bytes", limits.head_bytes_max, Config::HEAD_BYTES),
+            ("max-headers", limits.headers_max, Config::HEADERS),
+            ("max-connections", self.connections_max, Config::CONNECTIONS),
+            ("output_bytes_high", limits.output_bytes_high, 1..=usize::MAX),
+            ("buffered_bytes_max", self.buffered_bytes_max, limits.head_bytes_max..=usize::MAX),
+        ] {
+            in_range(name, &value, &allowed)?;
         }
-        Ok(())
+        Timeouts::OPTIONS.iter().try_for_each(|option| {
+            let allowed = option.least.as_secs_f64()..=Config::TIMEOUT_MOST.as_secs_f64();
+            in_range(option.name, &(option.get)(&self.timeouts).as_secs_f64(), &allowed)
+        })
     }
 }
 
-fn in_range(name: &str, value: usize, least: usize, most: usize) -> Result<(), ConfigError> {
-    match (least..=most).contains(&value) {
-        true => Ok(()),
-        false if most == usize::MAX => {
-            Err(ConfigError(format!("{name} is {value}; allowed is {least} or more")))
-        }
-        false => Err(ConfigError(format!("{name} is {value}; allowed is {least} to {most}"))),
+fn in_range<T: Display + PartialOrd>(
+    name: &str,
+    value: &T,
+    allowed: &RangeInclusive<T>,
+) -> Result<(), ConfigError> {
+    if allowed.contains(value) {
+        return Ok(());
     }
+    let (least, most) = (allowed.start(), allowed.end());
+    Err(ConfigError(format!("{name} is {value}; allowed is {least} to {most}")))
 }
 
-/// A setting that can't be honoured: says what was given and what is allowed.
+/// A setting that the server cannot use. The message names the setting, its value and the
+/// allowed values; times are in seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError(pub(crate) String);
 
-impl std::fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
@@ -144,24 +161,41 @@ impl std::error::Error for ConfigError {}
 mod tests {
     use super::*;
 
+    fn error(change: impl FnOnce(&mut Config)) -> String {
+        let mut config = Config::default();
+        change(&mut config);
+        config.check().unwrap_err().to_string()
+    }
+
     #[test]
     fn the_defaults_are_allowed() {
         assert_eq!(Config::default().check(), Ok(()));
     }
 
     #[test]
-    fn what_cannot_be_honoured_is_refused_with_what_can() {
-        let mut config = Config::default();
-        config.limits.headers_max = 300;
-        assert_eq!(
-            config.check().unwrap_err().to_string(),
-            "max-headers is 300; allowed is 1 to 256"
-        );
-        let mut config = Config::default();
-        config.timeouts.head = Duration::ZERO;
-        assert_eq!(
-            config.check().unwrap_err().to_string(),
-            "head-timeout is 0ns; allowed is 100ms to 86400s"
-        );
+    fn numbers_out_of_range_are_refused_with_the_range() {
+        let headers = error(|config| config.limits.headers_max = 300);
+        assert_eq!(headers, "max-headers is 300; allowed is 1 to 256");
+        let head = error(|config| config.timeouts.head = Duration::ZERO);
+        assert_eq!(head, "head-timeout is 0; allowed is 0.1 to 86400");
+        let drain = error(|config| config.timeouts.drain = Duration::MAX);
+        assert!(drain.ends_with("; allowed is 0 to 86400"), "{drain}");
+    }
+
+    #[test]
+    fn each_timeout_option_reads_the_field_that_it_sets() {
+        let default = Timeouts::default();
+        for option in Timeouts::OPTIONS {
+            let mut timeouts = default.clone();
+            (option.set)(&mut timeouts, Duration::from_secs(7));
+            for other in Timeouts::OPTIONS {
+                let expected = if other.name == option.name {
+                    Duration::from_secs(7)
+                } else {
+                    (other.get)(&default)
+                };
+                assert_eq!((other.get)(&timeouts), expected, "{} {}", option.name, other.name);
+            }
+        }
     }
 }

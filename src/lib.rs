@@ -133,7 +133,6 @@
 //! - `server`: all I/O; `event_loop.rs` is its one readable page.
 //! - [`Config`]: every limit and timeout, and why it is what it is.
 //! - [`AccessLog`]: a line for each request.
-//! - [`Background`]: what is repeated off the loops.
 //! - `RateLimiter` (feature `rate-limit`): how often each client may ask.
 //! - [`Workers`]: threads for answers that take long, which a service can defer.
 //! - [`app`]: the service that the `pinloop` binary serves.
@@ -141,14 +140,12 @@
 
 #[cfg(feature = "app")]
 pub mod app;
-mod background;
 mod config;
 pub mod http;
 mod ops;
 mod server;
 pub mod testing;
 
-pub use background::Background;
 pub use config::{Config, ConfigError, WhenFull};
 pub use http::{BodyPolicy, Limits, Request, Response, Service};
 pub use ops::access_log::AccessLog;
@@ -160,15 +157,3 @@ pub use ops::rate_limit::{Rate, RateLimiter, TooMany};
 pub use ops::workers::{Permit, Workers};
 pub use server::timeouts::{TimeoutOption, Timeouts};
 pub use server::{Core, Server, StartError, Stopper, cores, start};
-
-#[cfg(feature = "app")]
-#[doc(hidden)]
-/// Starts a server with the service of [`app`], as [`start`] does with any. It is compiled
-/// here and not in the binary, which can thus be built for size while the event loop stays
-/// built for speed.
-///
-/// # Errors
-/// Those of [`start`].
-pub fn start_app(config: &Config, app: app::App) -> Result<Server, StartError> {
-    start(config, move |_core| app.clone())
-}

@@ -1,84 +1,73 @@
-//! The `pinloop` binary: arguments -> `Config` -> serve; signals.
+//! The `pinloop` binary: turns the command line into settings, serves, handles signals.
 #![forbid(unsafe_code)]
 
-mod arguments;
+mod cli;
 
-use std::io::Write;
+use std::error::Error;
+use std::ffi::OsString;
+use std::io::{self, Write};
 use std::mem::ManuallyDrop;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
-use arguments::{Arguments, Command};
+use cli::Arguments;
 use pinloop::app::{App, Limit};
-use pinloop::{AccessLog, Background, Config, RateLimiter, StartError, Workers};
+use pinloop::{AccessLog, Config, RateLimiter, Server, StartError, Workers};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// What a wrong argument, and a setting that can't be honoured, exit with.
-const EXIT_USAGE: u8 = 2;
+/// Interval at which the limiter forgets idle clients, because a walk over 100,000 clients
+/// takes some 10 ms.
+const FORGET_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Maximum number of jobs that wait for a worker. 1,024 jobs of a millisecond take a second,
+/// which is as long as a client should wait for a 503.
+const JOBS_MAX: usize = 1024;
 
 fn main() -> ExitCode {
-    let environment = |name: &str| std::env::var_os(name);
-    let arguments = match arguments::read(std::env::args_os().skip(1), environment) {
-        Ok(Command::Serve(arguments)) => arguments,
-        Ok(Command::Show(text)) => {
-            // As for the line on start: nobody may be reading it.
-            let _ = std::io::stdout().write_all(text.as_bytes());
-            return ExitCode::SUCCESS;
-        }
-        Err(wrong) => return refuse(&wrong),
-    };
+    let line: Vec<OsString> = std::env::args_os().collect();
+    let arguments = cli::parse(&line).unwrap_or_else(|error| error.exit());
+    if let Some(text) = arguments.document() {
+        write_stdout(&text);
+        return ExitCode::SUCCESS;
+    }
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
-    match serve(&arguments) {
+    match serve(&arguments).map_err(|error| error.downcast::<clap::Error>()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Start(StartError::Config(error))) => refuse(&error),
-        Err(Failure::AccessLog(path, error)) => {
-            refuse(&format_args!("cannot write an access log to {}: {error}", path.display()))
-        }
-        Err(Failure::Start(error)) => {
-            eprintln!("pinloop: {error}");
-            ExitCode::FAILURE
-        }
-        Err(Failure::Io(error)) => {
+        Err(Ok(wrong_option)) => wrong_option.exit(),
+        Err(Err(error)) => {
             eprintln!("pinloop: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Says what is wrong with an argument or a setting.
-fn refuse(wrong: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("pinloop: {wrong}\nTry 'pinloop --help'.");
-    ExitCode::from(EXIT_USAGE)
-}
-
-fn serve(arguments: &Arguments) -> Result<(), Failure> {
-    // Before the line that says so: whoever reads it may send a signal at once.
+/// Serves until a signal stops the server.
+///
+/// An error about an option is a [`clap::Error`], which exits with 2. Other errors exit with 1.
+fn serve(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    // Handles signals before the start line is printed, because its reader may send one.
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    let mut config = arguments.config.clone();
+    let mut config = arguments.config();
     config.access_log = access_log(arguments)?;
-    let background = Background::default();
-    if let Some(log) = config.access_log.clone() {
+    if config.access_log.is_some() {
         signals.add_signal(SIGHUP)?;
-        background.every(REPORT_INTERVAL, "the access log's report", move || {
-            log.report_dropped();
-        })?;
     }
     let mut app = App::new(arguments.work);
     app.workers = workers(arguments, &config)?;
     app.metrics = config.metrics.clone();
-    app.limit = limiter(arguments, &background)?.map(Limit::new);
-    // Never dropped, which would wait for jobs whose answers nobody waits for any more.
+    app.limit = limiter(arguments)?.map(Limit::new);
+    // Never dropped, because the drop would finish the queued jobs after the last connection.
     let _workers = ManuallyDrop::new(app.workers.clone());
-    let server = pinloop::start_app(&config, app).map_err(Failure::Start)?;
+    let server = pinloop::start(&config, move |_core| app.clone()).map_err(start_error)?;
     announce(&server);
 
     let (stopper, log) = (server.stopper(), config.access_log.clone());
     let handle = signals.handle();
-    let watch = std::thread::Builder::new().name("pinloop-signals".into()).spawn(move || {
+    let watch = thread::Builder::new().name("pinloop-signals".into()).spawn(move || {
         for signal in &mut signals {
             match (signal, &log) {
                 (SIGHUP, Some(log)) => log.reopen(),
@@ -88,71 +77,74 @@ fn serve(arguments: &Arguments) -> Result<(), Failure> {
     })?;
     let ended = server.join();
     handle.close();
-    // It has a share in the access log, whose last lines are written when all are gone.
+    // Ends the thread's share in the access log, because the last one writes the last lines.
     let _ = watch.join();
     ended?;
     Ok(())
 }
 
-/// The access log, if there is to be one.
-fn access_log(arguments: &Arguments) -> Result<Option<AccessLog>, Failure> {
+fn start_error(error: StartError) -> Box<dyn Error> {
+    match error {
+        StartError::Config(error) => cli::refuse(error).into(),
+        error => error.into(),
+    }
+}
+
+/// Opens the access log, if one was asked for.
+fn access_log(arguments: &Arguments) -> Result<Option<AccessLog>, clap::Error> {
     let format = arguments.access_log_format;
     let Some(path) = &arguments.access_log else { return Ok(None) };
     let log = match path.as_os_str() == "-" {
         true => AccessLog::stdout(format),
         false => AccessLog::file(path, format),
     };
-    log.map(Some).map_err(|error| Failure::AccessLog(path.clone(), error))
+    log.map(Some).map_err(|error| {
+        cli::refuse(format_args!("cannot write an access log to {}: {error}", path.display()))
+    })
 }
 
-/// How often it is said that lines of the access log were dropped, if they were.
-const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-
-/// The threads for `GET /data?offload`, on the CPUs that the event loops leave free.
-fn workers(arguments: &Arguments, config: &Config) -> Result<Option<Workers>, Failure> {
-    let used = pinloop::cores(config).map_err(|error| Failure::Start(error.into()))?;
+/// Starts the threads for `GET /data?offload` on the CPUs that the event loops leave free.
+fn workers(arguments: &Arguments, config: &Config) -> Result<Option<Workers>, Box<dyn Error>> {
+    let used = pinloop::cores(config).map_err(cli::refuse)?;
     let usable = core_affinity::get_core_ids().unwrap_or_default();
     let is_free = |cpu: &usize| config.pin && !used.iter().any(|core| core.cpu == Some(*cpu));
     let free: Vec<usize> = usable.into_iter().map(|core| core.id).filter(is_free).collect();
     let count = NonZeroUsize::new(arguments.workers.unwrap_or(free.len().max(1)));
-    let start = |count| Workers::start_with(count, &free, JOBS_MAX, yield_to_event_loops);
+    let start = |count| Workers::start_with(count, &free, JOBS_MAX, lower_priority);
     Ok(count.map(start).transpose()?)
 }
 
-/// The least share of a CPU, should there be an event loop on it too: that loop then
-/// does not wait for the end of a job's time slice, which is 3 ms.
-fn yield_to_event_loops() {
-    // On Linux that is of this thread, not of the process.
+/// Gives the calling worker the lowest priority, so that an event loop on the same CPU does
+/// not wait for the end of a job's time slice, which is 3 ms.
+fn lower_priority() {
+    // On Linux this sets the priority of the calling thread, not of the process.
     if let Err(error) = rustix::process::setpriority_process(None, 19) {
         log::warn!("a worker's priority could not be lowered: {error}");
     }
 }
 
-/// The limiter, if there is a limit, and its housekeeping.
-fn limiter(
-    arguments: &Arguments,
-    background: &Background,
-) -> std::io::Result<Option<Arc<RateLimiter>>> {
+/// Makes the limiter, if a rate was given, and starts the thread that forgets idle clients.
+fn limiter(arguments: &Arguments) -> io::Result<Option<Arc<RateLimiter>>> {
     let per_client = arguments.rate_limit.map(|rate| (rate, arguments.rate_limit_burst));
     let total = arguments.rate_limit_total.map(|rate| (rate, arguments.rate_limit_total_burst));
     if per_client.is_none() && total.is_none() {
         return Ok(None);
     }
     let limiter = Arc::new(RateLimiter::new(per_client, total));
-    let forgetful = limiter.clone();
-    background.every(FORGET_INTERVAL, "forgetting clients", move || forgetful.forget())?;
+    if per_client.is_some() {
+        let limiter = limiter.clone();
+        thread::Builder::new().name("pinloop-limiter".into()).spawn(move || {
+            loop {
+                thread::sleep(FORGET_INTERVAL);
+                limiter.forget();
+            }
+        })?;
+    }
     Ok(Some(limiter))
 }
 
-/// How often the limiter forgets clients: a walk over 100,000 of them takes some 10 ms.
-const FORGET_INTERVAL: Duration = Duration::from_secs(5);
-
-/// Jobs that wait for a worker: 1,024 of a millisecond each are a second of
-/// waiting, which is as long as a client should wait before it is told to come back.
-const JOBS_MAX: usize = 1024;
-
-/// The one line on start. Nobody may be reading it, which is no reason to stop.
-fn announce(server: &pinloop::Server) {
+/// Prints the start line.
+fn announce(server: &Server) {
     let threads = server.cores().len();
     let cpus: Vec<String> =
         server.cores().iter().filter_map(|core| core.cpu).map(|cpu| cpu.to_string()).collect();
@@ -162,21 +154,14 @@ fn announce(server: &pinloop::Server) {
         [cpu] => format!("on core {cpu}"),
         cpus => format!("on cores {}", cpus.join(",")),
     };
-    let _ = writeln!(
-        std::io::stdout(),
-        "pinloop listening on http://{} with {threads} thread{plural} {place}",
-        server.addr()
+    let addr = server.addr();
+    write_stdout(
+        format!("pinloop listening on http://{addr} with {threads} thread{plural} {place}\n")
+            .as_bytes(),
     );
 }
 
-enum Failure {
-    Start(StartError),
-    AccessLog(PathBuf, std::io::Error),
-    Io(std::io::Error),
-}
-
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Failure {
-        Failure::Io(error)
-    }
+/// Writes to standard output. Ignores a failure, because a closed pipe must not end the server.
+fn write_stdout(text: &[u8]) {
+    let _ = io::stdout().write_all(text);
 }

@@ -1,7 +1,9 @@
-//! The binary itself: its arguments, its one line, its signals.
+//! The binary: its options, its start line, its signals.
 
+use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Output};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -56,32 +58,73 @@ fn an_address_in_use_exits_with_1_and_is_named() {
 }
 
 #[test]
-fn a_flag_that_cannot_be_honoured_exits_with_2_and_says_what_is_allowed() {
+fn a_wrong_option_exits_with_2_and_says_what_is_allowed() {
     for (arguments, allowed) in [
-        (&["--threads", "0"][..], "non-zero"),
-        (&["--threads", "5000"], "are allowed, or no-pin"),
-        (&["--cores", "4000"], "allowed are 0"),
+        (&["--threads", "0"][..], "'0' for '--threads <N>': allowed is 1 to 1024"),
+        (&["--threads", "1024"], "are allowed, or no-pin"),
+        (&["--cores", "4000"], "0"),
         (&["--cores", "x"], "such as 0,2-3"),
-        (&["--cores", "0,0"], "a core has one thread"),
-        (&["--cores", "0", "--no-pin"], "exclude each other"),
-        (&["--addr", "nowhere"], "invalid socket address"),
+        (&["--cores", "0,0"], "0,0"),
+        (&["--cores", "0", "--no-pin"], "no-pin"),
+        (&["--addr", "nowhere"], "such as 127.0.0.1:8080"),
         (&["--max-headers", "1000"], "allowed is 1 to 256"),
-        (&["--head-timeout", "-1"], "0.1 to 86400 are allowed"),
-        (&["--idle-timeout", "0"], "allowed is 100ms to 86400s"),
+        (&["--head-timeout", "-1"], "allowed is 0.1 to 86400 seconds"),
+        (&["--idle-timeout", "0"], "allowed is 0.1 to 86400 seconds"),
         (&["--rate-limit", "10"], "such as 100/s or 6000/m"),
-        (&["--rate-limit-burst", "10"], "--rate-limit <RATE>"),
+        (&["--rate-limit-burst", "10"], "needs '--rate-limit <RATE>'"),
+        (&["--access-log-format", "json"], "needs '--access-log <FILE|->'"),
     ] {
-        let failed = run(arguments);
-        let message = String::from_utf8_lossy(&failed.stderr).into_owned();
-        assert_eq!(failed.status.code(), Some(2), "{arguments:?}: {message}");
+        let message = refused(Command::new(BINARY).args(arguments));
         assert!(message.contains(allowed), "{arguments:?}: {message}");
     }
 }
 
 #[test]
-fn an_environment_variable_stands_for_its_option() {
-    let failed = Command::new(BINARY).env("PINLOOP_MAX_HEADERS", "0").output().unwrap();
-    assert_eq!(failed.status.code(), Some(2));
+fn an_error_in_the_environment_names_the_variable() {
+    let help = String::from_utf8(run(&["--help"]).stdout).unwrap();
+    let variables: Vec<_> =
+        help.split("[env: ").skip(1).map(|rest| rest.split_once('=').unwrap().0).collect();
+    assert!(variables.len() > 20, "{help}");
+    for variable in variables {
+        for wrong in ["", "\u{1}"] {
+            // Any other text is the name of a file.
+            if (variable, wrong) == ("PINLOOP_ACCESS_LOG", "\u{1}") {
+                continue;
+            }
+            let message = refused(Command::new(BINARY).env(variable, wrong));
+            assert!(message.contains(&format!("(from {variable})")), "{message}");
+        }
+    }
+    let not_utf8 = OsStr::from_bytes(b"\xff");
+    let message = refused(Command::new(BINARY).env("PINLOOP_WORK", not_utf8));
+    assert!(message.contains("(from PINLOOP_WORK)"), "{message}");
+    let message = refused(Command::new(BINARY).env("PINLOOP_RATE_LIMIT_BURST", "1"));
+    assert!(message.contains("(from PINLOOP_RATE_LIMIT_BURST)' needs"), "{message}");
+}
+
+#[test]
+fn the_command_line_comes_before_the_environment() {
+    let message = refused(Command::new(BINARY).env("PINLOOP_WORK", "x").args(["--cores", "x"]));
+    assert!(message.contains("--cores"), "{message}");
+    let message = refused(Command::new(BINARY).env("PINLOOP_CORES", "0").args(["--cores", "4000"]));
+    assert!(message.contains("4000"), "{message}");
+}
+
+#[test]
+fn the_manual_and_the_completions_are_printed() {
+    for arguments in [&["--man"][..], &["--completions", "bash"]] {
+        let output = run(arguments);
+        assert!(output.status.success());
+        assert!(String::from_utf8(output.stdout).unwrap().replace('\\', "").contains("--cores"));
+    }
+}
+
+/// Runs a command line that must be refused and returns its message.
+fn refused(command: &mut Command) -> String {
+    let failed = command.output().expect("the binary runs");
+    let message = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert_eq!(failed.status.code(), Some(2), "{command:?}: {message}");
+    message
 }
 
 fn run(arguments: &[&str]) -> Output {

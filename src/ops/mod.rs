@@ -1,4 +1,4 @@
-//! What an operator adds to a server: an access log, metrics, rate limits, worker threads.
+//! Optional parts of a server: an access log, metrics, rate limits, worker threads.
 
 #[cfg(feature = "access-log")]
 pub(crate) mod access_log;

@@ -1,7 +1,6 @@
-//! Stand-ins for features that are off. None of these types has a value, so a server without
-//! the feature holds `None` and the rest of the code needs no `cfg`.
+//! Stand-ins for features that are off. These types have no values, so a server without the
+//! feature holds `None`, and the rest of the code needs no `cfg`.
 
-#[cfg(not(feature = "access-log"))]
 pub(crate) mod access_log {
     use std::time::Instant;
 
@@ -11,7 +10,7 @@ pub(crate) mod access_log {
     #[derive(Clone, Debug)]
     pub enum AccessLog {}
 
-    /// One core's part of an access log.
+    /// The part of one core.
     #[derive(Debug)]
     pub(crate) enum CoreLog {}
 

@@ -1,27 +1,14 @@
-//! How many requests each client, and all of them together, may make.
+//! Rate limits for each client and for all clients together.
 //!
-//! A plain type that a service can use or leave: the server knows nothing of it. The
-//! counting is governor's: one 64-bit time for each client, moved on by a
-//! compare-and-swap (GCRA), so that the rate holds over all cores exactly.
+//! The server does not know this type; a service uses it if it wants to. The counting is
+//! governor's: GCRA keeps one 64-bit time for each client and advances it by
+//! compare-and-swap, so the rate is exact over all cores.
 //!
-//! # Why not a budget for each core
-//!
-//! Budgets that belong to one core, and are rebalanced in the background, would spare
-//! the shared cache line. But they were measured to be no cheaper. User instructions
-//! of one check with its clock, as callgrind counters them, 64 clients (x86-64, rustc
-//! 1.95):
-//!
-//! | | all together | per client |
-//! | --- | --- | --- |
-//! | governor 0.10, quanta's clock | 76 | 352 |
-//! | a budget of the core's own in a `HashMap`, the system's clock, no rebalancing yet | 89 | 359 |
-//!
-//! In the server, a `GET /` of 2,430 instructions has 390 more with a rate for each
-//! client, and 100 more with one for all. What a check costs is the clock and the hash of the address. Two cores that do
-//! nothing but check the same client, for which the line goes back and forth, take
-//! 0.15 us for each check (and 0.18 us with budgets, where the clock is slower): some
-//! 2 % of what a request takes. And a budget that is split is wrong where it matters
-//! most: a client with one connection would have half of a burst of 20.
+//! A budget for each core, rebalanced in the background, would avoid the shared cache line.
+//! It was measured to be no cheaper: 89 instructions for all clients together and 359 for
+//! one client, without the rebalancing, against governor's 76 and 352 (callgrind, x86-64,
+//! rustc 1.95). Most of a check's cost is the clock and the hash of the address. A split
+//! budget is also wrong: a client with one connection would get half of a burst of 20.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
@@ -37,7 +24,7 @@ use governor::{NotUntil, Quota};
 
 use crate::http::Response;
 
-/// So many requests in a second or a minute.
+/// Number of requests allowed in each second or minute.
 ///
 /// ```
 /// use pinloop::Rate;
@@ -53,19 +40,18 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// So many requests in a second.
+    /// Allows `requests` in each second.
     pub fn per_second(requests: NonZeroU32) -> Rate {
         Rate { requests, span: Duration::from_secs(1) }
     }
 
-    /// So many requests in a minute.
+    /// Allows `requests` in each minute.
     pub fn per_minute(requests: NonZeroU32) -> Rate {
         Rate { requests, span: Duration::from_secs(60) }
     }
 
-    /// The requests that may come at once after a pause, where nothing else is said:
-    /// what the rate allows in 20 ms, so that a wake-up that comes late costs nobody
-    /// an answer, and at least 20: a page with what belongs to it.
+    /// Returns the default burst: the requests of 20 ms, so that a late wake-up costs no
+    /// client a response, and at least 20, which is a page with its images and scripts.
     pub fn default_burst(self) -> NonZeroU32 {
         let fiftieth = self.requests.get() / 50 / self.span.as_secs() as u32;
         NonZeroU32::new(fiftieth.max(20)).unwrap_or(NonZeroU32::MIN)
@@ -73,44 +59,43 @@ impl Rate {
 
     fn quota(self, burst: Option<NonZeroU32>) -> Quota {
         let burst = burst.unwrap_or(self.default_burst());
-        // One in a nanosecond is the most that can be told from no limit.
-        let interval = self.span / self.requests.get();
-        Quota::with_period(interval.max(Duration::from_nanos(1)))
-            .expect("an interval that is not zero")
-            .allow_burst(burst)
+        // Quota needs an interval above zero. A request each nanosecond is as good as no limit.
+        let interval = (self.span / self.requests.get()).max(Duration::from_nanos(1));
+        Quota::with_period(interval).expect("an interval above zero").allow_burst(burst)
     }
 }
 
 impl FromStr for Rate {
     type Err = String;
 
+    /// Parses `100/s` or `6000/m`. The error says which values are allowed.
     fn from_str(text: &str) -> Result<Rate, String> {
-        let wrong = || format!("'{text}' is no rate such as 100/s or 6000/m");
-        let (requests, span) = text.split_once('/').ok_or_else(wrong)?;
-        let requests = requests.trim().parse().map_err(|_| wrong())?;
+        const WRONG: &str = "allowed is a number of requests and a unit, such as 100/s or 6000/m";
+        let (requests, span) = text.split_once('/').ok_or(WRONG)?;
+        let requests = requests.trim().parse().map_err(|_| WRONG)?;
         match span.trim() {
             "s" => Ok(Rate::per_second(requests)),
             "m" => Ok(Rate::per_minute(requests)),
-            _ => Err(wrong()),
+            _ => Err(WRONG.to_string()),
         }
     }
 }
 
-/// Counters requests against a rate for each client address, one for all together, or
-/// both. Share it among the cores in an `Arc`.
+/// Counts requests against a rate for each client address, a rate for all clients, or both.
+/// Share it among the cores in an `Arc`.
 ///
-/// An IPv6 client is the /64 that its address is in, as that is what one subscriber
-/// has.
+/// An IPv6 client is its /64 network, because a provider assigns at least a /64 to one
+/// subscriber.
 ///
 /// ```
 /// use std::sync::Arc;
 /// use pinloop::{RateLimiter, Request, Response};
 ///
 /// let limiter = Arc::new(RateLimiter::new(Some(("100/s".parse()?, None)), None));
-/// let service = move |_: &Request<'_>, response: &mut Response<'_>| {
-///     match limiter.check(response.client()) {
+/// let service = move |request: &Request<'_>, response: &mut Response<'_>| {
+///     match limiter.check(request.client()) {
 ///         Ok(()) => response.body(b"welcome"),
-///         Err(too_many) => too_many.answer(response),
+///         Err(too_many) => too_many.respond(response),
 ///     }
 /// };
 /// # let _ = service;
@@ -118,11 +103,11 @@ impl FromStr for Rate {
 /// ```
 pub struct RateLimiter(Limits<QuantaClock>);
 
-/// The clients beyond which they are counted by larger networks. 1,000,000: some 64 MB.
+/// Maximum number of clients that are counted by address. 1,000,000 clients take some 64 MB.
 const CLIENTS_MAX: usize = 1_000_000;
 
-/// Parts of the table of clients, each with its lock: 256 are four for each of 64 CPUs,
-/// and take 32 KB.
+/// Number of parts of the client table, each with its own lock. 256 parts are four for each
+/// of 64 CPUs, and take 32 KB.
 const SHARDS: usize = 256;
 
 type Limiter<K, S, C> = governor::RateLimiter<K, S, C, NoOpMiddleware<<C as Clock>::Instant>>;
@@ -132,14 +117,15 @@ struct Limits<C: Clock> {
     per_client: Option<Limiter<IpAddr, DashMapStateStore<IpAddr>, C>>,
     total: Option<Limiter<NotKeyed, InMemoryState, C>>,
     clients_max: usize,
-    /// There are more clients than that.
+    /// Set while there are more than `clients_max` clients.
     crowded: AtomicBool,
 }
 
 impl RateLimiter {
-    /// A limiter with a rate and a burst for each client, and for all together. A
-    /// burst is how many requests may come at once after a pause;
-    /// [`Rate::default_burst`] without.
+    /// Makes a limiter with a rate and a burst for each client, and for all clients together.
+    ///
+    /// The burst is the number of requests that may come at once after a pause. `None` stands
+    /// for [`Rate::default_burst`].
     pub fn new(
         per_client: Option<(Rate, Option<NonZeroU32>)>,
         total: Option<(Rate, Option<NonZeroU32>)>,
@@ -147,31 +133,36 @@ impl RateLimiter {
         RateLimiter(Limits::new(per_client, total, CLIENTS_MAX, QuantaClock::default()))
     }
 
-    /// Counters a request of `client`, unless it is one too many. One that is so for the
-    /// sake of all has been counted for its client.
+    /// Counts a request of `client`. Without an address, only the rate for all clients holds.
+    ///
+    /// # Errors
+    /// Returns the time to wait if the request exceeds a rate. A request that exceeds only
+    /// the rate for all clients still counts for its client.
     pub fn check(&self, client: Option<IpAddr>) -> Result<(), TooMany> {
         self.0.check(client).map_err(|retry_after| TooMany { retry_after })
     }
 
-    /// Forgets the clients that have paused for so long that they might as well be new.
-    /// To be called every few seconds where there is a rate for each client, as by
-    /// [`Background`](crate::Background), or their number only grows.
+    /// Forgets clients with a full budget.
+    ///
+    /// Call it every few seconds if there is a rate for each client, because each new client
+    /// takes memory. Call it outside the event loops: 100,000 clients take some 10 ms. Beyond
+    /// 1,000,000 clients, clients are counted by /24 and /48 network.
     pub fn forget(&self) {
         self.0.forget();
     }
 }
 
-/// A request is one too many.
+/// The refusal of a request that exceeds a rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMany {
-    /// The least time after which another one may pass.
+    /// Shortest time until another request can pass.
     pub retry_after: Duration,
 }
 
 impl TooMany {
-    /// Answers with 429 (RFC 6585, 4) and `retry-after`, in whole seconds and at least
-    /// one (RFC 9110, 10.2.3).
-    pub fn answer(self, response: &mut Response<'_>) {
+    /// Sends 429 (RFC 6585, 4) with `retry-after` in whole seconds, at least one (RFC 9110,
+    /// 10.2.3).
+    pub fn respond(self, response: &mut Response<'_>) {
         let wait = self.retry_after;
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         response.status(429).header("retry-after", seconds.max(1).to_string()).body(b"");
@@ -217,7 +208,7 @@ impl<C: Clock + Clone> Limits<C> {
         let crowded = clients > self.clients_max;
         if crowded != self.crowded.swap(crowded, Ordering::Relaxed) {
             let how = if crowded { "/24 and /48" } else { "address and /64" };
-            log::warn!("the rate limit knows {clients} clients, and counters them by {how} now");
+            log::warn!("the rate limit knows {clients} clients, and counts them by {how} now");
         }
         if !crowded {
             limiter.shrink_to_fit();
@@ -225,8 +216,8 @@ impl<C: Clock + Clone> Limits<C> {
     }
 }
 
-/// What a client is counted by: its address, or the network that one subscriber has;
-/// where it is crowded, a network that an attacker does not have very many of.
+/// Returns the key of a client: its IPv4 address or IPv6 /64 network. If the table is crowded,
+/// returns its /24 or /48, because an attacker has few of those.
 fn network(client: IpAddr, crowded: bool) -> IpAddr {
     let bits = if crowded { 16 } else { 0 };
     match client.to_canonical() {
@@ -267,7 +258,7 @@ mod tests {
         Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, number)))
     }
 
-    /// Offers one request each `interval` for `span`; how many pass.
+    /// Sends one request each `interval` for `span` and returns how many pass.
     fn offer(
         limits: &Limits<FakeRelativeClock>,
         clock: &FakeRelativeClock,
@@ -293,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn less_than_the_rate_all_passes() {
+    fn requests_below_the_rate_pass() {
         let (limits, clock) = limits(Some(("1000/s", 1)), Some(("1000/s", 1)));
         assert_eq!(offer(&limits, &clock, MS, Duration::from_secs(1), 1), 1_000);
     }
@@ -308,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn says_how_long_to_wait() {
+    fn refusals_say_how_long_to_wait() {
         let (limits, clock) = limits(Some(("6/m", 2)), None);
         assert_eq!(limits.check(client(1)), Ok(()));
         assert_eq!(limits.check(client(1)), Ok(()));
@@ -321,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_that_pause_are_forgotten_and_too_many_counted_by_network() {
+    fn idle_clients_are_forgotten_and_crowds_counted_by_network() {
         let (limits, clock) = limits(Some(("1/s", 1)), None);
         (1..=3).for_each(|number| assert_eq!(limits.check(client(number)), Ok(())));
         limits.forget();
@@ -334,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_client_is_its_64_and_a_mapped_address_is_ipv4() {
+    fn ipv6_clients_are_their_64_and_mapped_addresses_are_ipv4() {
         let canonical = |text: &str| network(text.parse().unwrap(), false).to_string();
         assert_eq!(canonical("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
         assert_eq!(canonical("::ffff:192.0.2.1"), "192.0.2.1");

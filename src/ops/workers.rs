@@ -1,6 +1,6 @@
-//! A pool of worker threads for services that defer their answers.
+//! A pool of worker threads for services that defer their responses.
 //!
-//! A plain type that a service can use or leave: the server knows nothing of it.
+//! The server does not know this type; a service uses it if it wants to.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,8 +11,10 @@ use std::thread::JoinHandle;
 
 use core_affinity::CoreId;
 
-/// Threads that take jobs from one bounded queue. Clones share them; when the last
-/// one is dropped, the jobs in the queue are finished and the threads end.
+/// Threads that take jobs from one bounded queue.
+///
+/// Clones share the threads. Dropping the last clone waits until the queued jobs are done and
+/// the threads have ended.
 ///
 /// ```
 /// use std::num::NonZeroUsize;
@@ -21,9 +23,9 @@ use core_affinity::CoreId;
 ///
 /// let workers = Workers::start(NonZeroUsize::MIN, &[], 64)?;
 /// let service = move |_: &Request<'_>, response: &mut Response<'_>| match workers.reserve() {
-///     Some(place) => {
+///     Some(permit) => {
 ///         let responder = response.defer();
-///         place.run(move || responder.respond(DeferredResponse::new(200).body("made elsewhere")));
+///         permit.run(move || responder.respond(DeferredResponse::new(200).body("made elsewhere")));
 ///     }
 ///     None => response.status(503).header("retry-after", "1").body(b""),
 /// };
@@ -35,7 +37,7 @@ pub struct Workers {
     pool: Arc<Pool>,
 }
 
-/// A place in the queue, for one job.
+/// Permission to queue one job. Dropping it unused gives the place in the queue back.
 #[derive(Debug)]
 pub struct Permit<'a> {
     queue: &'a Queue,
@@ -58,21 +60,29 @@ struct Queue {
 #[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
-    /// Places that are reserved and have no job yet.
+    /// Number of permits that have no job yet.
     reserved: usize,
     closed: bool,
 }
 
 impl Workers {
-    /// Starts `count` threads, pinned to `cpus` in turn where there are any, with room
-    /// for `jobs_max` jobs that nobody has begun.
+    /// Starts `count` threads and a queue for `jobs_max` jobs.
+    ///
+    /// The threads are pinned to `cpus` in turn. If `cpus` is empty, they are not pinned.
+    ///
+    /// # Errors
+    /// Returns the system's error if a thread cannot be started. The threads started before
+    /// it end.
     pub fn start(count: NonZeroUsize, cpus: &[usize], jobs_max: usize) -> io::Result<Workers> {
         Workers::start_with(count, cpus, jobs_max, || {})
     }
 
-    /// As [`start`](Self::start), and each thread calls `begin` before its first job: to
-    /// lower its own priority, say, so that an event loop on the same CPU need not wait
-    /// for the end of a job's time slice.
+    /// Does the same as [`start`](Self::start), and calls `begin` on each thread before its
+    /// first job. For example, `begin` can lower the thread's priority, so that an event loop
+    /// on the same CPU does not wait for the end of a job's time slice.
+    ///
+    /// # Errors
+    /// See [`start`](Self::start).
     pub fn start_with(
         count: NonZeroUsize,
         cpus: &[usize],
@@ -100,7 +110,7 @@ impl Workers {
         Ok(Workers { pool: Arc::new(pool) })
     }
 
-    /// A place in the queue, or none where it is full.
+    /// Reserves a place in the queue. Returns `None` if the queue is full.
     pub fn reserve(&self) -> Option<Permit<'_>> {
         let queue = &*self.pool.queue;
         let mut state = queue.lock();
@@ -113,12 +123,12 @@ impl Workers {
 }
 
 impl Permit<'_> {
-    /// Has a worker run `job`. A panic ends the job and nothing else; a responder that
-    /// it holds answers with 500.
+    /// Queues `job` for a worker. A panic ends only the job; a responder that it owns sends
+    /// 500.
     pub fn run(self, job: impl FnOnce() + Send + 'static) {
         self.queue.lock().jobs.push_back(Box::new(job));
         self.queue.changed.notify_one();
-        // Its place is given back when `self` is dropped: the job has it now.
+        // Dropping `self` ends the reservation, because the job itself counts now.
     }
 }
 
@@ -129,10 +139,10 @@ impl Drop for Permit<'_> {
 }
 
 impl Queue {
-    /// Runs jobs until there are no more to come.
+    /// Runs jobs until the queue is closed and empty.
     fn work(&self) {
         while let Some(job) = self.next() {
-            // What panics has been reported by the panic hook.
+            // The panic hook has reported the panic.
             let _ = catch_unwind(AssertUnwindSafe(job));
         }
     }
@@ -151,7 +161,7 @@ impl Queue {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing that runs under the lock leaves the state half done.
+        // The code under the lock cannot panic, so the state is valid in any case.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -161,8 +171,7 @@ impl Drop for Pool {
         self.queue.lock().closed = true;
         self.queue.changed.notify_all();
         for thread in self.threads.drain(..) {
-            // A job that holds the last clone drops it on a worker, which can't wait for
-            // itself.
+            // A job can own the last clone and drop it on a worker, which cannot join itself.
             if thread.thread().id() != std::thread::current().id() {
                 let _ = thread.join();
             }
@@ -183,21 +192,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn runs_jobs_in_order_and_finishes_them_before_it_ends() {
+    fn jobs_run_in_order_and_end_before_the_drop_returns() {
         let workers = Workers::start(NonZeroUsize::MIN, &[], 100).unwrap();
         let (sender, results) = mpsc::channel();
         for number in 0..100 {
             let sender = sender.clone();
-            let place = workers.reserve();
-            // One thread may have begun none of them yet.
-            place.expect("a place").run(move || sender.send(number).unwrap());
+            let permit = workers.reserve();
+            // The queue holds all 100 jobs, because the thread may not have started.
+            permit.expect("a permit").run(move || sender.send(number).unwrap());
         }
         drop((workers, sender));
         assert!(results.iter().eq(0..100));
     }
 
     #[test]
-    fn a_full_queue_has_no_place_until_a_job_is_begun() {
+    fn a_full_queue_has_no_permit_until_a_job_begins() {
         let workers = Workers::start(NonZeroUsize::MIN, &[], 1).unwrap();
         let (begin, begun) = mpsc::channel();
         let (release, held) = mpsc::channel::<()>();
@@ -206,16 +215,16 @@ mod tests {
             held.recv().unwrap();
         });
         begun.recv().unwrap();
-        let place = workers.reserve().expect("the only place");
+        let permit = workers.reserve().expect("the only permit");
         assert!(workers.reserve().is_none());
-        drop(place);
-        workers.reserve().expect("the place was given back").run(|| {});
+        drop(permit);
+        workers.reserve().expect("the permit was given back").run(|| {});
         assert!(workers.reserve().is_none());
         release.send(()).unwrap();
     }
 
     #[test]
-    fn a_panic_ends_its_job_and_not_its_worker() {
+    fn a_panic_ends_only_its_job() {
         let workers = Workers::start(NonZeroUsize::MIN, &[], 2).unwrap();
         let (sender, results) = mpsc::channel();
         workers.reserve().unwrap().run(|| panic!("as the test wants it"));

@@ -1,19 +1,16 @@
-//! A line for each request, written without ever holding up an event loop.
+//! An access log: one line for each request, written without blocking an event loop.
 //!
 //! ```text
 //! core 0: lines of a wake-up ──┐  bounded queue
 //! core 1: lines of a wake-up ──┴─▶ ▢▢▢▢▢▢ ─▶ one thread ─▶ file, pipe, terminal
 //! ```
 //!
-//! Each core forms its lines in a buffer of its own and hands them over once a
-//! wake-up. Where the queue is full, because whoever reads the log does not keep up,
-//! lines are dropped and counted; nobody waits.
-//!
-//! User instructions for a line where a wake-up brings one request, as callgrind counters
-//! them (x86-64, rustc 1.95): 1,960 in the combined format, 3,390 as JSON. Where there is
-//! no log, a request costs some 65 for that there could be one.
+//! Each core formats its lines in its own buffer and sends them to the writer once a wake-up.
+//! If the queue is full, because the reader of the log is too slow, the core drops its lines
+//! and counts them.
 
 mod line;
+mod timestamp;
 mod writer;
 
 use std::cell::{Cell, RefCell};
@@ -23,26 +20,30 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::http::{Record, Recorder};
-use line::{Client, Moment, Stamp};
+use timestamp::Timestamp;
 
-/// How a line looks.
+/// Format of the lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[non_exhaustive]
 pub enum LogFormat {
-    /// A JSON object with `time` (RFC 3339, the answer's), `client`, `method`, `target`,
-    /// `status`, `body_bytes`, `duration_us` and, where the request has them,
-    /// `referer` and `user_agent`.
+    /// A JSON object with `time` (RFC 3339, when the response ended), `client`, `method`,
+    /// `target`, `status`, `body_bytes`, `duration_us` (microseconds) and, if the request has
+    /// them, `referer` and `user_agent`.
     #[default]
     Json,
     /// The combined log format of Apache and nginx, which has no duration.
     Combined,
 }
 
-/// Where a server writes its access log: [`Config::access_log`](crate::Config::access_log).
-/// Clones are the same log; when the last one is gone, what is in the queue is written.
+/// An access log for [`Config::access_log`](crate::Config::access_log).
+///
+/// Clones share the log. Dropping the last clone writes the queued lines, and waits at most
+/// a second for it. Dropped lines are reported by the crate `log`, at most once a second.
 ///
 /// ```no_run
 /// use pinloop::{AccessLog, Config, LogFormat};
@@ -57,36 +58,40 @@ pub struct AccessLog {
     log: Arc<Log>,
 }
 
-/// Bytes of lines that wait to be written, over all cores. 4 MiB: some 25,000 lines,
-/// or what 100,000 requests a second bring in a quarter of a second.
+/// Maximum bytes of lines that wait to be written, over all cores. 4 MiB: some 25,000 lines,
+/// or a quarter of a second at 100,000 requests a second.
 const QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Wake-ups whose lines wait to be written: what two cores with 100,000 wake-ups a
-/// second each bring while the writer pauses, twice over.
+/// Maximum number of queued batches. 4,096: the batches that two cores with 100,000 wake-ups
+/// a second send while the writer pauses, twice over.
 const QUEUE_BATCHES_MAX: usize = 4096;
 
-/// Room that a batch begins with. 1 KiB: some six lines, and one allocation for them.
+/// Capacity of a new batch. 1 KiB holds some six lines, so they need one allocation.
 const BATCH_BYTES: usize = 1024;
 
-/// How long the end of a log waits for its writer: a reader that is alive has taken
-/// 4 MiB by then, and one that is not should hold nobody up.
+/// Time that the last clone waits for the writer. A live reader takes 4 MiB in a second, and
+/// a dead one must not delay the exit.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
+
+/// Interval between two reports of dropped lines.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 struct Log {
     format: LogFormat,
     shared: Arc<Shared>,
     sender: Option<SyncSender<Batch>>,
-    /// Disconnected when the writer has ended.
+    /// Disconnects when the writer ends.
     writer: Mutex<Receiver<()>>,
 }
 
-/// What the cores share with the writer.
+/// State that the cores share with the writer.
 #[derive(Debug, Default)]
 struct Shared {
     queued_bytes: AtomicUsize,
-    /// Lines that are not in the log, and have not been reported.
     dropped: AtomicU64,
+    /// Number of dropped lines that have been reported.
+    reported: AtomicU64,
     reopen: AtomicBool,
 }
 
@@ -98,15 +103,22 @@ struct Batch {
 }
 
 impl AccessLog {
-    /// A log at the end of the file at `path`, which is made where there is none. A
-    /// named pipe will do, whether or not anybody reads it.
+    /// Appends to the file at `path`, which is created if it does not exist. The path can be
+    /// a named pipe, with or without a reader.
+    ///
+    /// # Errors
+    /// Returns the system's error if the file cannot be opened or a thread cannot be started.
     pub fn file(path: impl AsRef<Path>, format: LogFormat) -> io::Result<AccessLog> {
         let path = path.as_ref().to_path_buf();
         let file = writer::open(&path)?;
         AccessLog::start(file, Some(path), format)
     }
 
-    /// A log on the standard output.
+    /// Writes to standard output.
+    ///
+    /// # Errors
+    /// Returns the system's error if the descriptor cannot be duplicated or a thread cannot
+    /// be started.
     pub fn stdout(format: LogFormat) -> io::Result<AccessLog> {
         let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         AccessLog::start(file, None, format)
@@ -115,51 +127,46 @@ impl AccessLog {
     fn start(file: File, path: Option<PathBuf>, format: LogFormat) -> io::Result<AccessLog> {
         let shared = Arc::new(Shared::default());
         let (sender, batches) = mpsc::sync_channel(QUEUE_BATCHES_MAX);
-        let (ended, writer) = mpsc::channel();
-        let run = {
+        let (ended, writer) = mpsc::channel::<()>();
+        let write = {
             let shared = shared.clone();
             move || {
                 writer::write(&batches, file, path.as_deref(), &shared);
-                drop::<mpsc::Sender<()>>(ended);
+                drop(ended);
             }
         };
-        std::thread::Builder::new().name("pinloop-log".into()).spawn(run)?;
+        std::thread::Builder::new().name("pinloop-log".into()).spawn(write)?;
+        // A thread of its own, because the writer blocks while it has drops to report.
+        let watched = Arc::downgrade(&shared);
+        std::thread::Builder::new()
+            .name("pinloop-report".into())
+            .spawn(move || report_while_alive(&watched))?;
         let writer = Mutex::new(writer);
         Ok(AccessLog { log: Arc::new(Log { format, shared, sender: Some(sender), writer }) })
     }
 
-    /// Has the file opened anew, as after it was renamed: for SIGHUP.
+    /// Opens the file again before the next write, for example after a log rotation renamed
+    /// it. Without effect on standard output.
     pub fn reopen(&self) {
         self.log.shared.reopen.store(true, Ordering::Release);
-        // Wakes the writer. Where the queue is full, it is awake.
+        // Wakes the writer. If the queue is full, the writer is awake.
         self.log.sender.as_ref().map(|sender| sender.try_send(Batch::default()));
     }
 
-    /// Lines that could not be written since the last call.
-    pub fn take_dropped(&self) -> u64 {
-        self.log.shared.dropped.swap(0, Ordering::Relaxed)
+    /// Returns the number of lines that were dropped since the log was opened.
+    pub fn dropped_lines(&self) -> u64 {
+        self.log.shared.dropped.load(Ordering::Relaxed)
     }
 
-    /// Says by [`log`] that lines could not be written since the last call, if there
-    /// were any. To be called now and then, as by [`Background`](crate::Background).
-    pub fn report_dropped(&self) {
-        self.log.shared.report_dropped();
-    }
-
-    /// A core's part of the log.
+    /// Returns the part of one core, which starts at `now`.
     pub(crate) fn core(&self, now: Instant) -> CoreLog {
         CoreLog {
             format: self.log.format,
             shared: self.log.shared.clone(),
             sender: self.log.sender.clone(),
             epoch: now,
-            woken: Cell::new(now),
-            lines: RefCell::new(Lines {
-                batch: Batch::default(),
-                moment: Moment::new(now, SystemTime::now()),
-                stamp: Stamp::default(),
-                client: Client::default(),
-            }),
+            woken: Cell::new((now, SystemTime::now())),
+            lines: RefCell::default(),
         }
     }
 }
@@ -170,12 +177,19 @@ impl Shared {
     }
 
     fn report_dropped(&self) {
-        let dropped = self.dropped.swap(0, Ordering::Relaxed);
-        if dropped > 0 {
-            log::warn!(
-                "{dropped} lines of the access log were dropped: its reader does not keep up"
-            );
+        let dropped = self.dropped.load(Ordering::Relaxed);
+        let new = dropped - self.reported.swap(dropped, Ordering::Relaxed);
+        if new > 0 {
+            log::warn!("{new} lines of the access log were dropped: its reader is too slow");
         }
+    }
+}
+
+fn report_while_alive(shared: &Weak<Shared>) {
+    while let Some(shared) = shared.upgrade() {
+        shared.report_dropped();
+        drop(shared);
+        std::thread::sleep(REPORT_INTERVAL);
     }
 }
 
@@ -191,34 +205,31 @@ impl Drop for Log {
     }
 }
 
-/// One core's part of an access log.
+/// The part of one core: formats lines and sends them to the writer.
 #[derive(Debug)]
 pub(crate) struct CoreLog {
     format: LogFormat,
     shared: Arc<Shared>,
     sender: Option<SyncSender<Batch>>,
     epoch: Instant,
-    /// When the core was last woken.
-    woken: Cell<Instant>,
+    /// Time of the last wake-up, by both clocks.
+    woken: Cell<(Instant, SystemTime)>,
     lines: RefCell<Lines>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Lines {
     batch: Batch,
-    moment: Moment,
-    stamp: Stamp,
-    client: Client,
+    timestamp: Timestamp,
 }
 
 impl CoreLog {
-    /// The core is woken.
+    /// Notes the time of a wake-up.
     pub(crate) fn begin_wakeup(&self, now: Instant) {
-        self.woken.set(now);
-        self.lines.borrow_mut().moment.update(now, SystemTime::now);
+        self.woken.set((now, SystemTime::now()));
     }
 
-    /// Hands over what was recorded since the core was woken.
+    /// Sends the lines of the wake-up to the writer.
     pub(crate) fn end_wakeup(&self) {
         let mut lines = self.lines.borrow_mut();
         if lines.batch.lines == 0 {
@@ -241,32 +252,31 @@ impl Drop for CoreLog {
 }
 
 impl Recorder for CoreLog {
-    /// Nanoseconds from the core's start to its last wake-up.
+    /// Returns the nanoseconds from the core's start to its last wake-up.
     fn now(&self) -> u64 {
-        (self.woken.get() - self.epoch).as_nanos() as u64
+        (self.woken.get().0 - self.epoch).as_nanos() as u64
     }
 
     fn record(&self, record: &Record<'_>) {
         let mut lines = self.lines.borrow_mut();
-        let Lines { batch, moment, stamp, client } = &mut *lines;
+        let Lines { batch, timestamp } = &mut *lines;
         let queued = self.shared.queued_bytes.load(Ordering::Relaxed);
         if queued + batch.bytes.len() > QUEUE_BYTES_MAX {
             return self.shared.drop_lines(1);
         }
+        let (woken, woken_time) = self.woken.get();
+        let began = record.began.map_or(woken, |began| self.epoch + Duration::from_nanos(began));
         let now = Instant::now();
-        let began = match record.began {
-            Some(began) => self.epoch + Duration::from_nanos(began),
-            None => self.woken.get(),
-        };
-        let duration = now.saturating_duration_since(began);
-        stamp.update(moment.at(now));
-        client.update(record.client);
+        timestamp.update(woken_time + (now - woken));
         if batch.bytes.is_empty() {
             batch.bytes.reserve(BATCH_BYTES);
         }
         match self.format {
-            LogFormat::Json => line::json(&mut batch.bytes, stamp, client, duration, record),
-            LogFormat::Combined => line::combined(&mut batch.bytes, stamp, client, record),
+            LogFormat::Json => {
+                let duration = now.saturating_duration_since(began);
+                line::json(&mut batch.bytes, timestamp, duration, record);
+            }
+            LogFormat::Combined => line::combined(&mut batch.bytes, timestamp, record),
         }
         batch.lines += 1;
     }
@@ -300,7 +310,7 @@ mod tests {
         path
     }
 
-    /// Two times what the queue holds, of 1,000 bytes each.
+    /// Records twice the queue's bytes in lines of 1,000 bytes, and returns their number.
     fn overfill(core: &CoreLog) -> u64 {
         let target = vec![b'a'; 1_000];
         let record = Record { target: Cow::Borrowed(&target), ..record() };
@@ -318,16 +328,16 @@ mod tests {
         let path = fifo("slow");
         let log = AccessLog::file(&path, LogFormat::Json).unwrap();
         let core = log.core(Instant::now());
-        // Nobody reads yet, and nothing waits for that.
+        // The pipe has no reader yet, and the core does not wait for one.
         let recorded = overfill(&core);
-        let dropped = log.take_dropped();
+        let dropped = log.dropped_lines();
         assert!(dropped > 0 && dropped < recorded, "{dropped} of {recorded}");
         let reader = File::open(&path).unwrap();
         let counted = std::thread::spawn(move || {
             let lines = io::BufRead::lines(io::BufReader::new(reader));
             lines.take_while(|line| line.as_ref().is_ok_and(|line| !line.contains("last"))).count()
         });
-        // There is room again once what waited has been read.
+        // The queue has room again after the reader has taken its lines.
         while log.log.shared.queued_bytes.load(Ordering::Relaxed) > 0 {
             std::thread::yield_now();
         }
@@ -338,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_does_not_wait_for_a_reader_for_long() {
+    fn the_last_drop_waits_a_second_at_most_for_a_reader() {
         let path = fifo("none");
         let log = AccessLog::file(&path, LogFormat::Combined).unwrap();
         overfill(&log.core(Instant::now()));

@@ -10,22 +10,22 @@ use std::time::Duration;
 
 use super::{Batch, Shared};
 
-/// How long the writer pauses after it has written, so that a core has to wake it a
-/// hundred times a second at most, and a line is in the log some 10 ms later.
+/// Pause after each write, so that the cores wake the writer at most a hundred times a
+/// second. A line reaches the log some 10 ms later.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Bytes that are written at once: more saves no more.
+/// Size of a write. Larger writes are not cheaper.
 const WRITE_BYTES: usize = 64 * 1024;
 
-/// Opens `path` to write at its end.
+/// Opens `path` for appending.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     let is_pipe = std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo());
-    // A pipe that is open for reading too can be opened before it has a reader, and
-    // outlives it.
+    // Opening a pipe for reading too succeeds before a reader comes, and keeps the pipe open
+    // after the reader leaves.
     OpenOptions::new().append(true).create(true).read(is_pipe).open(path)
 }
 
-/// Writes all batches until nobody can send more.
+/// Writes batches until every sender is gone.
 pub(super) fn write(batches: &Receiver<Batch>, file: File, path: Option<&Path>, shared: &Shared) {
     let mut writer = Writer { file, path, shared, gathered: Batch::default(), failing: false };
     while let Ok(first) = batches.recv() {
@@ -42,7 +42,7 @@ struct Writer<'a> {
     path: Option<&'a Path>,
     shared: &'a Shared,
     gathered: Batch,
-    /// The last write failed, which has been said.
+    /// Set if the last write failed, so that a lasting failure is logged once.
     failing: bool,
 }
 
@@ -84,7 +84,7 @@ impl Writer<'_> {
         match open(path) {
             Ok(file) => self.file = file,
             Err(error) => log::error!(
-                "cannot reopen the access log {}: {error}; going on with the old one",
+                "cannot reopen the access log {}: {error}; the old one stays open",
                 path.display()
             ),
         }

@@ -1,10 +1,8 @@
-//! What each core has counted, without a lock or a locked instruction: each
-//! counter has one thread that writes it, on cache lines of its own, and whoever
-//! renders them only reads.
+//! Counters of each core, without locks and locked instructions.
 //!
-//! What it costs: some 135 instructions where one request comes a wake-up, most of
-//! them for reading the clock when the wake-up ends, and 12 a request where 16 are
-//! pipelined. A server without metrics pays some 20 for asking whether there are any.
+//! Each counter has one writing thread and lies on that core's cache lines; the renderer only
+//! reads. Counting takes some 135 instructions if a wake-up brings one request, mostly to read
+//! the clock at its end, and 12 a request if 16 are pipelined.
 
 #[cfg(feature = "metrics")]
 mod render;
@@ -16,8 +14,7 @@ use std::time::Duration;
 use crate::http::{Counter, Counters};
 use crate::server::timeouts::TimeoutKind;
 
-/// Where a server counters what happens: [`Config::metrics`](crate::Config::metrics).
-/// Clones are the same place.
+/// Counters for [`Config::metrics`](crate::Config::metrics). Clones share the counters.
 ///
 /// ```
 /// use pinloop::{Config, Metrics};
@@ -28,31 +25,31 @@ use crate::server::timeouts::TimeoutKind;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
-    /// Locked when a thread starts, and to render.
+    /// Locked only when a thread starts and to render.
     cores: Arc<Mutex<Vec<Arc<CoreMetrics>>>>,
 }
 
-/// Failures of a connection by kind: see [`CoreMetrics::count_error`].
+/// Labels of socket errors, in the order of [`CoreMetrics::count_error`].
 #[cfg(feature = "metrics")]
 const ERROR_KINDS: [&str; ERRORS] = ["reset", "broken_pipe", "timed_out", "other"];
 
 const ERRORS: usize = 4;
 
-/// Buckets of request durations: up to 1.024 us times 2 to the power of the index,
-/// so the last is 8.6 s.
+/// Number of buckets of request durations. The upper bound of bucket `i` is 1.024 us times 2
+/// to the power of `i`; the last bound is 8.6 s.
 const BUCKETS: usize = 24;
 
-/// One core's counters. Aligned to two cache lines, as processors fetch them in
-/// pairs, so that no core's writes take another's line away.
+/// Counters of one core. Aligned to two cache lines, because processors fetch lines in pairs,
+/// so that a core's writes never invalidate another core's counters.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct CoreMetrics {
     pub(crate) counters: Counters,
     pub(crate) accepted: Counter,
     pub(crate) closed: Counter,
-    /// At the limit of connections.
+    /// Number of connections shed at the connection limit.
     pub(crate) shed_at_limit: Counter,
-    /// For want of a file descriptor.
+    /// Number of connections shed because no file descriptor was left.
     pub(crate) shed_without_descriptor: Counter,
     /// Idle connections closed to make room.
     pub(crate) evicted: Counter,
@@ -61,17 +58,17 @@ pub(crate) struct CoreMetrics {
     pub(crate) timeouts: [Counter; TimeoutKind::NAMES.len()],
     errors: [Counter; ERRORS],
     wakeups: Counter,
-    /// Answers whose duration is recorded.
+    /// Number of responses in the durations.
     recorded: Counter,
     durations: [Counter; BUCKETS],
-    /// Of those longer than the last bucket.
+    /// Number of durations beyond the last bucket.
     durations_beyond: Counter,
     durations_sum_ns: Counter,
     busy_longest_ns: Counter,
 }
 
 impl Metrics {
-    /// Adds a core; it is the caller's to write.
+    /// Adds the counters of a core, which only the caller may write.
     pub(crate) fn add_core(&self) -> Arc<CoreMetrics> {
         let core = Arc::new(CoreMetrics::default());
         self.lock().push(core.clone());
@@ -84,7 +81,7 @@ impl Metrics {
 }
 
 impl CoreMetrics {
-    /// Counters a connection whose socket failed.
+    /// Counts a socket error.
     pub(crate) fn count_error(&self, kind: io::ErrorKind) {
         let index = match kind {
             io::ErrorKind::ConnectionReset => 0,
@@ -95,36 +92,37 @@ impl CoreMetrics {
         self.errors[index].add(1);
     }
 
-    /// Counters a wake-up that took so long, and its answers, each of which took as
-    /// long: from the wake-up that brought the end of the request until the answers
-    /// of all that it brought were written. A clock read for each request would say
-    /// more, and cost more than the rest of the counting.
+    /// Counts a wake-up and its responses.
+    ///
+    /// Each response gets the duration of the whole wake-up, from the event that completed the
+    /// request until all responses are written. Reading the clock for each request would be
+    /// more exact, but would cost more than the rest of the counting.
     pub(crate) fn end_wakeup(&self, busy: Duration) {
         self.wakeups.add(1);
         let busy_ns = nanoseconds(busy);
         if busy_ns > self.busy_longest_ns.get() {
             self.busy_longest_ns.set(busy_ns);
         }
-        let answered = self.counters.responses_total();
-        self.record(busy_ns, answered.saturating_sub(self.recorded.get()));
+        let responses = self.counters.responses_total();
+        self.record(busy_ns, responses.saturating_sub(self.recorded.get()));
     }
 
-    /// Records an answer that was deferred, and took so long until it came back.
+    /// Records a deferred response, `took` after its request.
     pub(crate) fn record_deferred(&self, took: Duration) {
         self.record(nanoseconds(took), 1);
     }
 
-    fn record(&self, duration_ns: u64, answers: u64) {
-        if answers == 0 {
+    fn record(&self, duration_ns: u64, responses: u64) {
+        if responses == 0 {
             return;
         }
         let bucket = match duration_ns >> 10 {
             0 => 0,
             units => (u64::BITS - units.leading_zeros()) as usize,
         };
-        self.durations.get(bucket).unwrap_or(&self.durations_beyond).add(answers);
-        self.durations_sum_ns.add(duration_ns.saturating_mul(answers));
-        self.recorded.add(answers);
+        self.durations.get(bucket).unwrap_or(&self.durations_beyond).add(responses);
+        self.durations_sum_ns.add(duration_ns.saturating_mul(responses));
+        self.recorded.add(responses);
     }
 }
 
@@ -137,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_answer_is_recorded_once_with_its_duration() {
+    fn each_response_is_recorded_once_with_its_duration() {
         let core = CoreMetrics::default();
         core.counters.answers[2].add(3);
         core.end_wakeup(Duration::from_nanos(1_500));

@@ -1,11 +1,11 @@
-//! The exposition, by prometheus-client.
+//! Renders the counters as OpenMetrics text with prometheus-client.
 
 use std::fmt;
 use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text;
-use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
@@ -14,20 +14,25 @@ use crate::http::{Counter, Rejection};
 use crate::server::timeouts::TimeoutKind;
 
 impl Metrics {
-    /// All counters as OpenMetrics text 1.0, which Prometheus reads:
-    /// `application/openmetrics-text; version=1.0.0; charset=utf-8`.
+    /// Returns all counters as OpenMetrics 1.0 text, which Prometheus reads. Its content type
+    /// is `application/openmetrics-text; version=1.0.0; charset=utf-8`.
+    ///
+    /// ```
+    /// let text = pinloop::Metrics::default().render();
+    /// assert!(text.ends_with("# EOF\n"));
+    /// ```
     pub fn render(&self) -> String {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Cores(self.lock().clone())));
         let mut text = String::new();
-        text::encode(&mut text, &registry).expect("a String takes all that is written");
+        text::encode(&mut text, &registry).expect("a String takes every write");
         text
     }
 }
 
 struct Cores(Vec<Arc<CoreMetrics>>);
 
-// A collector has to have it, and nobody prints one.
+// `Collector` requires Debug, but the registry never prints a collector.
 impl fmt::Debug for Cores {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cores").finish_non_exhaustive()
@@ -40,7 +45,7 @@ impl Collector for Cores {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let plain: [(&str, &str, Option<&Unit>, Read); 6] = [
             ("connections_accepted", "Connections accepted", None, |core| core.accepted.get()),
-            ("connections_closed", "Connections finished", None, |core| core.closed.get()),
+            ("connections_closed", "Connections closed", None, |core| core.closed.get()),
             ("connections_evicted", "Idle connections closed to make room", None, |core| {
                 core.evicted.get()
             }),
@@ -50,7 +55,7 @@ impl Collector for Cores {
             ("sent", "Bytes written to clients", Some(&Unit::Bytes), |core| core.sent_bytes.get()),
             (
                 "wakeups",
-                "Wake-ups of the event loop; requests over wake-ups is how many one brings",
+                "Wake-ups of the event loop; requests divided by wake-ups is the batch size",
                 None,
                 |core| core.wakeups.get(),
             ),
@@ -59,26 +64,29 @@ impl Collector for Cores {
             let series = self.each().map(|(thread, core)| ([("thread", thread)], read(core)));
             counter(&mut encoder, name, help, unit, series)?;
         }
-        let shed = self.labelled("for_want_of", |core| {
+        let shed = self.labeled("for_want_of", |core| {
             let at_limit = core.shed_at_limit.get();
             vec![("room", at_limit), ("descriptors", core.shed_without_descriptor.get())]
         });
-        counter(&mut encoder, "connections_shed", "Connections turned away", None, shed)?;
-        let by_status = self.labelled("status", |core| {
+        counter(&mut encoder, "connections_shed", "Connections refused", None, shed)?;
+        let by_status = self.labeled("status", |core| {
             let of = |class: usize| core.counters.responses[class].get();
             vec![("2xx", of(2)), ("3xx", of(3)), ("4xx", of(4)), ("5xx", of(5))]
         });
         counter(&mut encoder, "requests", "Requests answered", None, by_status)?;
         let timeouts = |core: &CoreMetrics| named(&TimeoutKind::NAMES, &core.timeouts);
-        let timeouts = self.labelled("waiting_for", timeouts);
+        let timeouts = self.labeled("waiting_for", timeouts);
         counter(&mut encoder, "timeouts", "Connections ended by a timeout", None, timeouts)?;
         let names = Rejection::ALL.map(Rejection::name);
-        let rejections = self.labelled("reason", |core| named(&names, &core.counters.rejections));
+        let rejections = self.labeled("reason", |core| named(&names, &core.counters.rejections));
         counter(&mut encoder, "rejections", "Requests refused by the server", None, rejections)?;
-        let errors = self.labelled("kind", |core| named(&ERROR_KINDS, &core.errors));
-        counter(&mut encoder, "connection_errors", "Sockets that failed", None, errors)?;
-        self.encode_active(&mut encoder)?;
-        self.encode_busy(&mut encoder)?;
+        let errors = self.labeled("kind", |core| named(&ERROR_KINDS, &core.errors));
+        counter(&mut encoder, "connection_errors", "Socket errors", None, errors)?;
+        let active = |core: &CoreMetrics| core.accepted.get().saturating_sub(core.closed.get());
+        self.gauge(&mut encoder, "connections_active", "Open connections", None, active)?;
+        let help = "Longest time that one wake-up has blocked its loop";
+        let longest = |core: &CoreMetrics| seconds(core.busy_longest_ns.get());
+        self.gauge(&mut encoder, "loop_held_longest", help, Some(&Unit::Seconds), longest)?;
         self.encode_durations(&mut encoder)
     }
 }
@@ -88,8 +96,8 @@ impl Cores {
         self.0.iter().map(|core| &**core).enumerate()
     }
 
-    /// Series of each core with one more label.
-    fn labelled<'a>(
+    /// Returns the series of each core with one more label.
+    fn labeled<'a>(
         &'a self,
         label: &'static str,
         values: impl Fn(&CoreMetrics) -> Vec<(&'static str, u64)> + 'a,
@@ -101,35 +109,25 @@ impl Cores {
         })
     }
 
-    fn encode_active(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Connections open";
-        let mut family = encoder.encode_descriptor(
-            "pinloop_connections_active",
-            help,
-            None,
-            MetricType::Gauge,
-        )?;
+    fn gauge<V: EncodeGaugeValue>(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        read: fn(&CoreMetrics) -> V,
+    ) -> fmt::Result {
+        let name = format!("pinloop_{name}");
+        let mut family = encoder.encode_descriptor(&name, help, unit, MetricType::Gauge)?;
         for (thread, core) in self.each() {
-            let active = core.accepted.get().saturating_sub(core.closed.get());
-            family.encode_family(&[("thread", thread)])?.encode_gauge(&active)?;
-        }
-        Ok(())
-    }
-
-    fn encode_busy(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Longest time that one wake-up has held its loop";
-        let name = "pinloop_loop_held_longest";
-        let unit = Some(&Unit::Seconds);
-        let mut family = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
-        for (thread, core) in self.each() {
-            let longest = seconds(core.busy_longest_ns.get());
-            family.encode_family(&[("thread", thread)])?.encode_gauge(&longest)?;
+            family.encode_family(&[("thread", thread)])?.encode_gauge(&read(core))?;
         }
         Ok(())
     }
 
     fn encode_durations(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "From the wake-up that brought a request to that wake-up's last answer";
+        let help =
+            "Time from the wake-up that completed a request to the last response of that wake-up";
         let name = "pinloop_request_duration";
         let unit = Some(&Unit::Seconds);
         let mut family = encoder.encode_descriptor(name, help, unit, MetricType::Histogram)?;
