@@ -1,4 +1,4 @@
-//! The server's tests, by what a user relies on.
+//! The tests of the server, grouped by the promises that a user relies on.
 
 mod access_log;
 mod binary;
@@ -6,11 +6,9 @@ mod conformance;
 mod fuzz;
 mod hostile;
 mod imports;
-#[cfg(feature = "metrics")]
 mod metrics;
 mod properties;
 mod protocol;
-#[cfg(feature = "rate-limit")]
 mod rate_limit;
 mod regressions;
 mod server;
