@@ -3,6 +3,7 @@
 mod access_log;
 mod binary;
 mod conformance;
+mod examples;
 mod fuzz;
 mod hostile;
 mod imports;

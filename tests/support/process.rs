@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use signal_hook::consts::{SIGCONT, SIGSTOP};
@@ -45,6 +46,17 @@ impl Running {
         let mut command = Command::new(BINARY);
         command.args(["--threads", "1", "--no-pin", "--addr", ANY_PORT]).args(arguments);
         Running::from(command.stderr(stderr))
+    }
+
+    /// Starts one of the programs in `examples/` on a free port.
+    pub(crate) fn start_example(name: &str) -> Running {
+        let path = example(name);
+        assert!(
+            path.exists(),
+            "the example {name} is not built: there is no {}; run `cargo build --examples`",
+            path.display()
+        );
+        Running::from(Command::new(path).arg(ANY_PORT))
     }
 
     fn from(command: &mut Command) -> Running {
@@ -151,4 +163,12 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Returns the path of an example. Cargo builds examples into a folder beside that of the
+/// test binaries.
+fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("the path of the test binary");
+    let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
+    profile.join("examples").join(name)
 }
