@@ -1,48 +1,41 @@
-//! The binary: its options, its start line, its signals.
+//! The binary: its options, its start line, its exit status and its signals.
 
 use std::ffi::OsStr;
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Output};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::support::process::{BINARY, Running};
+use crate::support::talk_on;
 
 #[test]
-fn says_where_it_listens_and_ends_well_on_either_signal() {
+fn prints_its_address_and_exits_with_0_on_either_signal() {
     for signal in [SIGTERM, SIGINT] {
-        let mut running = Running::start(&["--threads", "1", "--no-pin"]);
+        let running = Running::start(&["--threads", "1", "--no-pin"]);
         assert!(running.line().ends_with(" with 1 thread not pinned\n"), "{}", running.line());
-        let mut stream = TcpStream::connect(running.addr()).unwrap();
-        stream.write_all(b"GET /data HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.ends_with("Value: 99\"}"), "{answer}");
-        running.signal(signal);
-        assert_eq!(running.wait().code(), Some(0));
+        let request = b"GET /data HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        let output = talk_on(&mut running.connect(), request);
+        assert!(output.ends_with("Value: 99\"}"), "{output}");
+        running.end(signal);
     }
 }
 
 #[test]
 fn pins_each_thread_to_its_core() {
     let running = Running::start(&["--threads", "1"]);
-    // The line says that it listens; an answer says that the thread has begun.
-    let mut stream = TcpStream::connect(running.addr()).unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
-    stream.read_to_end(&mut Vec::new()).unwrap();
+    // The server may listen before its thread is pinned. A response means that it is.
+    talk_on(&mut running.connect(), b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     let (_, core) = running.line().trim_end().rsplit_once(" on core ").expect("a pinned thread");
-    let tasks = std::fs::read_dir(format!("/proc/{}/task", running.id())).unwrap();
-    let allowed: Vec<String> = tasks
-        .map(|task| std::fs::read_to_string(task.unwrap().path().join("status")).unwrap())
+    let tasks = fs::read_dir(format!("/proc/{}/task", running.id())).unwrap();
+    let statuses = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("status")));
+    let allowed: Vec<String> = statuses
+        .map(Result::unwrap)
         .filter(|status| status.starts_with("Name:\tpinloop-0\n"))
         .map(|status| {
-            status
-                .lines()
-                .find_map(|line| line.strip_prefix("Cpus_allowed_list:\t"))
-                .unwrap()
-                .to_string()
+            let line = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:\t"));
+            line.expect("the allowed CPUs").to_string()
         })
         .collect();
     assert_eq!(allowed, [core]);
@@ -51,10 +44,34 @@ fn pins_each_thread_to_its_core() {
 #[test]
 fn an_address_in_use_exits_with_1_and_is_named() {
     let running = Running::start(&["--threads", "1", "--no-pin"]);
-    let failed = run(&["--addr", running.addr()]);
+    let addr = running.addr().to_string();
+    let failed = run(&["--addr", &addr]);
     assert_eq!(failed.status.code(), Some(1));
     let message = String::from_utf8_lossy(&failed.stderr);
-    assert!(message.contains(&format!("cannot listen on {}", running.addr())), "{message}");
+    assert!(message.contains(&addr), "{message}");
+}
+
+#[test]
+fn an_unknown_option_exits_with_2_and_is_named() {
+    for arguments in [&["--no-such-option"][..], &["--threads"], &["argument"]] {
+        let failed = run(arguments);
+        let message = String::from_utf8_lossy(&failed.stderr).into_owned();
+        assert_eq!(failed.status.code(), Some(2), "{arguments:?}: {message}");
+        assert!(message.contains(arguments[0]), "{arguments:?}: {message}");
+    }
+}
+
+#[test]
+fn help_and_version_go_to_stdout_and_exit_with_0() {
+    let help = run(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    let text = String::from_utf8_lossy(&help.stdout);
+    for option in ["--addr", "--threads", "--max-connections", "--access-log", "--idle-timeout"] {
+        assert!(text.contains(option), "the help does not mention {option}");
+    }
+    let version = run(&["--version"]);
+    assert_eq!(version.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&version.stdout).contains(env!("CARGO_PKG_VERSION")));
 }
 
 #[test]

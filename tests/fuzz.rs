@@ -1,4 +1,4 @@
-//! The checks of the fuzz targets, over the corpus that fuzzing has gathered.
+//! Runs the checks of the fuzz targets on the corpora that fuzzing has gathered.
 
 mod chunked;
 mod corpus;
@@ -7,14 +7,14 @@ mod splits;
 
 use crate::support::{feed, probe};
 
-/// A target's name, and what holds of each of its inputs.
+/// Name of a fuzz target, and the check of one input.
 type Target = (&'static str, fn(&[u8]));
 
 const TARGETS: [Target; 3] =
     [("chunked", chunked::check), ("heads", heads::check), ("splits", splits::check)];
 
 #[test]
-fn the_corpus_holds_no_surprise() {
+fn each_input_of_the_corpora_passes() {
     for (name, check) in TARGETS {
         let inputs = corpus::inputs(name);
         assert!(inputs.len() > 100, "{} inputs for {name}", inputs.len());

@@ -1,7 +1,7 @@
-//! Clients that are slow, rude, greedy or too many, over real sockets.
+//! Clients that are slow, rude, greedy or too numerous, over real sockets.
 //!
-//! Nothing here asserts how fast something is, only that it happens: a client's
-//! time limit on reads ends a test that hangs.
+//! The tests assert that something happens, not how fast it happens. The read timeout of the
+//! clients ends a test that hangs.
 
 mod burst;
 mod crowds;

@@ -1,16 +1,15 @@
-//! The server's tests, by what a user relies on.
+//! The tests of the server, grouped by the promises that a user relies on.
 
 mod access_log;
 mod binary;
 mod conformance;
+mod examples;
 mod fuzz;
 mod hostile;
 mod imports;
-#[cfg(feature = "metrics")]
 mod metrics;
 mod properties;
 mod protocol;
-#[cfg(feature = "rate-limit")]
 mod rate_limit;
 mod regressions;
 mod server;

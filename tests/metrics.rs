@@ -1,4 +1,4 @@
-//! What `GET /metrics` says, and the pages for whoever runs the server.
+//! The figures of `GET /metrics`, and the pages for operators.
 
 use std::io::Write;
 use std::num::NonZeroUsize;
@@ -10,11 +10,9 @@ use pinloop::http::{BodyWriter, DeferredResponse, Piece, Responder};
 use pinloop::{BodyPolicy, Config, Metrics, Request, Response, Service, Workers};
 use socket2::SockRef;
 
-use crate::support::{APP, connect, read_answer, read_to_end, serve, serve_app, stop, talk};
+use crate::support::{APP, GET, connect, read_response, read_to_end, serve, serve_app, stop, talk};
 
-const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-
-/// The sum over all threads of the series whose name and labels begin like this.
+/// Returns the sum over all threads of the samples of `series` with `label` in their labels.
 fn sum(text: &str, series: &str, label: &str) -> f64 {
     let is_meant = |line: &&str| {
         let rest = line.strip_prefix(series);
@@ -27,7 +25,7 @@ fn sum(text: &str, series: &str, label: &str) -> f64 {
 }
 
 #[test]
-fn adds_up_to_what_was_sent_over_all_threads() {
+fn totals_over_all_threads_match_the_traffic() {
     let metrics = Metrics::default();
     let threads = NonZeroUsize::new(2);
     let server = serve_app(Config { threads, metrics: Some(metrics.clone()), ..Config::default() });
@@ -37,9 +35,9 @@ fn adds_up_to_what_was_sent_over_all_threads() {
         let mut stream = connect(&server);
         for _ in 0..=connection {
             stream.write_all(GET).unwrap();
-            let (head, content) = read_answer(&mut stream);
+            let (head, body) = read_response(&mut stream);
             sent += GET.len();
-            received += head.len() + content.len();
+            received += head.len() + body.len();
         }
         let last = b"GET /nope HTTP/1.1\r\nHost: a\r\n\r\nnonsense\r\n\r\n";
         stream.write_all(last).unwrap();
@@ -68,7 +66,7 @@ fn adds_up_to_what_was_sent_over_all_threads() {
 }
 
 #[test]
-fn counts_an_answer_that_was_deferred_once() {
+fn counts_a_deferred_response_once() {
     let metrics = Metrics::default();
     let workers = Workers::start(NonZeroUsize::MIN, &[], 8).unwrap();
     let app = App { workers: Some(workers), metrics: Some(metrics.clone()), ..APP };
@@ -77,7 +75,7 @@ fn counts_an_answer_that_was_deferred_once() {
     let mut stream = connect(&server);
     for _ in 0..5 {
         stream.write_all(b"GET /data?offload HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-        read_answer(&mut stream);
+        read_response(&mut stream);
     }
     stop(server);
     let text = metrics.render();
@@ -86,7 +84,7 @@ fn counts_an_answer_that_was_deferred_once() {
 }
 
 #[test]
-fn counts_timeouts_by_what_was_waited_for() {
+fn counts_timeouts_by_kind() {
     let metrics = Metrics::default();
     let mut config = Config { metrics: Some(metrics.clone()), ..Config::default() };
     config.timeouts.head = Duration::from_millis(100);
@@ -102,7 +100,7 @@ fn counts_timeouts_by_what_was_waited_for() {
 }
 
 #[test]
-fn metrics_are_a_page_where_there_are_any() {
+fn the_metrics_page_exists_if_metrics_are_on() {
     let get = b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     let without = serve_app(Config::default());
     assert!(talk(&without, get).starts_with("HTTP/1.1 404 "));
@@ -117,8 +115,10 @@ fn metrics_are_a_page_where_there_are_any() {
     assert!(page.contains("content-type: application/openmetrics-text; version=1.0.0"), "{page}");
     assert!(page.contains("pinloop_requests_total{thread=\"0\",status=\"2xx\"} 1\n"), "{page}");
     let delete = b"DELETE /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    let refused = talk(&server, delete);
-    assert!(refused.starts_with("HTTP/1.1 405 ") && refused.contains("allow: GET, HEAD, OPTIONS"));
+    let rejected = talk(&server, delete);
+    assert!(
+        rejected.starts_with("HTTP/1.1 405 ") && rejected.contains("allow: GET, HEAD, OPTIONS")
+    );
     stop(server);
 }
 
@@ -132,26 +132,26 @@ fn is_ready_until_it_drains() {
     let mut unfinished = connect(&server);
     let mut idle = connect(&server);
     unfinished.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /readyz HTTP/1.1\r\n").unwrap();
-    read_answer(&mut unfinished);
+    read_response(&mut unfinished);
     idle.write_all(GET).unwrap();
-    read_answer(&mut idle);
+    read_response(&mut idle);
     server.stop();
-    // The server closes it when it begins to drain.
+    // The server closes the idle connection when it begins to drain.
     assert_eq!(read_to_end(&mut idle), "");
     unfinished.write_all(b"Host: a\r\n\r\n").unwrap();
-    let answer = read_to_end(&mut unfinished);
-    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("connection: close"));
+    let output = read_to_end(&mut unfinished);
+    assert!(output.starts_with("HTTP/1.1 503 ") && output.contains("connection: close"));
     server.join().unwrap();
 }
 
 #[test]
-fn counts_connections_that_are_turned_away() {
+fn counts_shed_connections() {
     let metrics = Metrics::default();
     let config = Config { connections_max: 1, metrics: Some(metrics.clone()), ..Config::default() };
     let server = serve_app(config);
     let mut first = connect(&server);
     first.write_all(GET).unwrap();
-    read_answer(&mut first);
+    read_response(&mut first);
     for _ in 0..3 {
         assert!(talk(&server, b"").starts_with("HTTP/1.1 503 "));
     }
@@ -163,7 +163,7 @@ fn counts_connections_that_are_turned_away() {
 }
 
 #[test]
-fn counts_no_answer_that_was_taken_back() {
+fn does_not_count_a_discarded_response() {
     let metrics = Metrics::default();
     let config = Config { metrics: Some(metrics.clone()), ..Config::default() };
     let server = serve(config, |_| Hasty);
@@ -172,28 +172,28 @@ fn counts_no_answer_that_was_taken_back() {
     assert!(talk(&server, GET).starts_with("HTTP/1.1 500 "));
     stop(server);
     let text = metrics.render();
-    for (status, answers) in [("2xx", 0.0), ("4xx", 1.0), ("5xx", 1.0)] {
-        assert_eq!(sum(&text, "pinloop_requests_total", status), answers, "{status}");
+    for (status, count) in [("2xx", 0.0), ("4xx", 1.0), ("5xx", 1.0)] {
+        assert_eq!(sum(&text, "pinloop_requests_total", status), count, "{status}");
     }
 }
 
-/// Answers, and panics then; and begins to answer before the content is there.
+/// Panics after a response, and begins a streamed response before the body has arrived.
 struct Hasty;
 
 impl Service for Hasty {
     fn call(&mut self, _: &Request<'_>, response: &mut Response<'_>) {
-        response.body(b"answer");
-        panic!("after the answer");
+        response.body(b"response");
+        panic!("the test asked for a panic after the response");
     }
 
     fn body_policy(&mut self, _: &Request<'_>, _: &mut Response<'_>) -> BodyPolicy {
-        let receiver = |_: Option<&Piece<'_>>, answer: &mut BodyWriter<'_>| answer.write(b"so far");
+        let receiver = |_: Option<&Piece<'_>>, body: &mut BodyWriter<'_>| body.write(b"so far");
         BodyPolicy::Stream { length: None, receiver: Box::new(receiver) }
     }
 }
 
 #[test]
-fn a_refusal_ends_the_wait_for_an_answer_that_was_deferred() {
+fn a_rejection_replaces_a_deferred_response() {
     let metrics = Metrics::default();
     let (sender, responders) = mpsc::channel();
     let mut config = Config { metrics: Some(metrics.clone()), ..Config::default() };
@@ -207,7 +207,7 @@ fn a_refusal_ends_the_wait_for_an_answer_that_was_deferred() {
     let mut request = GET.to_vec();
     request.resize(GET.len() + held_bytes + 1, b'x');
     stream.write_all(&request).unwrap();
-    assert!(read_answer(&mut stream).0.starts_with("HTTP/1.1 503 "));
+    assert!(read_response(&mut stream).0.starts_with("HTTP/1.1 503 "));
     responders.recv().unwrap().respond(DeferredResponse::new(200));
     stop(server);
     let text = metrics.render();
@@ -216,12 +216,12 @@ fn a_refusal_ends_the_wait_for_an_answer_that_was_deferred() {
 }
 
 #[test]
-fn counts_clients_that_reset_their_connection() {
+fn counts_connections_that_clients_reset() {
     let metrics = Metrics::default();
     let server = serve_app(Config { metrics: Some(metrics.clone()), ..Config::default() });
     let mut stream = connect(&server);
     stream.write_all(GET).unwrap();
-    read_answer(&mut stream);
+    read_response(&mut stream);
     SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
     drop(stream);
     stop(server);

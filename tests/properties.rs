@@ -1,6 +1,6 @@
-//! What holds of any input, however it is split.
+//! Properties of any input, however it is split.
 //!
-//! The seed is fixed, so that a run is like any other; `tests/fuzz` looks further.
+//! The seed is fixed, so that each run checks the same inputs. `tests/fuzz` looks further.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -10,6 +10,7 @@ use proptest::test_runner::RngSeed;
 use pinloop::{Limits, Request, Response};
 
 use crate::support::probe::Probe;
+use crate::support::response::{dechunk, split_head};
 use crate::support::{exchange_in, feed, statuses};
 
 proptest! {
@@ -21,7 +22,7 @@ proptest! {
     })]
 
     #[test]
-    fn valid_requests_are_answered_in_order_however_they_are_split(
+    fn valid_requests_are_answered_in_order_with_any_split(
         requests in vec(request(), 1..6),
         pieces in pieces(),
     ) {
@@ -37,21 +38,21 @@ proptest! {
     }
 
     #[test]
-    fn spoilt_requests_are_answered_the_same_however_they_are_split(
+    fn splits_do_not_change_the_responses_to_damaged_requests(
         requests in vec(request(), 1..5),
-        slips in vec(slip(), 0..4),
+        damages in vec(damage(), 0..4),
         echoed_bytes in 0..300usize,
         pieces in pieces(),
         limits in limits(),
     ) {
         let mut input: Vec<u8> = requests.iter().flat_map(|request| request.bytes.clone()).collect();
         input.extend(malformed_echo(echoed_bytes));
-        slips.iter().for_each(|slip| slip.spoil(&mut input));
+        damages.iter().for_each(|damage| damage.apply(&mut input));
         check_splits(&input, &pieces, &limits)?;
     }
 
     #[test]
-    fn what_resembles_a_head_is_answered_the_same_however_it_is_split(
+    fn splits_do_not_change_the_responses_to_random_heads(
         words in vec(select(WORDS), 0..40),
         pieces in pieces(),
         limits in limits(),
@@ -60,20 +61,20 @@ proptest! {
     }
 
     #[test]
-    fn what_was_chunked_is_echoed_and_collected_as_it_was(
-        content in vec(any::<u8>(), 0..3_000),
+    fn a_chunked_body_is_echoed_and_collected_unchanged(
+        body in vec(any::<u8>(), 0..3_000),
         cuts in vec(any::<Index>(), 0..8),
-        decorations in vec(select(EXTENSIONS), 9),
+        extensions in vec(select(EXTENSIONS), 9),
         trailers in select(TRAILERS),
         pieces in pieces(),
     ) {
-        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(content.len() + 1)).collect();
-        cuts.extend([0, content.len()]);
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(body.len() + 1)).collect();
+        cuts.extend([0, body.len()]);
         cuts.sort_unstable();
         cuts.dedup();
         let mut chunked = Vec::new();
-        for (cut, extension) in cuts.windows(2).zip(&decorations) {
-            let data = &content[cut[0]..cut[1]];
+        for (cut, extension) in cuts.windows(2).zip(&extensions) {
+            let data = &body[cut[0]..cut[1]];
             chunked.extend(format!("{:x}{extension}\r\n", data.len()).into_bytes());
             chunked.extend(data);
             chunked.extend(b"\r\n");
@@ -87,18 +88,18 @@ proptest! {
         let echo = [head("POST /echo"), chunked.clone()].concat();
         let (echoed, _, rest) = feed(&mut Probe, &limits, &echo, &pieces);
         prop_assert_eq!(rest, 0);
-        prop_assert!(dechunked(&echoed) == content);
+        prop_assert!(dechunk(&body_of(&echoed)) == body);
 
         let mut collect = |request: &Request<'_>, response: &mut Response<'_>| {
             response.body(request.body());
         };
         let put = [head("PUT /"), chunked].concat();
         let (collected, _, _) = feed(&mut collect, &limits, &put, &pieces);
-        prop_assert!(content_of(&collected) == content);
+        prop_assert!(body_of(&collected) == body);
     }
 
     #[test]
-    fn unreserved_characters_are_equal_to_their_escapes(
+    fn escapes_of_unreserved_characters_are_resolved(
         characters in vec((select(PATH_CHARACTERS), any::<bool>(), any::<bool>()), 0..60),
     ) {
         let (mut sent, mut expected) = (String::from("/"), String::from("/"));
@@ -120,7 +121,8 @@ proptest! {
     }
 }
 
-/// Splits leave the answers, what is consumed and whether it closes as they are.
+/// Checks that splits change neither the responses, nor the consumed bytes, nor whether the
+/// connection closes.
 fn check_splits(input: &[u8], pieces: &[usize], limits: &Limits) -> Result<(), TestCaseError> {
     let whole = feed(&mut Probe, limits, input, &[]);
     prop_assert!(feed(&mut Probe, limits, input, &vec![1; input.len()]) == whole, "byte by byte");
@@ -128,49 +130,49 @@ fn check_splits(input: &[u8], pieces: &[usize], limits: &Limits) -> Result<(), T
     Ok(())
 }
 
-/// A request and the statuses of its answer.
+/// A request and the status codes of its responses.
 #[derive(Clone, Debug)]
-struct Sent {
+struct Sample {
     bytes: Vec<u8>,
     statuses: Vec<u16>,
 }
 
-fn request() -> impl Strategy<Value = Sent> {
+fn request() -> impl Strategy<Value = Sample> {
     let start = select(STARTS);
     let version = select(&["1.1", "1.1", "1.1", "1.2", "1.9"]);
     let fields = vec(select(FIELDS), 0..4);
-    (start, version, fields, content()).prop_map(|((start, status), version, fields, content)| {
-        let (framing, content, is_continued) = content;
+    (start, version, fields, body()).prop_map(|((start, status), version, fields, body)| {
+        let (framing, body, is_continued) = body;
         let is_echo = start == "POST /echo";
         let fields = fields.concat();
         let head = format!("{start} HTTP/{version}\r\nHost: a\r\n{fields}{framing}");
-        // Who asks before sending what nobody wants is turned away.
+        // Only an echo gets a 100: other paths reject a request that expects one.
         let asks = is_continued && is_echo;
         let expect = if asks { "expect: 100-continue\r\n" } else { "" };
-        let bytes = [format!("{head}{expect}\r\n").into_bytes(), content].concat();
-        Sent { bytes, statuses: if asks { vec![100, status] } else { vec![status] } }
+        let bytes = [format!("{head}{expect}\r\n").into_bytes(), body].concat();
+        Sample { bytes, statuses: if asks { vec![100, status] } else { vec![status] } }
     })
 }
 
-/// A request whose answer may have begun when it turns out to be malformed.
+/// Returns a malformed echo. Its response may have begun before the fault arrives.
 fn malformed_echo(bytes: usize) -> Vec<u8> {
     let head = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     format!("{head}{bytes:x}\r\n{}zz", "x".repeat(bytes)).into()
 }
 
-/// The framing fields, the content, and whether a 100 can be asked for.
-fn content() -> impl Strategy<Value = (String, Vec<u8>, bool)> {
+/// Generates the framing headers, the body, and whether the request may expect a 100.
+fn body() -> impl Strategy<Value = (String, Vec<u8>, bool)> {
     let data = || vec(any::<u8>(), 0..200);
     let chunk = (vec(any::<u8>(), 1..100), select(EXTENSIONS));
     let chunked = (vec(chunk, 0..4), select(TRAILERS)).prop_map(|(chunks, trailers)| {
-        let mut content = Vec::new();
+        let mut body = Vec::new();
         for (data, extension) in chunks {
-            content.extend(format!("{:X}{extension}\r\n", data.len()).into_bytes());
-            content.extend(data);
-            content.extend(b"\r\n");
+            body.extend(format!("{:X}{extension}\r\n", data.len()).into_bytes());
+            body.extend(data);
+            body.extend(b"\r\n");
         }
-        content.extend(format!("0\r\n{trailers}\r\n").into_bytes());
-        content
+        body.extend(format!("0\r\n{trailers}\r\n").into_bytes());
+        body
     });
     prop_oneof![
         Just((String::new(), Vec::new(), false)),
@@ -178,15 +180,15 @@ fn content() -> impl Strategy<Value = (String, Vec<u8>, bool)> {
             let asks = asks && !data.is_empty();
             (format!("Content-Length: {}\r\n", data.len()), data, asks)
         }),
-        (chunked, any::<bool>()).prop_map(|(content, asks)| (
+        (chunked, any::<bool>()).prop_map(|(body, asks)| (
             "Transfer-Encoding: chunked\r\n".into(),
-            content,
+            body,
             asks
         )),
     ]
 }
 
-/// Lengths of the pieces that an input comes in.
+/// Generates the lengths of the pieces that an input is split into.
 fn pieces() -> impl Strategy<Value = Vec<usize>> {
     prop_oneof![vec(1..8usize, 0..40), vec(1..200usize, 0..12)]
 }
@@ -199,20 +201,21 @@ fn limits() -> impl Strategy<Value = Limits> {
             body_bytes_max,
             output_bytes_high,
             held_bytes_max,
+            ..Limits::default()
         },
     );
-    let little_output =
+    let small_output =
         (1..600usize, 0..300usize).prop_map(|(output_bytes_high, held_bytes_max)| Limits {
             output_bytes_high,
             held_bytes_max,
             ..Limits::default()
         });
-    prop_oneof![Just(Limits::default()), small, little_output]
+    prop_oneof![Just(Limits::default()), small, small_output]
 }
 
-/// A slip on the way: what becomes of an input.
+/// Damage to an input.
 #[derive(Clone, Debug)]
-enum Slip {
+enum Damage {
     Replace(Index, &'static [u8]),
     Insert(Index, &'static [u8]),
     Remove(Index, Index),
@@ -220,78 +223,59 @@ enum Slip {
     Truncate(Index),
 }
 
-fn slip() -> impl Strategy<Value = Slip> {
+fn damage() -> impl Strategy<Value = Damage> {
     let at = any::<Index>;
     prop_oneof![
-        4 => (at(), select(WORDS)).prop_map(|(at, word)| Slip::Replace(at, word)),
-        4 => (at(), select(WORDS)).prop_map(|(at, word)| Slip::Insert(at, word)),
-        2 => (at(), at()).prop_map(|(from, to)| Slip::Remove(from, to)),
-        1 => (at(), at()).prop_map(|(from, to)| Slip::Repeat(from, to)),
-        1 => at().prop_map(Slip::Truncate),
+        4 => (at(), select(WORDS)).prop_map(|(at, word)| Damage::Replace(at, word)),
+        4 => (at(), select(WORDS)).prop_map(|(at, word)| Damage::Insert(at, word)),
+        2 => (at(), at()).prop_map(|(from, to)| Damage::Remove(from, to)),
+        1 => (at(), at()).prop_map(|(from, to)| Damage::Repeat(from, to)),
+        1 => at().prop_map(Damage::Truncate),
     ]
 }
 
-impl Slip {
-    fn spoil(&self, input: &mut Vec<u8>) {
+impl Damage {
+    fn apply(&self, input: &mut Vec<u8>) {
         let places = input.len() + 1;
         let range = |from: &Index, to: &Index| {
             let (from, to) = (from.index(places), to.index(places));
             from.min(to)..from.max(to).min(from.min(to) + 20)
         };
         match self {
-            Slip::Replace(at, word) => {
+            Damage::Replace(at, word) => {
                 let at = at.index(places);
                 let end = (at + word.len()).min(input.len());
                 input.splice(at..end, word.iter().copied());
             }
-            Slip::Insert(at, word) => {
+            Damage::Insert(at, word) => {
                 let at = at.index(places);
                 input.splice(at..at, word.iter().copied());
             }
-            Slip::Remove(from, to) => {
+            Damage::Remove(from, to) => {
                 input.drain(range(from, to));
             }
-            Slip::Repeat(from, to) => {
+            Damage::Repeat(from, to) => {
                 let range = range(from, to);
                 let part = input[range.clone()].to_vec();
                 input.splice(range.start..range.start, part);
             }
-            Slip::Truncate(at) => input.truncate(at.index(places)),
+            Damage::Truncate(at) => input.truncate(at.index(places)),
         }
     }
 }
 
-/// The path that a service sees.
+/// Returns the path that a service sees.
 fn path_of(target: &str) -> String {
     let mut service = |request: &Request<'_>, response: &mut Response<'_>| {
         response.body(request.path().as_bytes());
     };
     let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
-    let (answer, ..) = feed(&mut service, &Limits::default(), request.as_bytes(), &[]);
-    String::from_utf8(content_of(&answer)).expect("a path of text")
+    let (output, ..) = feed(&mut service, &Limits::default(), request.as_bytes(), &[]);
+    String::from_utf8(body_of(&output)).expect("a path in UTF-8")
 }
 
-fn content_of(answer: &[u8]) -> Vec<u8> {
-    let end = answer.windows(4).position(|end| end == b"\r\n\r\n").expect("the end of a head");
-    answer[end + 4..].to_vec()
-}
-
-/// The content of a chunked answer: written here anew, so as to share no fault.
-fn dechunked(answer: &[u8]) -> Vec<u8> {
-    let chunked = content_of(answer);
-    let (mut rest, mut content) = (chunked.as_slice(), Vec::new());
-    loop {
-        let end = rest.windows(2).position(|end| end == b"\r\n").expect("the end of a size");
-        let size = std::str::from_utf8(&rest[..end]).expect("a size of text");
-        let size = usize::from_str_radix(size, 16).expect("a size");
-        let (data, after) = rest[end + 2..].split_at(size);
-        content.extend_from_slice(data);
-        rest = after.strip_prefix(b"\r\n").expect("the end of a chunk");
-        if size == 0 {
-            assert!(rest.is_empty(), "something behind the last chunk");
-            return content;
-        }
-    }
+fn body_of(response: &[u8]) -> Vec<u8> {
+    split_head(response).1.to_vec()
 }
 
 const STARTS: &[(&str, u16)] = &[
@@ -329,7 +313,7 @@ const PATH_CHARACTERS: &[char] = &[
     ',', ';', '=', ':', '@',
 ];
 
-/// What heads, and what is amiss in them, are made of.
+/// Parts of heads, valid and not.
 const WORDS: &[&[u8]] = &[
     b"GET ",
     b"HEAD ",

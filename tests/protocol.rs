@@ -1,11 +1,11 @@
-//! The protocol core from bytes alone: raw requests in, raw answers out.
+//! The protocol core alone: raw requests in, raw responses out.
 
 use crate::support::{APP, Exchange, exchange, exchange_in, statuses};
 use pinloop::http::{BodyWriter, Flow};
 use pinloop::{BodyPolicy, Limits, Request, Response, Service};
 
-/// An exchange that stays open with everything consumed.
-fn answers(output: &str) -> Exchange {
+/// Returns an exchange that consumed all input and leaves the connection open.
+fn open_with(output: &str) -> Exchange {
     Exchange { output: output.into(), closed: false, rest: 0 }
 }
 
@@ -15,40 +15,40 @@ const DATA: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent
     {\"street\":\"10 Downing Street\",\"city\":\"Value: 2\"}";
 
 #[test]
-fn answers_each_request_of_the_service() {
-    assert_eq!(exchange("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), answers(HINT));
-    assert_eq!(exchange("GET /echo HTTP/1.1\r\nHost: a\r\n\r\n"), answers(HINT));
-    assert_eq!(exchange("GET /data HTTP/1.1\r\nHost: a\r\n\r\n"), answers(DATA));
+fn answers_each_request_of_the_demo_service() {
+    assert_eq!(exchange("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), open_with(HINT));
+    assert_eq!(exchange("GET /echo HTTP/1.1\r\nHost: a\r\n\r\n"), open_with(HINT));
+    assert_eq!(exchange("GET /data HTTP/1.1\r\nHost: a\r\n\r\n"), open_with(DATA));
     assert_eq!(
         exchange(
             "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Type: x/y\r\nContent-Length: 5\r\n\r\nhello"
         ),
-        answers("HTTP/1.1 200 OK\r\ncontent-type: x/y\r\ncontent-length: 5\r\n\r\nhello")
+        open_with("HTTP/1.1 200 OK\r\ncontent-type: x/y\r\ncontent-length: 5\r\n\r\nhello")
     );
     assert_eq!(
         exchange("POST /echo HTTP/1.1\r\nHost: a\r\n\r\n"),
-        answers(
+        open_with(
             "HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ncontent-length: 0\r\n\r\n"
         )
     );
     assert_eq!(
         exchange("OPTIONS /data HTTP/1.1\r\nHost: a\r\n\r\n"),
-        answers("HTTP/1.1 204 No Content\r\nallow: GET, HEAD, OPTIONS\r\n\r\n")
+        open_with("HTTP/1.1 204 No Content\r\nallow: GET, HEAD, OPTIONS\r\n\r\n")
     );
     assert_eq!(
         exchange("DELETE /data HTTP/1.1\r\nHost: a\r\n\r\n"),
-        answers(
+        open_with(
             "HTTP/1.1 405 Method Not Allowed\r\nallow: GET, HEAD, OPTIONS\r\ncontent-length: 0\r\n\r\n"
         )
     );
     assert_eq!(
         exchange("GET /nope HTTP/1.1\r\nHost: a\r\n\r\n"),
-        answers("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+        open_with("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
     );
 }
 
 #[test]
-fn the_answer_to_head_is_that_to_get_without_its_content() {
+fn answers_head_like_get_without_the_body() {
     let get = exchange("GET /data HTTP/1.1\r\nHost: a\r\n\r\n").output;
     let head = exchange("HEAD /data HTTP/1.1\r\nHost: a\r\n\r\n").output;
     assert_eq!(head, get[..get.find("\r\n\r\n").unwrap() + 4]);
@@ -59,7 +59,7 @@ fn echoes_chunks_as_chunks() {
     let request = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n1\r\n!\r\n0\r\nt: u\r\n\r\n";
     assert_eq!(
         exchange(request),
-        answers(
+        open_with(
             "HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ntransfer-encoding: chunked\r\n\r\n\
              5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n"
         )
@@ -72,11 +72,11 @@ fn answers_pipelined_requests_in_order() {
         GET /data HTTP/1.1\r\nHost: a\r\n\r\n";
     let echo =
         "HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ncontent-length: 2\r\n\r\nhi";
-    assert_eq!(exchange(requests), answers(&format!("{HINT}{echo}{DATA}")));
+    assert_eq!(exchange(requests), open_with(&format!("{HINT}{echo}{DATA}")));
 }
 
 #[test]
-fn closes_when_the_client_asks_and_reads_nothing_after_it() {
+fn closes_when_the_client_asks_and_reads_no_further_request() {
     let closing = exchange(
         "GET / HTTP/1.1\r\nHost: a\r\nConnection: foo, Close\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
     );
@@ -87,7 +87,7 @@ fn closes_when_the_client_asks_and_reads_nothing_after_it() {
 }
 
 #[test]
-fn http_1_0_closes_unless_it_says_keep_alive() {
+fn closes_after_http_1_0_without_keep_alive() {
     let plain = exchange("GET / HTTP/1.0\r\n\r\n");
     assert!(plain.closed && plain.output.contains("\r\nconnection: close\r\n"));
     let kept = exchange("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
@@ -95,7 +95,7 @@ fn http_1_0_closes_unless_it_says_keep_alive() {
 }
 
 #[test]
-fn the_host_is_the_targets_where_it_has_one() {
+fn the_host_of_the_target_replaces_the_host_header() {
     let mut service = |request: &Request<'_>, response: &mut Response<'_>| {
         response.body(format!("for {:?}", request.host()).as_bytes());
     };
@@ -107,13 +107,13 @@ fn the_host_is_the_targets_where_it_has_one() {
         ("OPTIONS * HTTP/1.1\r\nHost: a:1\r\n\r\n", "for Some(\"a:1\")"),
         ("GET / HTTP/1.0\r\n\r\n", "for None"),
     ] {
-        let answered = exchange_in(&mut service, &Limits::default(), head.as_bytes(), &[]);
-        assert!(answered.output.ends_with(host), "{head:?}: {}", answered.output);
+        let found = exchange_in(&mut service, &Limits::default(), head.as_bytes(), &[]);
+        assert!(found.output.ends_with(host), "{head:?}: {}", found.output);
     }
 }
 
 #[test]
-fn an_incomplete_request_is_no_error() {
+fn an_incomplete_request_is_not_an_error() {
     for partial in [
         "",
         "G",
@@ -126,7 +126,7 @@ fn an_incomplete_request_is_no_error() {
 }
 
 #[test]
-fn every_refusal_has_its_status_and_ends_the_connection() {
+fn each_rejection_has_its_status_and_closes() {
     let long = "a".repeat(17_000);
     let fields = "a: b\r\n".repeat(101);
     for (status, request) in [
@@ -141,26 +141,26 @@ fn every_refusal_has_its_status_and_ends_the_connection() {
         (501, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: foo\r\n\r\n".to_string()),
         (505, "GET / HTTP/2.0\r\nHost: a\r\n\r\n".to_string()),
     ] {
-        let refused = exchange(&format!("{request}GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
-        assert_eq!(statuses(&refused), [status], "{request:.60?}");
-        assert!(refused.closed, "{request:.60?}");
-        assert!(refused.output.contains("\r\nconnection: close\r\n"), "{request:.60?}");
+        let rejected = exchange(&format!("{request}GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert_eq!(statuses(&rejected), [status], "{request:.60?}");
+        assert!(rejected.closed, "{request:.60?}");
+        assert!(rejected.output.contains("\r\nconnection: close\r\n"), "{request:.60?}");
     }
 }
 
 #[test]
-fn chunked_content_over_the_limit_is_refused_as_it_arrives() {
+fn rejects_a_chunked_body_as_soon_as_it_exceeds_the_limit() {
     let limits = Limits { body_bytes_max: 8, ..Limits::default() };
     let request = b"PUT /data HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n5\r\nhello\r\n";
-    let refused = exchange_in(&mut APP.clone(), &limits, request, &[]);
-    assert_eq!((statuses(&refused), refused.closed), (vec![413], true));
+    let rejected = exchange_in(&mut APP.clone(), &limits, request, &[]);
+    assert_eq!((statuses(&rejected), rejected.closed), (vec![413], true));
 }
 
 #[test]
-fn a_hundred_continue_is_said_before_the_answer_and_not_before_a_refusal() {
+fn sends_100_continue_before_a_response_but_not_before_a_rejection() {
     let head =
         "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 2\r\n\r\n";
-    assert_eq!(exchange(head), answers("HTTP/1.1 100 Continue\r\n\r\n"));
+    assert_eq!(exchange(head), open_with("HTTP/1.1 100 Continue\r\n\r\n"));
     assert_eq!(statuses(&exchange(&format!("{head}hi"))), [100, 200]);
     let unwanted = exchange(
         "PUT /data HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n",
@@ -172,7 +172,7 @@ fn a_hundred_continue_is_said_before_the_answer_and_not_before_a_refusal() {
 }
 
 #[test]
-fn a_malformed_chunk_is_refused_where_no_answer_has_begun() {
+fn a_malformed_chunk_gets_400_unless_the_response_has_begun() {
     let head = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     let early = exchange(&format!("{head}5\r\nhello\r\nzz\r\n"));
     assert_eq!((statuses(&early), early.closed), (vec![400], true));
@@ -181,15 +181,15 @@ fn a_malformed_chunk_is_refused_where_no_answer_has_begun() {
     assert!(!late.output.ends_with("0\r\n\r\n"));
 }
 
-/// Panics on `/panic`, streams `/stream`, collects everything else.
-struct Odd;
+/// Panics, streams, breaks the rules of responses, or echoes a collected body.
+struct Unruly;
 
-impl Service for Odd {
+impl Service for Unruly {
     fn call(&mut self, request: &Request<'_>, response: &mut Response<'_>) {
         match &*request.path() {
             "/panic" => {
                 response.header("x", "y");
-                panic!("as the test wants it");
+                panic!("the test asked for a panic");
             }
             "/stream" => {
                 let mut left = 3;
@@ -218,57 +218,57 @@ impl Service for Odd {
     }
 }
 
-fn odd(request: &str) -> Exchange {
-    exchange_in(&mut Odd, &Limits::default(), request.as_bytes(), &[])
+fn unruly(request: &str) -> Exchange {
+    exchange_in(&mut Unruly, &Limits::default(), request.as_bytes(), &[])
 }
 
 #[test]
-fn a_panic_costs_its_request_a_500_and_the_connection() {
-    let panicked = odd(
+fn a_panic_becomes_a_500_and_closes() {
+    let panicked = unruly(
         "GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /panic HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
     );
     assert_eq!((statuses(&panicked), panicked.closed), (vec![200, 500], true));
     assert!(!panicked.output.contains("x: y"));
-    assert_eq!(statuses(&odd("GET /inject HTTP/1.1\r\nHost: a\r\n\r\n")), [500]);
+    assert_eq!(statuses(&unruly("GET /inject HTTP/1.1\r\nHost: a\r\n\r\n")), [500]);
 }
 
 #[test]
-fn a_streamed_answer_is_chunked_for_1_1_and_up_to_the_close_for_1_0() {
+fn a_streamed_response_is_chunked_in_1_1_and_ends_with_the_connection_in_1_0() {
     assert_eq!(
-        odd("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n"),
-        answers(
+        unruly("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n"),
+        open_with(
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n7\r\npart 3;\r\n7\r\npart 2;\r\n7\r\npart 1;\r\n0\r\n\r\n"
         )
     );
-    let old = odd("GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    let old = unruly("GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     assert_eq!(old.output, "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\npart 3;part 2;part 1;");
     assert!(old.closed);
     assert!(
-        odd("GET /short HTTP/1.1\r\nHost: a\r\n\r\n").closed,
-        "a promise of length that is broken"
+        unruly("GET /short HTTP/1.1\r\nHost: a\r\n\r\n").closed,
+        "a stream shorter than its declared length must close"
     );
 }
 
 #[test]
-fn content_that_nobody_wants_ends_the_connection_after_the_answer() {
-    let ignored = odd(
+fn closes_after_a_response_that_ignores_the_body() {
+    let ignored = unruly(
         "POST /ignore HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
     );
     assert_eq!((statuses(&ignored), ignored.closed), (vec![200], true));
 }
 
 #[test]
-fn collected_content_is_whole_however_it_is_framed() {
-    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
+fn collects_the_whole_body_with_either_framing() {
+    let response = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
     assert_eq!(
-        odd("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"),
-        answers(answer)
+        unruly("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"),
+        open_with(response)
     );
     let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n";
-    assert_eq!(odd(chunked), answers(answer));
+    assert_eq!(unruly(chunked), open_with(response));
 }
 
-/// Exchanges that together pass through every state.
+/// Inputs that together pass through every state of the core.
 const EXCHANGES: &[&str] = &[
     "GET / HTTP/1.1\r\nHost: a\r\n\r\n\r\nGET /data HTTP/1.1\r\nHost: a\r\n\r\n",
     "GET / HTTP/1.2\r\nHost: a\r\n\r\nHEAD / HTTP/1.9\r\nHost: a\r\n\r\n",
@@ -286,7 +286,7 @@ const EXCHANGES: &[&str] = &[
 ];
 
 #[test]
-fn whole_or_byte_by_byte_or_split_anywhere_gives_the_same() {
+fn splits_do_not_change_the_responses() {
     for input in EXCHANGES {
         let whole = exchange(input);
         assert!(!whole.output.is_empty(), "{input:?}");

@@ -1,4 +1,4 @@
-//! The limit on requests: over all threads, with its answer, and where it does not hold.
+//! The limit on requests: its scope, its responses and its exceptions.
 
 use std::io::Write;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -7,9 +7,10 @@ use std::sync::Arc;
 use pinloop::app::{App, Limit};
 use pinloop::{Config, RateLimiter, Server};
 
-use crate::support::{APP, connect, read_answer, serve, stop, talk};
+use crate::support::{APP, GET, connect, read_response, serve, stop, talk};
 
-/// One a minute after a burst of three: within a test, three.
+/// Starts a server that allows three requests at once and then one a minute, so three within a
+/// test.
 fn serve_three() -> Server {
     let limiter =
         Arc::new(RateLimiter::new(Some(("1/m".parse().unwrap(), NonZeroU32::new(3))), None));
@@ -18,14 +19,14 @@ fn serve_three() -> Server {
 }
 
 #[test]
-fn holds_over_all_threads_and_connections() {
+fn limits_all_threads_and_connections_together() {
     let server = serve_three();
-    // 20 connections to two threads: all to one of them is 1 in 500,000.
+    // The chance that one of the two threads gets all 20 connections is 1 in 500,000.
     let mut streams: Vec<_> = (0..20).map(|_| connect(&server)).collect();
     let mut passed = 0;
     for stream in &mut streams {
-        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-        let (head, _) = read_answer(stream);
+        stream.write_all(GET).unwrap();
+        let (head, _) = read_response(stream);
         match head.starts_with("HTTP/1.1 200 OK\r\n") {
             true => passed += 1,
             false => assert!(head.starts_with("HTTP/1.1 429 Too Many Requests\r\n"), "{head}"),
@@ -36,38 +37,38 @@ fn holds_over_all_threads_and_connections() {
 }
 
 #[test]
-fn says_when_to_come_back_and_keeps_the_connection() {
+fn sends_429_with_retry_after_and_keeps_the_connection() {
     let server = serve_three();
     let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     let last = "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    let answers = talk(&server, (request.repeat(5) + last).as_bytes());
-    assert_eq!(answers.matches("HTTP/1.1 200 OK\r\n").count(), 4, "{answers}");
-    assert_eq!(answers.matches("HTTP/1.1 429 ").count(), 2, "{answers}");
-    assert_eq!(answers.matches("retry-after: 60\r\n").count(), 2, "{answers}");
-    assert!(answers.ends_with("alive\n"), "{answers}");
+    let output = talk(&server, (request.repeat(5) + last).as_bytes());
+    assert_eq!(output.matches("HTTP/1.1 200 OK\r\n").count(), 4, "{output}");
+    assert_eq!(output.matches("HTTP/1.1 429 ").count(), 2, "{output}");
+    assert_eq!(output.matches("retry-after: 60\r\n").count(), 2, "{output}");
+    assert!(output.ends_with("alive\n"), "{output}");
     stop(server);
 }
 
 #[test]
-fn content_that_nobody_may_send_is_not_read() {
+fn does_not_read_the_body_of_a_limited_request() {
     let server = serve_three();
     let request = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
-    let refused = "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\
+    let rejected = "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\
                    Content-Length: 1000000000\r\n\r\n";
-    let answers = talk(&server, (request.repeat(3) + refused).as_bytes());
-    assert_eq!(answers.matches("\r\n\r\nhi").count(), 3, "each counters once: {answers}");
-    let (_, last) = answers.rsplit_once("HTTP/1.1 ").unwrap();
-    assert!(last.starts_with("429 "), "{answers}");
-    assert!(last.contains("connection: close\r\n"), "{answers}");
+    let output = talk(&server, (request.repeat(3) + rejected).as_bytes());
+    assert_eq!(output.matches("\r\n\r\nhi").count(), 3, "each request counts once: {output}");
+    let (_, last) = output.rsplit_once("HTTP/1.1 ").unwrap();
+    assert!(last.starts_with("429 "), "{output}");
+    assert!(last.contains("connection: close\r\n"), "{output}");
     stop(server);
 }
 
 #[test]
-fn health_is_never_limited() {
+fn health_checks_are_not_limited() {
     let server = serve_three();
     let request = "GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n";
     let last = "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    let answers = talk(&server, (request.repeat(30) + last).as_bytes());
-    assert_eq!(answers.matches("HTTP/1.1 200 OK\r\n").count(), 31, "{answers}");
+    let output = talk(&server, (request.repeat(30) + last).as_bytes());
+    assert_eq!(output.matches("HTTP/1.1 200 OK\r\n").count(), 31, "{output}");
     stop(server);
 }

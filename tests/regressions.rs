@@ -1,74 +1,75 @@
-//! Bugs that were found, each with the bytes that showed it.
+//! Fixed bugs, each with the bytes that showed it.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::sync::mpsc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use pinloop::http::{
-    BodyWriter, Connection, Context, Date, DeferredResponse, Flow, Next, Piece, Progress,
+    BodyWriter, Close, Connection, Context, Date, DeferredResponse, Flow, Next, Piece, Progress,
     Rejection, Responder,
 };
 use pinloop::{BodyPolicy, Config, Limits, Request, Response, Service};
 
 use crate::support::{
-    APP, connect, exchange, exchange_in, read_answer, read_to_end, serve, serve_app, statuses, stop,
+    APP, GET, connect, exchange, exchange_in, read_response, read_to_end, serve, serve_app,
+    statuses, stop,
 };
 
-/// The version of such a line was read as one above 1.1, and the head read again,
-/// and again, until the stack was used up: one request ended the process.
+/// Such a version was taken for one above 1.1, and the head was parsed again without end. One
+/// request overflowed the stack and ended the process.
 #[test]
-fn a_space_too_many_before_a_known_version_is_refused() {
+fn extra_spaces_before_the_version_get_400() {
     for line in ["GET /a b HTTP/1.1", "GET /  HTTP/1.1", "GET / x HTTP/1.0", "GET / a b HTTP/1.2"] {
-        let refused = exchange(&format!("{line}\r\nHost: a\r\n\r\n"));
-        assert_eq!((statuses(&refused), refused.closed), (vec![400], true), "{line}");
+        let rejected = exchange(&format!("{line}\r\nHost: a\r\n\r\n"));
+        assert_eq!((statuses(&rejected), rejected.closed), (vec![400], true), "{line}");
     }
 }
 
-/// A later minor version is read from a copy of the head, and only of the head.
+/// A head with a later minor version is parsed from a copy. The copy must not include the body.
 #[test]
-fn later_minor_versions_have_content_and_followers_too() {
+fn later_minor_versions_may_have_bodies_and_pipelined_requests() {
     let post = "POST /echo HTTP/1.2\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
     let put =
         "PUT /data HTTP/1.9\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
-    let answered = exchange(&format!("{post}{put}{put}{post}"));
-    assert_eq!((statuses(&answered), answered.closed), (vec![200, 405, 405, 200], false));
+    let found = exchange(&format!("{post}{put}{put}{post}"));
+    assert_eq!((statuses(&found), found.closed), (vec![200, 405, 405, 200], false));
 }
 
-/// Only a `HEAD` at the very start of the input was seen, so a rejection after an
-/// empty line, or for want of time, had content that none may have.
+/// `HEAD` was recognized only at the start of the input. A rejection after an empty line or
+/// a timeout had a body, but a response to `HEAD` must not have one.
 #[test]
-fn a_refusal_of_head_has_no_content_wherever_it_begins() {
+fn a_rejection_of_head_has_no_body_after_empty_lines_and_timeouts() {
     for request in [
         "HEAD / HTTP/1.1\r\n\r\n",
         "\r\nHEAD / HTTP/1.1\r\n\r\n",
         "\r\n\r\nHEAD / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ] {
-        let refused = exchange(request);
-        assert_eq!(statuses(&refused), [400], "{request:?}");
-        assert!(refused.output.ends_with("\r\n\r\n"), "{request:?}: {}", refused.output);
+        let rejected = exchange(request);
+        assert_eq!(statuses(&rejected), [400], "{request:?}");
+        assert!(rejected.output.ends_with("\r\n\r\n"), "{request:?}: {}", rejected.output);
     }
     assert!(timed_out("HEAD / HTTP/1.1\r\nHo").ends_with("\r\n\r\n"));
-    let content = "HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe";
-    assert!(timed_out(content).ends_with("\r\n\r\n"));
+    let body = "HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe";
+    assert!(timed_out(body).ends_with("\r\n\r\n"));
     assert!(timed_out("GET / HTTP/1.1\r\nHo").ends_with("too long to arrive.\n"));
 }
 
-/// A `HEAD` behind as many empty lines as a head has bytes was seen where it had
-/// arrived with them, so the rejection's content depended on how they came.
+/// Empty lines filled the limit on a head, and `HEAD` came behind them. It was recognized only
+/// if it had arrived with them, so the rejection's body depended on the split.
 #[test]
-fn what_lies_beyond_a_heads_limit_does_not_change_the_refusal() {
+fn bytes_beyond_the_head_limit_do_not_change_the_rejection() {
     let limits = Limits { head_bytes_max: 64, ..Limits::default() };
     let input = format!("{}HEAD / HTTP/1.1\r\n", "\r\n".repeat(32));
     for pieces in [vec![], vec![64], vec![1; input.len()]] {
-        let refused = exchange_in(&mut APP.clone(), &limits, input.as_bytes(), &pieces);
-        assert_eq!(statuses(&refused), [431], "{pieces:?}");
-        assert!(refused.output.ends_with(".\n"), "{pieces:?}: {}", refused.output);
+        let rejected = exchange_in(&mut APP.clone(), &limits, input.as_bytes(), &pieces);
+        assert_eq!(statuses(&rejected), [431], "{pieces:?}");
+        assert!(rejected.output.ends_with(".\n"), "{pieces:?}: {}", rejected.output);
     }
 }
 
-/// Whatever filled the limit without a line's end was answered with 414.
+/// Each head that filled the limit without a line end got 414.
 #[test]
-fn what_is_too_large_is_told_by_what_never_ended() {
+fn oversized_heads_get_414_431_or_501() {
     let long = "a".repeat(17_000);
     for (status, request) in [
         (431, "\r\n".repeat(9_000)),
@@ -78,15 +79,15 @@ fn what_is_too_large_is_told_by_what_never_ended() {
         (431, format!("GET / HTTP/1.1\r\n{long}")),
         (431, format!("\r\nGET / HTTP/1.1\r\nHost: {long}")),
     ] {
-        let refused = exchange(&request);
-        assert_eq!((statuses(&refused), refused.closed), (vec![status], true), "{request:.30?}");
+        let rejected = exchange(&request);
+        assert_eq!((statuses(&rejected), rejected.closed), (vec![status], true), "{request:.30?}");
     }
 }
 
-/// Answers that filled the output before a streamed one began made it begin too,
-/// but only where all of it arrived at once.
+/// Earlier responses that filled the output buffer made a held-back response begin early. This
+/// depended on the split, because it happened only if all requests arrived at once.
 #[test]
-fn malformed_content_is_refused_behind_any_number_of_answers() {
+fn a_malformed_body_gets_400_after_any_number_of_responses() {
     let get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(560);
     let echo = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1000\r\n";
     let input = format!("{get}{echo}{}XX", "x".repeat(0x1000));
@@ -98,9 +99,9 @@ fn malformed_content_is_refused_behind_any_number_of_answers() {
     }
 }
 
-/// Bytes of content that is refused counted as consumed or not by how they came.
+/// The number of bytes that a rejected body consumed depended on the split.
 #[test]
-fn what_a_refusal_consumes_does_not_depend_on_how_it_arrives() {
+fn splits_do_not_change_how_much_a_rejection_consumes() {
     let limits = Limits { body_bytes_max: 8, ..Limits::default() };
     let chunked = "HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n";
     for (input, rest) in [
@@ -111,15 +112,15 @@ fn what_a_refusal_consumes_does_not_depend_on_how_it_arrives() {
         (format!("POST /echo {chunked}0\r\nb c: d\r\n"), 7),
     ] {
         for pieces in [vec![], vec![1; input.len()], vec![input.len() - 3]] {
-            let refused = exchange_in(&mut APP.clone(), &limits, input.as_bytes(), &pieces);
-            assert_eq!((refused.closed, refused.rest), (true, rest), "{input:?} {pieces:?}");
+            let rejected = exchange_in(&mut APP.clone(), &limits, input.as_bytes(), &pieces);
+            assert_eq!((rejected.closed, rejected.rest), (true, rest), "{input:?} {pieces:?}");
         }
     }
 }
 
-/// `expect` was read as one expectation, and is a list.
+/// The `expect` header was read as one expectation. It is a list.
 #[test]
-fn expectations_are_a_list() {
+fn expect_is_a_list() {
     for (expect, expected) in [
         ("100-continue, 100-Continue", vec![100, 200]),
         (" ,100-continue,", vec![100, 200]),
@@ -127,37 +128,37 @@ fn expectations_are_a_list() {
         ("100-continue, tea", vec![417]),
         ("100-continue;q=1", vec![417]),
     ] {
-        let answered = exchange(&format!(
+        let found = exchange(&format!(
             "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: {expect}\r\nContent-Length: 2\r\n\r\nhi"
         ));
-        assert_eq!(statuses(&answered), expected, "{expect:?}");
+        assert_eq!(statuses(&found), expected, "{expect:?}");
     }
 }
 
-/// 205 was answered with whatever content the service gave.
+/// A 205 was sent with the body that the service gave it.
 #[test]
-fn reset_content_has_none() {
+fn a_205_has_no_body() {
     let mut service = |request: &Request<'_>, response: &mut Response<'_>| {
         response.status(205);
         match request.query() {
             Some(_) => response.stream(None, |_: &mut BodyWriter<'_>| Flow::Done),
-            None => response.body(b"content"),
+            None => response.body(b"body"),
         }
     };
     for target in ["/", "/?stream"] {
         let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
-        let answered = exchange_in(&mut service, &Limits::default(), request.as_bytes(), &[]);
+        let found = exchange_in(&mut service, &Limits::default(), request.as_bytes(), &[]);
         assert_eq!(
-            answered.output, "HTTP/1.1 205 Reset Content\r\ncontent-length: 0\r\n\r\n",
+            found.output, "HTTP/1.1 205 Reset Content\r\ncontent-length: 0\r\n\r\n",
             "{target}"
         );
     }
 }
 
-/// `chunked, foo` was 501 for its `foo`; RFC 9112, 6.3 has 400 for a `chunked`
-/// that is not last.
+/// `chunked, foo` got 501 because of its `foo`. RFC 9112, 6.3 requires 400 if `chunked` is not
+/// the last coding.
 #[test]
-fn chunked_that_is_not_last_is_400_whatever_follows_it() {
+fn chunked_before_another_coding_gets_400() {
     for (status, codings) in [
         (400, "chunked, gzip"),
         (400, "chunked, foo"),
@@ -167,19 +168,19 @@ fn chunked_that_is_not_last_is_400_whatever_follows_it() {
         (501, "foo"),
         (400, "gzip"),
     ] {
-        let refused = exchange(&format!(
+        let rejected = exchange(&format!(
             "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: {codings}\r\n\r\n0\r\n\r\n"
         ));
-        assert_eq!((statuses(&refused), refused.closed), (vec![status], true), "{codings}");
+        assert_eq!((statuses(&rejected), rejected.closed), (vec![status], true), "{codings}");
     }
 }
 
-/// Content was waited for that a `CONNECT` does not have.
+/// The server waited for the body of a `CONNECT`, which cannot have a body.
 #[test]
-fn connect_is_answered_at_once_whatever_its_fields_say() {
-    for field in ["Content-Length: 5", "Transfer-Encoding: chunked", "Expect: 100-continue"] {
-        let refused = exchange(&format!("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n{field}\r\n\r\n"));
-        assert_eq!((statuses(&refused), refused.closed), (vec![501], true), "{field}");
+fn connect_is_rejected_without_waiting_for_a_body() {
+    for header in ["Content-Length: 5", "Transfer-Encoding: chunked", "Expect: 100-continue"] {
+        let rejected = exchange(&format!("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n{header}\r\n\r\n"));
+        assert_eq!((statuses(&rejected), rejected.closed), (vec![501], true), "{header}");
     }
 }
 
@@ -198,32 +199,32 @@ impl Service for StreamsUnread {
     }
 }
 
-/// The answer ended with its head where the request's content was not wanted.
+/// A streamed response ended with its head if the request's body was ignored.
 #[test]
-fn an_answer_to_content_that_is_ignored_can_be_streamed() {
+fn a_response_can_be_streamed_while_the_body_is_ignored() {
     let request = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n";
-    let answered = exchange_in(&mut StreamsUnread, &Limits::default(), request, &[]);
-    assert!(answered.output.ends_with("8\r\nstreamed\r\n0\r\n\r\n"), "{}", answered.output);
-    assert!(answered.closed && answered.output.contains("connection: close\r\n"));
+    let found = exchange_in(&mut StreamsUnread, &Limits::default(), request, &[]);
+    assert!(found.output.ends_with("8\r\nstreamed\r\n0\r\n\r\n"), "{}", found.output);
+    assert!(found.closed && found.output.contains("connection: close\r\n"));
 }
 
-/// The first of several pipelined requests was told that it is the last one when
-/// the server stopped, and the others, though read, had no answer.
+/// When the server stopped, the first of several pipelined requests got `connection: close`.
+/// The requests behind it got no response although the server had read them.
 #[test]
-fn a_server_that_stops_answers_all_that_has_arrived_and_closes_with_the_last() {
+fn a_draining_server_closes_with_the_last_pipelined_request() {
     let get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     let post = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
     let put = "PUT /data HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
     for last in [get, post, put] {
         let (progress, output) = advance(&format!("{get}{post}{put}{get}{last}"), true);
-        assert!(matches!(progress.next, Next::Close { .. }), "{progress:?}");
+        assert!(matches!(progress.next, Next::Close(_)), "{progress:?}");
         assert_eq!(output.matches("HTTP/1.1 ").count(), 5, "{output}");
         assert_eq!(output.matches("connection: close\r\n").count(), 1, "{output}");
         assert!(output.rfind("connection: close") > output.rfind("HTTP/1.1 "), "{output}");
     }
 }
 
-/// What a request that begins so is answered with when its time is up.
+/// Returns the response to the unfinished request `input` after a timeout.
 fn timed_out(input: &str) -> String {
     let mut connection = Connection::default();
     let (progress, mut output) = advance_in(&mut connection, input, false);
@@ -232,13 +233,13 @@ fn timed_out(input: &str) -> String {
     let date = Date::at(UNIX_EPOCH);
     let limits = Limits::default();
     let context = Context::new(&limits, &date);
-    connection.refuse(Rejection::Timeout, rest, &mut output, &context);
-    String::from_utf8(output).expect("an answer of text")
+    connection.reject(Rejection::Timeout, rest, &mut output, &context);
+    String::from_utf8(output).expect("a response in UTF-8")
 }
 
 fn advance(input: &str, draining: bool) -> (Progress, String) {
     let (progress, output) = advance_in(&mut Connection::default(), input, draining);
-    (progress, String::from_utf8(output).expect("answers of text"))
+    (progress, String::from_utf8(output).expect("responses in UTF-8"))
 }
 
 fn advance_in(connection: &mut Connection, input: &str, draining: bool) -> (Progress, Vec<u8>) {
@@ -250,16 +251,16 @@ fn advance_in(connection: &mut Connection, input: &str, draining: bool) -> (Prog
     (progress, output)
 }
 
-/// The content came out as it was, between the chunk sizes that nobody had written.
+/// In a chunked response, the body was copied without chunk sizes of its own.
 #[test]
-fn content_of_known_length_is_chunked_where_the_answer_is() {
+fn a_body_of_known_length_is_chunked_if_the_response_is() {
     struct Echo;
     impl Service for Echo {
         fn call(&mut self, _: &Request<'_>, _: &mut Response<'_>) {}
 
         fn body_policy(&mut self, _: &Request<'_>, _: &mut Response<'_>) -> BodyPolicy {
-            let receiver = |piece: Option<&Piece<'_>>, answer: &mut BodyWriter<'_>| {
-                piece.into_iter().for_each(|piece| answer.write_piece(piece));
+            let receiver = |piece: Option<&Piece<'_>>, body: &mut BodyWriter<'_>| {
+                piece.into_iter().for_each(|piece| body.write_piece(piece));
             };
             BodyPolicy::Stream { length: None, receiver: Box::new(receiver) }
         }
@@ -267,23 +268,23 @@ fn content_of_known_length_is_chunked_where_the_answer_is() {
     let evil = "0\r\n\r\nHTTP/1.1 200 OK\r\nx: y\r\n\r\n";
     let input =
         format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{evil}", evil.len());
-    let answered = exchange_in(&mut Echo, &Limits::default(), input.as_bytes(), &[]);
+    let found = exchange_in(&mut Echo, &Limits::default(), input.as_bytes(), &[]);
     let expected = format!("\r\n\r\n{:X}\r\n{evil}\r\n0\r\n\r\n", evil.len());
-    assert!(answered.output.ends_with(&expected), "{}", answered.output);
+    assert!(found.output.ends_with(&expected), "{}", found.output);
 }
 
-/// What was written between two pieces of one chunk became part of it.
+/// Bytes written between two pieces of one chunk became part of that chunk.
 #[test]
-fn nothing_is_written_into_the_midst_of_a_chunk() {
+fn nothing_is_written_between_two_pieces_of_a_chunk() {
     struct Interrupting;
     impl Service for Interrupting {
         fn call(&mut self, _: &Request<'_>, _: &mut Response<'_>) {}
 
         fn body_policy(&mut self, _: &Request<'_>, _: &mut Response<'_>) -> BodyPolicy {
-            let receiver = |piece: Option<&Piece<'_>>, answer: &mut BodyWriter<'_>| {
+            let receiver = |piece: Option<&Piece<'_>>, body: &mut BodyWriter<'_>| {
                 if let Some(piece) = piece {
-                    answer.write_piece(piece);
-                    answer.write(b"between");
+                    body.write_piece(piece);
+                    body.write(b"between");
                 }
             };
             BodyPolicy::Stream { length: None, receiver: Box::new(receiver) }
@@ -298,51 +299,49 @@ fn nothing_is_written_into_the_midst_of_a_chunk() {
     assert!(whole.output.ends_with("4\r\nabcd\r\n7\r\nbetween\r\n0\r\n\r\n"), "{}", whole.output);
 }
 
-/// A server that stops answered chunked content as the last on its connection, and
-/// dropped the request behind it, which had arrived; and where a head had begun to
-/// arrive behind a request it went on, and on.
+/// A draining server closed after a chunked request and dropped the request behind it, which
+/// had arrived. With a partial head behind that request, it did not close at all.
 #[test]
-fn the_last_answer_of_a_server_that_stops_is_to_the_last_request_that_arrived() {
+fn a_draining_server_closes_with_the_last_request_that_arrived() {
     let (limits, date) = (Limits::default(), Date::at(UNIX_EPOCH));
     let context = Context { draining: true, ..Context::new(&limits, &date) };
     let post =
         "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n";
     let get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-    for (behind, linger) in [("", true), ("GET / HT", true)] {
+    for behind in ["", "GET / HT"] {
         let (mut connection, mut output) = (Connection::default(), Vec::new());
         let input = format!("{post}{get}{behind}");
         let progress =
             connection.advance(input.as_bytes(), &mut output, &mut APP.clone(), &context);
-        assert_eq!(progress.next, Next::Close { linger });
+        assert_eq!(progress.next, Next::Close(Close::Linger));
         let output = String::from_utf8(output).unwrap();
         assert_eq!(output.matches("HTTP/1.1 200 OK").count(), 2);
         assert_eq!(output.matches("connection: close").count(), 1);
     }
 }
 
-/// A request on its way to a connection that the server wanted no more of had the
-/// kernel reset it, and the answer was lost.
+/// A request that arrived after the server had closed made the kernel reset the connection, and
+/// the response was lost.
 #[test]
-fn an_answer_that_closes_arrives_though_the_client_sends_more() {
+fn a_closing_response_arrives_though_the_client_sends_more() {
     const BYTES: usize = 16 * 1024 * 1024;
     let server = serve(Config::default(), |_| {
-        let content = vec![b'x'; BYTES];
-        move |_: &Request<'_>, response: &mut Response<'_>| response.close().body(&content)
+        let body = vec![b'x'; BYTES];
+        move |_: &Request<'_>, response: &mut Response<'_>| response.close().body(&body)
     });
     let mut stream = connect(&server);
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-    // More than the sockets hold is not sent yet.
-    let mut head = [0];
-    std::io::Read::read_exact(&mut stream, &mut head).unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    stream.write_all(GET).unwrap();
+    // The response is larger than the socket buffers, so most of it is not sent yet.
+    stream.read_exact(&mut [0]).unwrap();
+    stream.write_all(GET).unwrap();
     assert_eq!(read_to_end(&mut stream).matches('x').count(), BYTES);
     stop(server);
 }
 
-/// A responder names a connection, so that one from before the content was read answered
-/// the request after it.
+/// A responder belongs to a connection. A responder made before the body was read answered the
+/// next request.
 #[test]
-fn who_chooses_what_becomes_of_content_cannot_defer() {
+fn body_policy_must_not_defer() {
     struct Early(mpsc::Sender<Responder>);
     impl Service for Early {
         fn call(&mut self, _: &Request<'_>, response: &mut Response<'_>) {
@@ -360,14 +359,14 @@ fn who_chooses_what_becomes_of_content_cannot_defer() {
     stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx").unwrap();
     assert!(read_to_end(&mut stream).starts_with("HTTP/1.1 500 "));
     let mut stream = connect(&server);
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    stream.write_all(GET).unwrap();
     responders.recv().unwrap().respond(DeferredResponse::new(200).body("for the GET"));
-    assert_eq!(read_answer(&mut stream).1, b"for the GET");
+    assert_eq!(read_response(&mut stream).1, b"for the GET");
     stop(server);
 }
 
-/// An empty line behind a request, which some clients send, was taken for the
-/// beginning of a head: the connection ended with a 408 that nobody had asked for.
+/// Some clients send an empty line behind a request. It was taken for the start of a head.
+/// The idle connection then got a 408.
 #[test]
 fn an_empty_line_does_not_begin_a_head() {
     let mut config = Config::default();
@@ -376,7 +375,7 @@ fn an_empty_line_does_not_begin_a_head() {
     let server = serve_app(config);
     let mut stream = connect(&server);
     stream.write_all(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi\r\n").unwrap();
-    assert_eq!(read_answer(&mut stream).1, b"hi");
+    assert_eq!(read_response(&mut stream).1, b"hi");
     assert_eq!(read_to_end(&mut stream), "");
     stop(server);
 }

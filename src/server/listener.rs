@@ -250,8 +250,10 @@ impl ReserveFd {
 
     /// Makes room for one descriptor.
     fn give_up(&mut self) {
-        if self.descriptor.take().is_some() {
-            self.missing.fetch_add(1, Ordering::Relaxed);
+        if let Some(descriptor) = self.descriptor.take() {
+            // First, so that a thread that gets the descriptor finds the reserve missing.
+            self.missing.fetch_add(1, Ordering::SeqCst);
+            drop(descriptor);
         }
     }
 
@@ -259,7 +261,7 @@ impl ReserveFd {
     fn regain(&mut self, descriptor: &impl std::os::fd::AsFd) -> bool {
         if self.descriptor.is_none() {
             self.descriptor = descriptor.as_fd().try_clone_to_owned().ok();
-            self.missing.fetch_sub(usize::from(self.descriptor.is_some()), Ordering::Relaxed);
+            self.missing.fetch_sub(usize::from(self.descriptor.is_some()), Ordering::SeqCst);
         }
         self.descriptor.is_some()
     }
@@ -267,14 +269,14 @@ impl ReserveFd {
     /// Reports whether any thread is without its reserve. A free descriptor is then that
     /// reserve, and a connection that has got it has to give it back.
     fn is_missing_anywhere(&self) -> bool {
-        self.missing.load(Ordering::Relaxed) > 0
+        self.missing.load(Ordering::SeqCst) > 0
     }
 }
 
 impl Drop for ReserveFd {
     fn drop(&mut self) {
         if self.descriptor.is_none() {
-            self.missing.fetch_sub(1, Ordering::Relaxed);
+            self.missing.fetch_sub(1, Ordering::SeqCst);
         }
     }
 }

@@ -349,7 +349,11 @@ mod tests {
     impl Bench {
         fn new(connections: usize) -> Bench {
             let start = Instant::now();
-            Bench { wheel: Wheel::new(start), start, timers: vec![Timer::UNSET; connections] }
+            Bench {
+                wheel: Wheel::new(&Timeouts::default(), start),
+                start,
+                timers: vec![Timer::UNSET; connections],
+            }
         }
 
         fn set(&mut self, key: usize, at_ms: u64, timeout_ms: u64) {

@@ -1,19 +1,19 @@
 //! The chunked coding: RFC 9112, 7.1.
 
-use super::{Requirement, chunks, closed, cut, may, must, open, refused, request, should, waits};
+use super::{Requirement, chunks, closed, cut, may, must, open, rejected, request, should, waits};
 
 pub(super) fn requirements() -> Vec<Requirement> {
-    [sizes(), lines(), extensions(), trailers(), answers()].concat()
+    [sizes(), lines(), extensions(), trailers(), responses()].concat()
 }
 
-/// A chunked request whose content is collected before it is answered.
-fn collected(content: &str) -> Vec<u8> {
-    request("PUT /show HTTP/1.1", "Transfer-Encoding: chunked", content)
+/// Returns a chunked request. The service collects its body.
+fn collected(body: &str) -> Vec<u8> {
+    request("PUT /show HTTP/1.1", "Transfer-Encoding: chunked", body)
 }
 
 fn sizes() -> Vec<Requirement> {
     vec![
-        must("9112 7.1", "Chunks are decoded one after the other up to the last, whose size is 0.")
+        must("9112 7.1", "Chunks are decoded in order, up to the last chunk of size 0.")
             .case(
                 open([200]).has("\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
                 chunks("5\r\nhello\r\n0\r\n\r\n"),
@@ -33,7 +33,7 @@ fn sizes() -> Vec<Requirement> {
                 [&chunks("2\r\nhi\r\n0\r\n\r\n")[..], b"PUT / HTTP/1.1\r\nHost: a\r\n\r\n"]
                     .concat(),
             ),
-        must("9112 7.1", "A size is hexadecimal digits in either case; leading zeros add nothing.")
+        must("9112 7.1", "A chunk size is hexadecimal in either case. Leading zeros are allowed.")
             .each(
                 open([200]).has("in 1.1: 0123456789"),
                 ["a", "A", "0a", "00A", "000000000000000a"]
@@ -47,27 +47,24 @@ fn sizes() -> Vec<Requirement> {
                 open([200]).has(format!("in 1.1: {}", "x".repeat(0x1b))),
                 collected(&format!("1B\r\n{}\r\n0\r\n\r\n", "x".repeat(0x1b))),
             ),
-        must(
-            "9112 7.1",
-            "A size too large for any number is 400, and 16 digits are all that one may have.",
-        )
-        .each(
-            refused(400),
-            [
-                "10000000000000000",
-                "fffffffffffffffff",
-                "00000000000000002",
-                "100000000000000000000000000000002",
-            ]
-            .map(|size| chunks(format!("{size}\r\nhi\r\n0\r\n\r\n"))),
-        )
-        .each(
-            waits([]),
-            [chunks("ffffffffffffffff\r\nhi"), chunks("7fffffffffffffff\r\nhi\r\n0\r\n\r\n")],
-        )
-        .case(refused(413), collected("ffffffffffffffff\r\nhi")),
-        must("9112 7.1", "A size that is none is 400.").each(
-            refused(400),
+        must("9112 7.1", "A chunk size of more than 16 digits gets 400.")
+            .each(
+                rejected(400),
+                [
+                    "10000000000000000",
+                    "fffffffffffffffff",
+                    "00000000000000002",
+                    "100000000000000000000000000000002",
+                ]
+                .map(|size| chunks(format!("{size}\r\nhi\r\n0\r\n\r\n"))),
+            )
+            .each(
+                waits([]),
+                [chunks("ffffffffffffffff\r\nhi"), chunks("7fffffffffffffff\r\nhi\r\n0\r\n\r\n")],
+            )
+            .case(rejected(413), collected("ffffffffffffffff\r\nhi")),
+        must("9112 7.1", "An invalid chunk size gets 400.").each(
+            rejected(400),
             [
                 "", "-2", "+2", "-0", "0x2", "0X2", "2h", "x", "g", " 2", "\t2", "2.0", "2_0",
                 "2,2", "\"2\"", "\0", "２", "\r\n2", "{2}", "2=",
@@ -79,8 +76,8 @@ fn sizes() -> Vec<Requirement> {
 
 fn lines() -> Vec<Requirement> {
     vec![
-        must("9112 7.1", "Only CRLF ends a size.").each(
-            refused(400),
+        must("9112 7.1", "Only CRLF ends the line of a chunk size.").each(
+            rejected(400),
             [
                 "2\nhi\r\n0\r\n\r\n",
                 "2\rhi\r\n0\r\n\r\n",
@@ -94,8 +91,8 @@ fn lines() -> Vec<Requirement> {
             ]
             .map(chunks),
         ),
-        must("9112 7.1", "Only CRLF ends a chunk, and right behind its last byte.").each(
-            refused(400),
+        must("9112 7.1", "Only a CRLF directly after the last byte ends a chunk.").each(
+            rejected(400),
             [
                 "2\r\nhi\n0\r\n\r\n",
                 "2\r\nhi\r0\r\n\r\n",
@@ -109,9 +106,9 @@ fn lines() -> Vec<Requirement> {
             ]
             .map(chunks),
         ),
-        must("9112 7.1", "Only CRLF ends the trailers, and with them the content.")
+        must("9112 7.1", "Only CRLF ends the trailers and the body.")
             .each(
-                refused(400),
+                rejected(400),
                 [
                     "0\r\n\n",
                     "0\r\n\r\r",
@@ -123,13 +120,13 @@ fn lines() -> Vec<Requirement> {
                 ]
                 .map(chunks),
             )
-            .each(refused(400), ["0\r\n\n", "5\r\nhello\n", "1;a\nx"].map(collected)),
+            .each(rejected(400), ["0\r\n\n", "5\r\nhello\n", "1;a\nx"].map(collected)),
     ]
 }
 
 fn extensions() -> Vec<Requirement> {
     vec![
-        must("9112 7.1.1", "Extensions are ignored, whatever they are called.").each(
+        must("9112 7.1.1", "Chunk extensions of any name are ignored.").each(
             open([200]).has("in 1.1: hi").lacks("ext"),
             [
                 "2;ext",
@@ -147,9 +144,9 @@ fn extensions() -> Vec<Requirement> {
             ]
             .map(|size| collected(&format!("{size}\r\nhi\r\n0;ext=last\r\n\r\n"))),
         ),
-        must("9112 7.1.1", "What is not of an extension's grammar is 400.")
+        must("9112 7.1.1", "A malformed chunk extension gets 400.")
             .each(
-                refused(400),
+                rejected(400),
                 [
                     "2;",
                     "2; ",
@@ -185,18 +182,18 @@ fn extensions() -> Vec<Requirement> {
                 ]
                 .map(|size| chunks(format!("{size}\r\nhi\r\n0\r\n\r\n"))),
             )
-            .case(refused(400), chunks("2\r\nhi\r\n0;\r\n\r\n")),
-        should("9112 7.1.1", "Extensions of more than 16 KiB in one request are 400.")
-            .case(refused(400), collected(&format!("2;{}", "a".repeat(17_000))))
-            .case(refused(400), collected(&format!("2;a=\"{}", "b".repeat(17_000))))
-            .case(refused(400), collected(&"1;a=0123456789\r\nx\r\n".repeat(1_500)))
+            .case(rejected(400), chunks("2\r\nhi\r\n0;\r\n\r\n")),
+        should("9112 7.1.1", "More than 16 KiB of chunk extensions in one request get 400.")
+            .case(rejected(400), collected(&format!("2;{}", "a".repeat(17_000))))
+            .case(rejected(400), collected(&format!("2;a=\"{}", "b".repeat(17_000))))
+            .case(rejected(400), collected(&"1;a=0123456789\r\nx\r\n".repeat(1_500)))
             .case(open([200]), collected(&format!("2;{}\r\nhi\r\n0\r\n\r\n", "a".repeat(16_000)))),
     ]
 }
 
 fn trailers() -> Vec<Requirement> {
     vec![
-        may("9112 7.1.2", "Trailers could be kept, and are discarded.").each(
+        may("9112 7.1.2", "Trailers are discarded.").each(
             open([200]).has("in 1.1: hi").lacks("trailer"),
             [
                 "trailer: 1\r\n",
@@ -206,7 +203,7 @@ fn trailers() -> Vec<Requirement> {
             ]
             .map(|trailers| collected(&format!("2\r\nhi\r\n0\r\n{trailers}\r\n"))),
         ),
-        must("9110 6.5.1", "A trailer is never read as if it stood in the head.").each(
+        must("9110 6.5.1", "A trailer never acts as a header.").each(
             open([200]).has("@ a in 1.1: hi").lacks("100 Continue").lacks("connection:"),
             [
                 "Content-Length: 100",
@@ -219,9 +216,9 @@ fn trailers() -> Vec<Requirement> {
             ]
             .map(|trailer| collected(&format!("2\r\nhi\r\n0\r\n{trailer}\r\n\r\n"))),
         ),
-        must("9112 7.1.2", "A trailer that is no field line is 400.")
+        must("9112 7.1.2", "A trailer that is not a field line gets 400.")
             .each(
-                refused(400),
+                rejected(400),
                 [
                     "a : b",
                     "a\t: b",
@@ -244,24 +241,24 @@ fn trailers() -> Vec<Requirement> {
                 ]
                 .map(|trailer| chunks(format!("2\r\nhi\r\n0\r\n{trailer}\r\n\r\n"))),
             )
-            .case(refused(400), chunks(b"0\r\n\xff: b\r\n\r\n")),
-        may("9110 5.4", "Trailers of more than 16 KiB are 400.")
-            .case(refused(400), chunks(format!("0\r\na: {}", "b".repeat(17_000))))
-            .case(refused(400), chunks(format!("0\r\n{}", "a".repeat(17_000))))
-            .case(refused(400), chunks(format!("0\r\n{}", "a: b\r\n".repeat(3_000))))
+            .case(rejected(400), chunks(b"0\r\n\xff: b\r\n\r\n")),
+        may("9110 5.4", "Trailers of more than 16 KiB get 400.")
+            .case(rejected(400), chunks(format!("0\r\na: {}", "b".repeat(17_000))))
+            .case(rejected(400), chunks(format!("0\r\n{}", "a".repeat(17_000))))
+            .case(rejected(400), chunks(format!("0\r\n{}", "a: b\r\n".repeat(3_000))))
             .case(open([200]), chunks(format!("0\r\na: {}\r\n\r\n", "b".repeat(16_000)))),
     ]
 }
 
-fn answers() -> Vec<Requirement> {
+fn responses() -> Vec<Requirement> {
     vec![
-        should("9112 2.2", "A malformed chunk is 400 as long as no answer has begun.")
-            .each(refused(400), [chunks("2\r\nhi\r\nzz\r\n"), chunks("2\r\nhi\r\n2\r\nhix")])
-            .case(refused(400).lacks("xxxx"), chunks(format!("3000\r\n{}zz", "x".repeat(0x3000))))
-            .case(refused(400), collected("2\r\nhi\r\nzz\r\n")),
+        should("9112 2.2", "A malformed chunk gets 400 if the response has not begun.")
+            .each(rejected(400), [chunks("2\r\nhi\r\nzz\r\n"), chunks("2\r\nhi\r\n2\r\nhix")])
+            .case(rejected(400).lacks("xxxx"), chunks(format!("3000\r\n{}zz", "x".repeat(0x3000))))
+            .case(rejected(400), collected("2\r\nhi\r\nzz\r\n")),
         must(
             "9112 8",
-            "Where it has begun, it is cut off, so that it can't be taken for complete.",
+            "After a malformed chunk, a begun response is cut off so that it looks incomplete.",
         )
         .case(
             cut([200]).lacks("\r\n0\r\n\r\n"),
@@ -271,7 +268,7 @@ fn answers() -> Vec<Requirement> {
             cut([200]).lacks("\r\n0\r\n\r\n"),
             chunks(format!("5000\r\n{}zz", "x".repeat(0x5000))),
         ),
-        must("9112 6.1", "An answer is chunked for HTTP/1.1 and later, and never for HTTP/1.0.")
+        must("9112 6.1", "A response is chunked for HTTP/1.1 and later, and never for HTTP/1.0.")
             .each(
                 open([200])
                     .has("transfer-encoding: chunked\r\n")

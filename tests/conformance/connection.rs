@@ -1,7 +1,7 @@
-//! Whether the connection persists: RFC 9112, 9, and RFC 9110, 7.6.1.
+//! Persistence of connections: RFC 9112, 9, and RFC 9110, 7.6.1.
 
 use super::{
-    Requirement, chunks, closed, get, line, may, must, open, post, refused, request, should,
+    Requirement, chunks, closed, get, line, may, must, open, post, rejected, request, should,
 };
 
 pub(super) fn requirements() -> Vec<Requirement> {
@@ -13,7 +13,7 @@ fn persistence() -> Vec<Requirement> {
     vec![
         should(
             "9112 9.3",
-            "A connection of HTTP/1.1 persists, after an error of the service's too.",
+            "An HTTP/1.1 connection persists, also after an error response of the service.",
         )
         .each(
             open([200]).lacks("connection:"),
@@ -28,22 +28,29 @@ fn persistence() -> Vec<Requirement> {
         .case(open([405]).lacks("connection:"), line("PUT / HTTP/1.1"))
         .case(open([501]).lacks("connection:"), line("BREW / HTTP/1.1"))
         .case(open([200; 5]), get("X: y").repeat(5)),
-        must("9112 9.3", "HTTP/1.0 closes after the answer, unless the client says keep-alive.")
-            .each(
-                closed([200]),
-                [
-                    old(""),
-                    old("Connection:\r\n"),
-                    old("Connection: x\r\n"),
-                    old("Connection: keep-alives\r\n"),
-                    old("Keep-Alive: timeout=5\r\n"),
-                    old("Connection: close\r\n"),
-                    old("Connection: keep-alive, close\r\n"),
-                    old("Connection: close\r\nConnection: keep-alive\r\n"),
-                    "POST /echo HTTP/1.0\r\nContent-Length: 2\r\n\r\nhi".into(),
-                ],
-            ),
-        may("9112 9.3", "With keep-alive it persists, and the answer says so.").each(
+        must(
+            "9112 9.3",
+            "An HTTP/1.0 connection closes after the response unless the client sends keep-alive.",
+        )
+        .each(
+            closed([200]),
+            [
+                old(""),
+                old("Connection:\r\n"),
+                old("Connection: x\r\n"),
+                old("Connection: keep-alives\r\n"),
+                old("Keep-Alive: timeout=5\r\n"),
+                old("Connection: close\r\n"),
+                old("Connection: keep-alive, close\r\n"),
+                old("Connection: close\r\nConnection: keep-alive\r\n"),
+                "POST /echo HTTP/1.0\r\nContent-Length: 2\r\n\r\nhi".into(),
+            ],
+        ),
+        may(
+            "9112 9.3",
+            "With keep-alive, an HTTP/1.0 connection persists, and the response says so.",
+        )
+        .each(
             open([200]).has("\r\nconnection: keep-alive\r\n"),
             [
                 old("Connection: keep-alive\r\n"),
@@ -54,7 +61,7 @@ fn persistence() -> Vec<Requirement> {
                     .into(),
             ],
         ),
-        should("9112 C.2.2", "Proxy-connection, which never was a field of HTTP, is ignored.")
+        should("9112 C.2.2", "Proxy-connection is ignored, because HTTP never defined it.")
             .case(closed([200]), old("Proxy-Connection: keep-alive\r\n"))
             .case(open([200]), get("Proxy-Connection: close")),
     ]
@@ -62,7 +69,11 @@ fn persistence() -> Vec<Requirement> {
 
 fn closing() -> Vec<Requirement> {
     vec![
-        must("9112 9.6", "A request with close is the last that is read and answered.").each(
+        must(
+            "9112 9.6",
+            "A request with `connection: close` is the last one that is read and answered.",
+        )
+        .each(
             closed([200]),
             [
                 get("Connection: close"),
@@ -79,7 +90,7 @@ fn closing() -> Vec<Requirement> {
                 [get("Connection: close"), get("X: y")].concat(),
             ],
         ),
-        should("9112 9.6", "The last answer says close, and none before it does.")
+        should("9112 9.6", "Only the last response has `connection: close`.")
             .case(closed([200]).has("\r\nconnection: close\r\n"), get("Connection: close"))
             .case(
                 closed([200, 200]).has("Try POST /echoHTTP/1.1"),
@@ -88,8 +99,8 @@ fn closing() -> Vec<Requirement> {
             .case(closed([200]).has("\r\nconnection: close\r\n"), "GET / HTTP/1.0\r\n\r\n")
             .case(closed([404]), request("GET /nope HTTP/1.1", "Connection: close", ""))
             .case(closed([204]), request("OPTIONS * HTTP/1.1", "Connection: close", ""))
-            .case(refused(400).has("\r\nconnection: close\r\n"), line("GET")),
-        should("9110 7.6.1", "Only close itself closes, and no option takes a field away.")
+            .case(rejected(400).has("\r\nconnection: close\r\n"), line("GET")),
+        should("9110 7.6.1", "Other connection options neither close nor remove a field.")
             .each(
                 open([200]),
                 [
@@ -117,7 +128,7 @@ fn closing() -> Vec<Requirement> {
             ),
         must(
             "9112 9.3",
-            "Content of a request is read, or the connection closes after the answer.",
+            "The body of a request is read, or the connection closes after the response.",
         )
         .case(
             open([404]),
@@ -126,7 +137,7 @@ fn closing() -> Vec<Requirement> {
         .case(closed([404]), request("POST /unwanted HTTP/1.1", "Content-Length: 2", ""))
         .case(closed([404]), request("POST /unwanted HTTP/1.1", "Content-Length: 2", "hi"))
         .case(closed([404]), request("POST /unwanted HTTP/1.1", "Transfer-Encoding: chunked", "")),
-        must("9112 11.2", "After a doubt about framing nothing is read as a request any more.")
+        must("9112 11.2", "After a framing error, nothing more is read as a request.")
             .each(
                 closed([200, 400]),
                 [
@@ -153,20 +164,20 @@ fn closing() -> Vec<Requirement> {
                 [get("X: y"), post("Transfer-Encoding: foo", "0\r\n\r\n"), get("X: y")].concat(),
             )
             .case(closed([200, 505]), [get("X: y"), line("GET / HTTP/2.0"), get("X: y")].concat()),
-        should(
-            "9110 15.6.1",
-            "A service that fails costs its request a 500, and the connection what follows.",
-        )
-        .case(refused(500), line("GET /panic HTTP/1.1"))
-        .case(closed([200, 500]), [get("X: y"), line("GET /panic HTTP/1.1"), get("X: y")].concat())
-        .case(refused(500), request("POST /panic HTTP/1.1", "Content-Length: 2", "hi")),
+        should("9110 15.6.1", "A failure of the service gets 500, and the connection closes.")
+            .case(rejected(500), line("GET /panic HTTP/1.1"))
+            .case(
+                closed([200, 500]),
+                [get("X: y"), line("GET /panic HTTP/1.1"), get("X: y")].concat(),
+            )
+            .case(rejected(500), request("POST /panic HTTP/1.1", "Content-Length: 2", "hi")),
     ]
 }
 
 fn pipelining() -> Vec<Requirement> {
     let post = || post("Content-Length: 2", "hi");
     vec![
-        must("9112 9.3.2", "Pipelined requests are answered in their order.")
+        must("9112 9.3.2", "Pipelined requests are answered in order.")
             .case(open([200, 404]), [get("X: y"), line("GET /nope HTTP/1.1")].concat())
             .case(open([404, 200]), [line("GET /nope HTTP/1.1"), get("X: y")].concat())
             .case(

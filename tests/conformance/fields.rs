@@ -2,7 +2,7 @@
 
 use pinloop::Limits;
 
-use super::{Requirement, closed, get, may, must, open, post, refused, should, waits};
+use super::{Requirement, closed, get, may, must, open, post, rejected, should, waits};
 
 pub(super) fn requirements() -> Vec<Requirement> {
     [names(), values(), lists(), sizes()].concat()
@@ -10,8 +10,8 @@ pub(super) fn requirements() -> Vec<Requirement> {
 
 fn names() -> Vec<Requirement> {
     vec![
-        must("9112 5.1", "White space between a name and its colon is 400.").each(
-            refused(400),
+        must("9112 5.1", "White space between a field name and its colon gets 400.").each(
+            rejected(400),
             [
                 get("X : y"),
                 get("X\t: y"),
@@ -22,8 +22,8 @@ fn names() -> Vec<Requirement> {
                 b"GET / HTTP/1.1\r\nHost : a\r\n\r\n".to_vec(),
             ],
         ),
-        must("9112 5.2", "A folded line is 400.").each(
-            refused(400),
+        must("9112 5.2", "A folded line gets 400.").each(
+            rejected(400),
             [
                 get("X: y\r\n z"),
                 get("X: y\r\n\tz"),
@@ -36,9 +36,9 @@ fn names() -> Vec<Requirement> {
                 b"GET / HTTP/1.1\r\nHost:\r\n a\r\n\r\n".to_vec(),
             ],
         ),
-        must("9110 5.1", "A name is a token, and a line has one and a colon: else 400.")
+        must("9110 5.1", "A field line without a token and a colon gets 400.")
             .each(
-                refused(400),
+                rejected(400),
                 [
                     ": y",
                     ":",
@@ -65,9 +65,9 @@ fn names() -> Vec<Requirement> {
                 ]
                 .map(get),
             )
-            .each(refused(400), [get(b"X\xff: y"), get(b"\x80: y")])
+            .each(rejected(400), [get(b"X\xff: y"), get(b"\x80: y")])
             .case(open([200]), get("!#$%&'*+-.^_`|~09azAZ: y")),
-        must("9110 5.1", "Names have no case.")
+        must("9110 5.1", "Field names are case-insensitive.")
             .case(open([200]), "GET / HTTP/1.1\r\nhOsT: a\r\n\r\n")
             .case(closed([200]), get("CONNECTION: close"))
             .case(open([200]).has("content-length: 2\r\n"), post("content-LENGTH: 2", "hi"))
@@ -80,7 +80,7 @@ fn names() -> Vec<Requirement> {
                 post("CoNtEnT-tYpE: x/y\r\nContent-Length: 0", ""),
             )
             .case(waits([100]), post("EXPECT: 100-continue\r\nContent-Length: 2", "")),
-        should("9110 5.1", "Fields that nobody knows are ignored.").each(
+        should("9110 5.1", "Unknown fields are ignored.").each(
             open([200]),
             [
                 get("X-Unknown: y"),
@@ -96,8 +96,8 @@ fn names() -> Vec<Requirement> {
 
 fn values() -> Vec<Requirement> {
     vec![
-        must("9110 5.5", "CR, LF and NUL in a value are 400.").each(
-            refused(400),
+        must("9110 5.5", "CR, LF and NUL in a field value get 400.").each(
+            rejected(400),
             [
                 get("X: a\0b"),
                 get("X: \0"),
@@ -109,8 +109,8 @@ fn values() -> Vec<Requirement> {
                 get("Transfer-Encoding: chunked\0"),
             ],
         ),
-        may("9110 5.5", "Other control characters could stay in a value, and are 400.").each(
-            refused(400),
+        may("9110 5.5", "Other control characters in a field value get 400.").each(
+            rejected(400),
             [
                 get("X: a\x01b"),
                 get("X: \x08"),
@@ -123,13 +123,13 @@ fn values() -> Vec<Requirement> {
                 get("Content-Length: 2\x0c"),
             ],
         ),
-        should("9110 5.5", "Bytes above ASCII in a value are opaque, and no error.")
+        should("9110 5.5", "Bytes above ASCII in a field value are accepted as opaque.")
             .each(open([200]), [get(b"X: \x80\xff"), get("X: äöü"), get(b"X: a\xc0\xafb")])
             .case(
                 open([200]).has("content-type: x/ä\r\n"),
                 post("Content-Type: x/ä\r\nContent-Length: 0", ""),
             ),
-        must("9110 5.5", "Spaces and tabs around a value are no part of it.")
+        must("9110 5.5", "Spaces and tabs around a field value are stripped.")
             .case(open([200]).has("\r\n\r\nhi"), post("Content-Length:2", "hi"))
             .case(open([200]).has("\r\n\r\nhi"), post("Content-Length: \t 2\t \t", "hi"))
             .case(
@@ -142,7 +142,7 @@ fn values() -> Vec<Requirement> {
                 open([200]).has("content-type: x / y\r\n"),
                 post("Content-Type: \t x / y\t \r\nContent-Length: 0", ""),
             ),
-        must("9110 5.5", "A value may be empty.").each(
+        must("9110 5.5", "A field value may be empty.").each(
             open([200]),
             [
                 get("X:"),
@@ -153,7 +153,7 @@ fn values() -> Vec<Requirement> {
                 get("Expect:"),
             ],
         ),
-        must("9110 5.3", "Nothing is answered before the head is complete.").each(
+        must("9110 5.3", "An incomplete head gets no response.").each(
             waits([]),
             [
                 "",
@@ -174,7 +174,7 @@ fn values() -> Vec<Requirement> {
 
 fn lists() -> Vec<Requirement> {
     vec![
-        must("9110 5.6.1.2", "Empty members of a list are ignored.")
+        must("9110 5.6.1.2", "Empty list members are ignored.")
             .each(closed([200]), [get("Connection: ,close"), get("Connection: , ,\t, close , ,")])
             .each(
                 open([200]).has("2\r\nhi"),
@@ -183,7 +183,7 @@ fn lists() -> Vec<Requirement> {
                 }),
             )
             .case(open([100, 200]), post("Expect: ,100-continue,\r\nContent-Length: 2", "hi")),
-        must("9110 5.3", "A list may stand on several lines, in order.")
+        must("9110 5.3", "A list may span several field lines, in order.")
             .each(
                 closed([200]),
                 [
@@ -191,9 +191,9 @@ fn lists() -> Vec<Requirement> {
                     get("Connection: close\r\nX: y\r\nConnection: keep-alive"),
                 ],
             )
-            .case(refused(501), post("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked", ""))
+            .case(rejected(501), post("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked", ""))
             .each(
-                refused(400),
+                rejected(400),
                 [
                     post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", ""),
                     post("Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip", ""),
@@ -212,10 +212,10 @@ fn sizes() -> Vec<Requirement> {
     let long = "x".repeat(300);
     let fields = |count: usize| "X: y\r\n".repeat(count - 1).trim_end().to_string();
     vec![
-        must("9110 5.4", "More fields, or larger ones, than are read are 431.")
+        must("9110 5.4", "Fields beyond the limits on their number and size get 431.")
             .within(limits)
             .each(
-                refused(431),
+                rejected(431),
                 [
                     get(format!("X: {long}")),
                     get(format!("{long}: y")),
@@ -226,8 +226,8 @@ fn sizes() -> Vec<Requirement> {
                 ],
             )
             .each(open([200]), [get(fields(8)), get(format!("X: {}", &long[..200]))]),
-        should("9110 5.4", "A hundred fields, and a head of 16 KiB, are read.")
+        should("9110 5.4", "100 fields and a head of 16 KiB are accepted.")
             .each(open([200]), [get(fields(100)), get(format!("X: {}", "x".repeat(16_000)))])
-            .each(refused(431), [get(fields(101)), get(format!("X: {}", "x".repeat(17_000)))]),
+            .each(rejected(431), [get(fields(101)), get(format!("X: {}", "x".repeat(17_000)))]),
     ]
 }

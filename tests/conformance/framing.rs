@@ -1,9 +1,9 @@
-//! Where a message ends: RFC 9112, 6 and 8, and RFC 9110, 8.6.
+//! The end of a message: RFC 9112, 6 and 8, and RFC 9110, 8.6.
 
 use pinloop::Limits;
 
 use super::{
-    Requirement, chunks, closed, get, may, must, open, post, refused, request, should, waits,
+    Requirement, chunks, closed, get, may, must, open, post, rejected, request, should, waits,
 };
 
 const CHUNKED: &str = "Transfer-Encoding: chunked";
@@ -12,7 +12,7 @@ pub(super) fn requirements() -> Vec<Requirement> {
     [lengths(), codings(), both(), ends()].concat()
 }
 
-/// A request for an echo with these transfer codings and chunked content.
+/// Returns an echo request with these transfer codings and a chunked body.
 fn coded(codings: &str) -> Vec<u8> {
     post(format!("Transfer-Encoding: {codings}"), "2\r\nhi\r\n0\r\n\r\n")
 }
@@ -21,7 +21,7 @@ fn lengths() -> Vec<Requirement> {
     vec![
         must(
             "9112 6.3",
-            "A content-length is the length in bytes; what follows is the next request.",
+            "Content-length is the length in bytes. The next request follows the body.",
         )
         .case(open([200]).has("\r\n\r\nhi"), post("Content-Length: 2", "hi"))
         .case(open([200]).has("content-length: 0\r\n"), post("Content-Length: 0", ""))
@@ -40,7 +40,7 @@ fn lengths() -> Vec<Requirement> {
         ),
         must(
             "9110 8.6",
-            "A content-length is decimal: leading zeros make it neither octal nor wrong.",
+            "A content-length is decimal and may have leading zeros.",
         )
         .each(
             open([200]).has("content-length: 10\r\n").has("\r\n\r\n0123456789"),
@@ -48,9 +48,9 @@ fn lengths() -> Vec<Requirement> {
                 .map(|length| post(format!("Content-Length: {length}"), "0123456789")),
         )
         .case(open([200]).has("content-length: 0\r\n"), post("Content-Length: 00", "")),
-        must("9112 6.3", "A content-length that is none is 400, and the connection closes.")
+        must("9112 6.3", "An invalid content-length gets 400, and the connection closes.")
             .each(
-                refused(400),
+                rejected(400),
                 [
                     "", " ", "-1", "-0", "+2", "0x2", "0o2", "2h", "two", "2.0", "2,", ",2", ",",
                     "2 2", "2;", "2;a=b", "\"2\"", "'2'", "1e1", "1_0", "1'000", "٢", "2/2", "*",
@@ -58,11 +58,11 @@ fn lengths() -> Vec<Requirement> {
                 ]
                 .map(|length| post(format!("Content-Length: {length}"), "hi")),
             )
-            .case(refused(400), post(b"Content-Length: 2\xff", "hi"))
-            .case(refused(400), get("Content-Length: -1"))
-            .case(refused(400), "GET / HTTP/1.0\r\nContent-Length: a\r\n\r\n"),
-        must("9112 6.3", "Content-lengths that differ are 400, on two lines or in a list.").each(
-            refused(400),
+            .case(rejected(400), post(b"Content-Length: 2\xff", "hi"))
+            .case(rejected(400), get("Content-Length: -1"))
+            .case(rejected(400), "GET / HTTP/1.0\r\nContent-Length: a\r\n\r\n"),
+        must("9112 6.3", "Different content-lengths get 400, on two lines or in a list.").each(
+            rejected(400),
             [
                 "Content-Length: 2\r\nContent-Length: 3",
                 "Content-Length: 0\r\nContent-Length: 2",
@@ -75,7 +75,7 @@ fn lengths() -> Vec<Requirement> {
             ]
             .map(|lines| post(lines, "hi")),
         ),
-        may("9112 6.3", "Content-lengths that are all the same count once.").each(
+        may("9112 6.3", "Repeated equal content-lengths count as one.").each(
             open([200]).has("content-length: 2\r\n").lacks("content-length: 2, 2"),
             [
                 "Content-Length: 2\r\nContent-Length: 2",
@@ -87,16 +87,16 @@ fn lengths() -> Vec<Requirement> {
         ),
         must(
             "9110 8.6",
-            "A content-length beyond 64 bits is 400, and the largest number is itself.",
+            "A content-length of more than 64 bits gets 400. The largest 64-bit number is accepted.",
         )
         .each(
-            refused(400),
+            rejected(400),
             ["18446744073709551616", "18446744073709551618", "99999999999999999999999999"]
                 .map(|length| post(format!("Content-Length: {length}"), "hi")),
         )
         .case(waits([]), post("Content-Length: 18446744073709551615", "hi"))
         .case(
-            refused(413),
+            rejected(413),
             request("PUT /data HTTP/1.1", "Content-Length: 18446744073709551615", "hi"),
         ),
     ]
@@ -104,16 +104,12 @@ fn lengths() -> Vec<Requirement> {
 
 fn codings() -> Vec<Requirement> {
     vec![
-        must("9112 6.1", "The chunked coding is decoded, and its name has no case.").each(
+        must("9112 6.1", "The chunked coding is decoded. Its name is case-insensitive.").each(
             open([200]).has("transfer-encoding: chunked\r\n").has("\r\n\r\n2\r\nhi\r\n0\r\n\r\n"),
             ["chunked", "Chunked", "CHUNKED", "cHuNkEd"].map(coded),
         ),
-        should(
-            "9112 6.1",
-            "A coding that is not implemented is 501, and what it covers is not read.",
-        )
-        .each(
-            refused(501),
+        should("9112 6.1", "An unknown coding gets 501, and the body is not read.").each(
+            rejected(501),
             [
                 "gzip, chunked",
                 "deflate, chunked",
@@ -132,31 +128,34 @@ fn codings() -> Vec<Requirement> {
             ]
             .map(coded),
         ),
-        must("9112 6.3", "Where chunked is not last the length is unknown: 400, and it closes.")
-            .each(
-                refused(400),
-                [
-                    "chunked, gzip",
-                    "chunked, foo",
-                    "chunked, identity",
-                    "chunked, gzip, foo",
-                    "gzip, chunked, deflate",
-                    "gzip",
-                    "deflate",
-                    "x-gzip",
-                    "compress",
-                    "gzip, deflate",
-                    "",
-                    ",",
-                    "chunked,a=b",
-                    "chunked, chunked1",
-                ]
-                .map(coded),
-            )
-            .case(refused(400), get("Transfer-Encoding: chunked, gzip"))
-            .case(refused(400), get("Transfer-Encoding:")),
-        must("9112 7", "Chunked is applied once: twice is 400.").each(
-            refused(400),
+        must(
+            "9112 6.3",
+            "If chunked is not the last coding, the request gets 400, and the connection closes.",
+        )
+        .each(
+            rejected(400),
+            [
+                "chunked, gzip",
+                "chunked, foo",
+                "chunked, identity",
+                "chunked, gzip, foo",
+                "gzip, chunked, deflate",
+                "gzip",
+                "deflate",
+                "x-gzip",
+                "compress",
+                "gzip, deflate",
+                "",
+                ",",
+                "chunked,a=b",
+                "chunked, chunked1",
+            ]
+            .map(coded),
+        )
+        .case(rejected(400), get("Transfer-Encoding: chunked, gzip"))
+        .case(rejected(400), get("Transfer-Encoding:")),
+        must("9112 7", "Chunked twice gets 400.").each(
+            rejected(400),
             [
                 "chunked, chunked",
                 "chunked,Chunked",
@@ -166,13 +165,13 @@ fn codings() -> Vec<Requirement> {
             ]
             .map(coded),
         ),
-        should("9112 7.1", "Parameters of chunked, which has none, are 400.").each(
-            refused(400),
+        should("9112 7.1", "Parameters of chunked get 400.").each(
+            rejected(400),
             ["chunked;a=b", "chunked; a=b", "chunked;", "chunked;q=1", "gzip, chunked;a"]
                 .map(coded),
         ),
-        must("9112 7", "A coding is a token: what is none is 400.").each(
-            refused(400),
+        must("9112 7", "A coding that is not a token gets 400.").each(
+            rejected(400),
             [
                 "\"chunked\"",
                 "'chunked' x",
@@ -198,25 +197,24 @@ fn codings() -> Vec<Requirement> {
 
 fn both() -> Vec<Requirement> {
     vec![
-        may("9112 6.1", "Transfer-encoding beside content-length could be read alone, and is 400.")
-            .each(
-                refused(400),
-                [
-                    "Content-Length: 12\r\nTransfer-Encoding: chunked",
-                    "Transfer-Encoding: chunked\r\nContent-Length: 12",
-                    "Transfer-Encoding: chunked\r\nContent-Length: 0",
-                    "Content-Length: 12\r\nContent-Length: 12\r\nTransfer-Encoding: chunked",
-                    "Transfer-Encoding: chunked\r\nX: y\r\nContent-Length: 5",
-                ]
-                .map(|lines| post(lines, "2\r\nhi\r\n0\r\n\r\n")),
-            ),
+        may("9112 6.1", "Transfer-encoding together with content-length gets 400.").each(
+            rejected(400),
+            [
+                "Content-Length: 12\r\nTransfer-Encoding: chunked",
+                "Transfer-Encoding: chunked\r\nContent-Length: 12",
+                "Transfer-Encoding: chunked\r\nContent-Length: 0",
+                "Content-Length: 12\r\nContent-Length: 12\r\nTransfer-Encoding: chunked",
+                "Transfer-Encoding: chunked\r\nX: y\r\nContent-Length: 5",
+            ]
+            .map(|lines| post(lines, "2\r\nhi\r\n0\r\n\r\n")),
+        ),
         must(
             "9112 6.1",
-            "After a request with both the connection closes, whatever else is wrong with it.",
+            "After a request with both, the connection closes, also if it has other faults.",
         )
-        .case(refused(501), post("Content-Length: 2\r\nTransfer-Encoding: foo", "hi"))
+        .case(rejected(501), post("Content-Length: 2\r\nTransfer-Encoding: foo", "hi"))
         .each(
-            refused(400),
+            rejected(400),
             [
                 "Content-Length: 2\r\nTransfer-Encoding: chunked, identity",
                 "Content-Length: x\r\nTransfer-Encoding: chunked",
@@ -227,10 +225,10 @@ fn both() -> Vec<Requirement> {
         ),
         must(
             "9112 6.1",
-            "Transfer-encoding in HTTP/1.0 is faulty framing, and the connection closes.",
+            "Transfer-encoding in HTTP/1.0 is a framing error, and the connection closes.",
         )
         .each(
-            refused(400),
+            rejected(400),
             [
                 "POST /echo HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
                 "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n",
@@ -238,15 +236,15 @@ fn both() -> Vec<Requirement> {
                 "GET / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked, gzip\r\n\r\n",
             ],
         )
-        .case(refused(501), "POST /echo HTTP/1.0\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"),
+        .case(rejected(501), "POST /echo HTTP/1.0\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"),
     ]
 }
 
 fn ends() -> Vec<Requirement> {
     let limits = Limits { body_bytes_max: 8, ..Limits::default() };
-    let put = |fields: &str, content: &str| request("PUT /data HTTP/1.1", fields, content);
+    let put = |fields: &str, body: &str| request("PUT /data HTTP/1.1", fields, body);
     vec![
-        must("9112 6.3", "A request with neither has no content.")
+        must("9112 6.3", "A request with neither has no body.")
             .case(
                 open([200]).has("content-length: 0\r\n"),
                 "POST /echo HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -257,7 +255,7 @@ fn ends() -> Vec<Requirement> {
                 [b"POST /echo HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(), get("X: y")].concat(),
             )
             .case(closed([200]), "POST /echo HTTP/1.0\r\n\r\n"),
-        must("9112 6", "Any request may have content, whatever its method, and it is read.")
+        must("9112 6", "A request of any method may have a body, and the body is read.")
             .each(
                 open([200]),
                 [
@@ -271,7 +269,7 @@ fn ends() -> Vec<Requirement> {
             .case(open([204]), request("OPTIONS / HTTP/1.1", CHUNKED, "0\r\n\r\n"))
             .case(open([404]), request("POST /nope HTTP/1.1", "Content-Length: 2", "hi"))
             .case(open([501]), request("BREW / HTTP/1.1", "Content-Length: 2", "hi")),
-        must("9112 8", "A message that is not complete is not answered as if it were.").each(
+        must("9112 8", "An incomplete body gets no final response.").each(
             waits([]),
             [
                 post("Content-Length: 5", ""),
@@ -284,21 +282,24 @@ fn ends() -> Vec<Requirement> {
                 b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n".to_vec(),
             ],
         ),
-        may("9110 15.5.14", "Collected content that is too large is 413, as soon as it says so.")
-            .within(limits)
-            .each(
-                refused(413),
-                [
-                    put("Content-Length: 9", ""),
-                    put("Content-Length: 9", "123456789"),
-                    put(CHUNKED, "9\r\n1"),
-                    put(CHUNKED, "5\r\nhello\r\n4\r\nx"),
-                    put(CHUNKED, "ffffffffffffffff\r\nx"),
-                    get("Content-Length: 9"),
-                ],
-            )
-            .case(open([405]), put("Content-Length: 8", "12345678"))
-            .case(open([405]), put(CHUNKED, "5\r\nhello\r\n3\r\nxyz\r\n0\r\n\r\n"))
-            .case(open([200]), post("Content-Length: 9", "123456789")),
+        may(
+            "9110 15.5.14",
+            "A collected body over the limit gets 413 as soon as its size is known.",
+        )
+        .within(limits)
+        .each(
+            rejected(413),
+            [
+                put("Content-Length: 9", ""),
+                put("Content-Length: 9", "123456789"),
+                put(CHUNKED, "9\r\n1"),
+                put(CHUNKED, "5\r\nhello\r\n4\r\nx"),
+                put(CHUNKED, "ffffffffffffffff\r\nx"),
+                get("Content-Length: 9"),
+            ],
+        )
+        .case(open([405]), put("Content-Length: 8", "12345678"))
+        .case(open([405]), put(CHUNKED, "5\r\nhello\r\n3\r\nxyz\r\n0\r\n\r\n"))
+        .case(open([200]), post("Content-Length: 9", "123456789")),
     ]
 }

@@ -1,14 +1,14 @@
-//! The request line but for its target: RFC 9112, 2.2, 2.3 and 3.
+//! The request line without its target: RFC 9112, 2.2, 2.3 and 3.
 
 use pinloop::Limits;
 
-use super::{Requirement, closed, get, line, may, must, open, refused, request, should};
+use super::{Requirement, closed, get, line, may, must, open, rejected, request, should};
 
 pub(super) fn requirements() -> Vec<Requirement> {
-    [before_it(), its_parts(), methods(), versions()].concat()
+    [start(), syntax(), methods(), versions()].concat()
 }
 
-fn before_it() -> Vec<Requirement> {
+fn start() -> Vec<Requirement> {
     vec![
         should("9112 2.2", "Empty lines before a request line are ignored.")
             .each(
@@ -24,8 +24,8 @@ fn before_it() -> Vec<Requirement> {
                 "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi\r\n\
                  GET / HTTP/1.1\r\nHost: a\r\n\r\n",
             ),
-        must("9112 2.2", "A bare CR is refused wherever it stands.").each(
-            refused(400),
+        must("9112 2.2", "A bare CR is rejected at any place.").each(
+            rejected(400),
             [
                 "\rGET / HTTP/1.1\r\nHost: a\r\n\r\n",
                 "\r\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -41,10 +41,10 @@ fn before_it() -> Vec<Requirement> {
         ),
         may(
             "9112 2.2",
-            "A bare LF could end a line, and is 400: not everyone takes it for an end.",
+            "A bare LF gets 400, because implementations differ on whether it ends a line.",
         )
         .each(
-            refused(400),
+            rejected(400),
             [
                 "\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
                 "\r\n\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -57,9 +57,9 @@ fn before_it() -> Vec<Requirement> {
                 "GET / HTTP/1.2\nHost: a\r\n\r\n",
             ],
         ),
-        must("9112 2.2", "White space between the request line and the first field is refused.")
+        must("9112 2.2", "White space between the request line and the first field is rejected.")
             .each(
-                refused(400),
+                rejected(400),
                 [
                     "GET / HTTP/1.1\r\n Host: a\r\n\r\n",
                     "GET / HTTP/1.1\r\n\tHost: a\r\n\r\n",
@@ -67,8 +67,8 @@ fn before_it() -> Vec<Requirement> {
                     "GET / HTTP/1.1\r\n Host: b\r\nHost: a\r\n\r\n",
                 ],
             ),
-        should("9112 2.2", "Bytes that are not HTTP get a 400, and the connection closes.").each(
-            refused(400),
+        should("9112 2.2", "Bytes that are not HTTP get 400, and the connection closes.").each(
+            rejected(400),
             [
                 &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
                 b"\0\0\0\0",
@@ -83,16 +83,16 @@ fn before_it() -> Vec<Requirement> {
     ]
 }
 
-fn its_parts() -> Vec<Requirement> {
+fn syntax() -> Vec<Requirement> {
     let limits = Limits { head_bytes_max: 256, ..Limits::default() };
     let long = "x".repeat(300);
     vec![
         should(
             "9112 3",
-            "A line that is not method SP target SP version is refused and not mended.",
+            "A line that is not method SP target SP version is rejected, not repaired.",
         )
         .each(
-            refused(400),
+            rejected(400),
             [
                 line("GET  / HTTP/1.1"),
                 line("GET /  HTTP/1.1"),
@@ -117,14 +117,14 @@ fn its_parts() -> Vec<Requirement> {
                 line("GET /\0 HTTP/1.1"),
             ],
         ),
-        should("9112 3", "Request lines of 8,000 bytes and more are read.")
+        should("9112 3", "Request lines of more than 8,000 bytes are accepted.")
             .case(open([404]), line(format!("GET /{} HTTP/1.1", "x".repeat(7_986))))
             .case(open([404]), line(format!("GET /{} HTTP/1.1", "x".repeat(16_000))))
             .case(open([200]), line(format!("GET /?{} HTTP/1.1", "x".repeat(16_000)))),
-        must("9112 3", "A target that is longer than a whole head may be is 414.")
+        must("9112 3", "A target longer than the limit on a head gets 414.")
             .within(limits.clone())
             .each(
-                refused(414),
+                rejected(414),
                 [
                     line(format!("GET /{long} HTTP/1.1")),
                     line(format!("GET /?{long} HTTP/1.1")),
@@ -132,7 +132,7 @@ fn its_parts() -> Vec<Requirement> {
                     format!("POST /{long}").into(),
                 ],
             ),
-        should("9112 3", "A method that is longer than any known one is 501.")
+        should("9112 3", "A method longer than all known methods gets 501.")
             .within(limits)
             .case(closed([501]).has("longer than any"), line(format!("{long} / HTTP/1.1")))
             .case(closed([501]), long)
@@ -142,25 +142,22 @@ fn its_parts() -> Vec<Requirement> {
 
 fn methods() -> Vec<Requirement> {
     vec![
-        must(
-            "9112 3.1",
-            "Methods are case-sensitive: get is not GET, and no method that is known.",
-        )
-        .each(
-            open([501]).lacks("allow:"),
-            [
-                line("get / HTTP/1.1"),
-                line("Get / HTTP/1.1"),
-                line("GEt / HTTP/1.1"),
-                line("head / HTTP/1.1"),
-                line("options / HTTP/1.1"),
-                line("PoST /echo HTTP/1.1"),
-            ],
-        )
-        .each(refused(400), [line("options * HTTP/1.1"), line("connect a:1 HTTP/1.1")]),
-        should("9110 9.1", "A method is a token: what holds another character is refused.")
+        must("9112 3.1", "Methods are case-sensitive: `get` is an unknown method.")
             .each(
-                refused(400),
+                open([501]).lacks("allow:"),
+                [
+                    line("get / HTTP/1.1"),
+                    line("Get / HTTP/1.1"),
+                    line("GEt / HTTP/1.1"),
+                    line("head / HTTP/1.1"),
+                    line("options / HTTP/1.1"),
+                    line("PoST /echo HTTP/1.1"),
+                ],
+            )
+            .each(rejected(400), [line("options * HTTP/1.1"), line("connect a:1 HTTP/1.1")]),
+        should("9110 9.1", "A method with a character that tokens cannot have is rejected.")
+            .each(
+                rejected(400),
                 [
                     &b"G(T / HTTP/1.1\r\nHost: a\r\n\r\n"[..],
                     b"G\"T\" / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -183,12 +180,8 @@ fn methods() -> Vec<Requirement> {
 fn versions() -> Vec<Requirement> {
     const CHUNKED: &str = "Transfer-Encoding: chunked";
     vec![
-        must(
-            "9112 2.3",
-            "The version is HTTP/, a digit, a dot and a digit, in this case: else 400.",
-        )
-        .each(
-            refused(400),
+        must("9112 2.3", "A version that is not HTTP/, a digit, a dot and a digit gets 400.").each(
+            rejected(400),
             [
                 "http/1.1",
                 "Http/1.1",
@@ -219,12 +212,12 @@ fn versions() -> Vec<Requirement> {
             ]
             .map(|version| line(format!("GET / {version}"))),
         ),
-        should("9110 2.5", "A later minor version is served as 1.1.")
+        should("9110 2.5", "A later minor version is handled as 1.1.")
             .each(
                 open([200]).has("in 1.1"),
                 ["1.2", "1.5", "1.9"].map(|v| line(format!("GET /show HTTP/{v}"))),
             )
-            .case(refused(400), "GET / HTTP/1.2\r\n\r\n")
+            .case(rejected(400), "GET / HTTP/1.2\r\n\r\n")
             .case(closed([200]), "GET / HTTP/1.2\r\nHost: a\r\nConnection: close\r\n\r\n")
             .case(
                 open([200]).has("2\r\nhi\r\n0\r\n\r\n"),
@@ -238,18 +231,21 @@ fn versions() -> Vec<Requirement> {
                 open([100, 200]),
                 request("POST /echo HTTP/1.2", "Expect: 100-continue\r\nContent-Length: 2", "hi"),
             ),
-        should("9110 15.6.6", "Another major version is 505, which says what is served.")
-            .each(
-                refused(505).has("Only HTTP/1.x is served here."),
-                ["0.9", "0.0", "2.0", "2.1", "3.0", "9.9"].map(|v| line(format!("GET / HTTP/{v}"))),
-            )
-            .case(refused(505), "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-        should("9110 6.2", "Answers say HTTP/1.1, whatever minor version was asked for.")
+        should(
+            "9110 15.6.6",
+            "Another major version gets 505, which names the supported versions.",
+        )
+        .each(
+            rejected(505).has("Only HTTP/1.x is served here."),
+            ["0.9", "0.0", "2.0", "2.1", "3.0", "9.9"].map(|v| line(format!("GET / HTTP/{v}"))),
+        )
+        .case(rejected(505), "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        should("9110 6.2", "Each response has the version HTTP/1.1.")
             .case(closed([200]).lacks("HTTP/1.0"), "GET / HTTP/1.0\r\n\r\n")
             .case(closed([404]).lacks("HTTP/1.0"), "GET /nope HTTP/1.0\r\n\r\n")
-            .case(refused(400).lacks("HTTP/1.0"), "GET / HTTP/1.0\r\nHost: a b\r\n\r\n")
+            .case(rejected(400).lacks("HTTP/1.0"), "GET / HTTP/1.0\r\nHost: a b\r\n\r\n")
             .case(open([200]).lacks("HTTP/1.2"), line("GET / HTTP/1.2"))
-            .case(refused(505).lacks("HTTP/2.0"), line("GET / HTTP/2.0"))
+            .case(rejected(505).lacks("HTTP/2.0"), line("GET / HTTP/2.0"))
             .case(open([200]), get("Accept: */*")),
     ]
 }

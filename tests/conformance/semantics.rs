@@ -1,28 +1,25 @@
-//! Methods, expectations, preconditions and what answers say: RFC 9110.
+//! Methods, expectations, preconditions and the fields of responses: RFC 9110.
 
-use super::{Requirement, closed, get, line, may, must, open, post, refused, should, waits};
+use super::{Requirement, closed, get, line, may, must, open, post, rejected, should, waits};
 
 pub(super) fn requirements() -> Vec<Requirement> {
-    [methods(), expectations(), ignored(), answers()].concat()
+    [methods(), expectations(), ignored(), responses()].concat()
 }
 
 fn methods() -> Vec<Requirement> {
     vec![
-        must("9110 9.1", "GET and HEAD are supported wherever there is something to read.").each(
+        must("9110 9.1", "Each readable path supports GET and HEAD.").each(
             open([200]),
             ["GET /", "HEAD /", "GET /echo", "HEAD /echo", "GET /data", "HEAD /data"]
                 .map(|start| line(format!("{start} HTTP/1.1"))),
         ),
-        should(
-            "9110 9.1",
-            "A method that nobody knows is 501, on any path, and the connection goes on.",
-        )
-        .each(
-            open([501]).lacks("allow:"),
-            ["BREW /", "PROPFIND /data", "FOO /nope", "GETS /", "GE /", "PRI /", "LINK /echo"]
-                .map(|start| line(format!("{start} HTTP/1.1"))),
-        ),
-        should("9110 9.1", "A known method that a path does not allow is 405.").each(
+        should("9110 9.1", "An unknown method gets 501 on any path, and the connection persists.")
+            .each(
+                open([501]).lacks("allow:"),
+                ["BREW /", "PROPFIND /data", "FOO /nope", "GETS /", "GE /", "PRI /", "LINK /echo"]
+                    .map(|start| line(format!("{start} HTTP/1.1"))),
+            ),
+        should("9110 9.1", "A known method that the path does not allow gets 405.").each(
             open([405]),
             [
                 "POST /",
@@ -35,7 +32,7 @@ fn methods() -> Vec<Requirement> {
             ]
             .map(|start| line(format!("{start} HTTP/1.1"))),
         ),
-        must("9110 15.5.6", "A 405 says what is allowed.")
+        must("9110 15.5.6", "A 405 lists the allowed methods.")
             .case(open([405]).has("allow: GET, HEAD, OPTIONS\r\n"), line("POST / HTTP/1.1"))
             .case(open([405]).has("allow: GET, HEAD, OPTIONS\r\n"), line("DELETE /data?a HTTP/1.1"))
             .case(
@@ -43,7 +40,7 @@ fn methods() -> Vec<Requirement> {
                 line("PUT /echo HTTP/1.1"),
             )
             .case(closed([405]).has("allow: "), "PUT / HTTP/1.0\r\n\r\n"),
-        must("9110 9.3.2", "The answer to HEAD has no content, an error's neither.")
+        must("9110 9.3.2", "A response to HEAD has no body, not even an error.")
             .each(
                 open([200]).lacks("Try").lacks("Value").lacks("streamed"),
                 ["/", "/echo", "/data", "/stream", "/show"]
@@ -54,14 +51,14 @@ fn methods() -> Vec<Requirement> {
                 open([200, 200]),
                 [line("HEAD /data HTTP/1.1"), line("HEAD /data HTTP/1.1")].concat(),
             )
-            .case(refused(500).lacks("failed"), line("HEAD /panic HTTP/1.1"))
-            .case(refused(400).lacks("host"), "HEAD / HTTP/1.1\r\n\r\n")
+            .case(rejected(500).lacks("failed"), line("HEAD /panic HTTP/1.1"))
+            .case(rejected(400).lacks("host"), "HEAD / HTTP/1.1\r\n\r\n")
             .case(
-                refused(400).lacks("length is"),
+                rejected(400).lacks("length is"),
                 "HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
             )
-            .case(refused(505).lacks("Only"), line("\r\nHEAD / HTTP/3.0")),
-        should("9110 9.3.2", "The answer to HEAD has the fields of that to GET.")
+            .case(rejected(505).lacks("Only"), line("\r\nHEAD / HTTP/3.0")),
+        should("9110 9.3.2", "A response to HEAD has the fields of a response to GET.")
             .case(
                 open([200]).has("content-type: text/plain\r\ncontent-length: 14\r\n"),
                 line("HEAD / HTTP/1.1"),
@@ -74,7 +71,7 @@ fn methods() -> Vec<Requirement> {
             .case(closed([200]).lacks("transfer-encoding"), "HEAD /stream HTTP/1.0\r\n\r\n"),
         should(
             "9110 9.3.7",
-            "OPTIONS says what a path allows, with 204, and 404 where there is none.",
+            "OPTIONS lists the allowed methods of a path with 204. An unknown path gets 404.",
         )
         .case(open([204]).has("allow: GET, HEAD, OPTIONS\r\n"), line("OPTIONS / HTTP/1.1"))
         .case(open([204]).has("allow: GET, HEAD, OPTIONS\r\n"), line("OPTIONS /data HTTP/1.1"))
@@ -83,7 +80,7 @@ fn methods() -> Vec<Requirement> {
             line("OPTIONS /echo HTTP/1.1"),
         )
         .case(open([404]), line("OPTIONS /nope HTTP/1.1")),
-        may("9110 9.3.8", "TRACE is not implemented, so that nothing of a request is reflected.")
+        may("9110 9.3.8", "TRACE is not implemented, so that no request is reflected.")
             .case(
                 open([405]).lacks("secret"),
                 "TRACE / HTTP/1.1\r\nHost: a\r\nCookie: secret\r\n\r\n",
@@ -102,7 +99,7 @@ fn expectations() -> Vec<Requirement> {
     vec![
         must(
             "9110 10.1.1",
-            "Who waits for a 100 gets it before the content is read, and the answer after.",
+            "A client that expects a 100 gets it before the body is read, and the response afterwards.",
         )
         .each(
             waits([100]),
@@ -122,7 +119,7 @@ fn expectations() -> Vec<Requirement> {
                 post("Expect: 100-continue\r\nTransfer-Encoding: chunked", "2\r\nhi\r\n0\r\n\r\n"),
             ],
         ),
-        may("9110 10.1.1", "A 100 could be left out where content has come already, and never is.")
+        may("9110 10.1.1", "A 100 is sent even if the body has already arrived.")
             .each(
                 open([100, 200]).has("100 Continue\r\n\r\nHTTP/1.1 200 OK"),
                 [
@@ -140,7 +137,7 @@ fn expectations() -> Vec<Requirement> {
                 "GET / HTTP/1.0\r\nHost: a\r\nExpect: 100-continue\r\n\r\n",
             ],
         ),
-        must("9110 10.1.1", "A request without content gets its answer and no 100.").each(
+        must("9110 10.1.1", "A request without a body gets its response and no 100.").each(
             open([200]),
             [
                 get("Expect: 100-continue"),
@@ -150,7 +147,7 @@ fn expectations() -> Vec<Requirement> {
         ),
         must(
             "9110 10.1.1",
-            "An answer that the head alone decides comes instead of the 100, and it closes.",
+            "A response that depends on the head alone replaces the 100 and closes.",
         )
         .each(
             closed([405]),
@@ -162,12 +159,12 @@ fn expectations() -> Vec<Requirement> {
         .case(closed([404]), asking("POST /nope", "Content-Length: 2"))
         .case(closed([501]), asking("BREW /echo", "Content-Length: 2"))
         .case(
-            refused(400),
+            rejected(400),
             post("Expect: 100-continue\r\nContent-Length: 2\r\nContent-Length: 3", ""),
         )
-        .case(refused(501), post("Expect: 100-continue\r\nTransfer-Encoding: gzip, chunked", "")),
-        may("9110 10.1.1", "Any other expectation is 417.").each(
-            refused(417),
+        .case(rejected(501), post("Expect: 100-continue\r\nTransfer-Encoding: gzip, chunked", "")),
+        may("9110 10.1.1", "Any other expectation gets 417.").each(
+            rejected(417),
             [
                 post("Expect: tea\r\nContent-Length: 2", "hi"),
                 post("Expect: 100-continue, tea\r\nContent-Length: 2", "hi"),
@@ -183,7 +180,7 @@ fn expectations() -> Vec<Requirement> {
 
 fn ignored() -> Vec<Requirement> {
     vec![
-        may("9110 7.8", "Upgrade is ignored, and the request answered as it stands.").each(
+        may("9110 7.8", "Upgrade is ignored.").each(
             open([200]).lacks("101").lacks("upgrade"),
             [
                 get("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13"),
@@ -200,14 +197,14 @@ fn ignored() -> Vec<Requirement> {
                 "GET / HTTP/1.0\r\nHost: a\r\nUpgrade: HTTP/1.1\r\n\r\n",
             ],
         ),
-        may("9110 14.2", "A range could be served, and is ignored.").each(
+        may("9110 14.2", "A range is ignored.").each(
             open([200]).has("content-length: 48\r\n").lacks("content-range"),
             ["bytes=0-1", "bytes=-1", "bytes=99-", "bytes=x", "lines=1-2"]
                 .map(|range| format!("GET /data HTTP/1.1\r\nHost: a\r\nRange: {range}\r\n\r\n")),
         ),
         must(
             "9110 13.1",
-            "Dates are ignored in preconditions on what has no date of modification.",
+            "Date preconditions are ignored, because responses have no modification date.",
         )
         .each(
             open([200]),
@@ -220,37 +217,37 @@ fn ignored() -> Vec<Requirement> {
                 get("If-Range: Sun, 06 Nov 1994 08:49:37 GMT\r\nRange: bytes=0-1"),
             ],
         ),
-        must("9110 13.2.1", "Preconditions change no answer that would be an error without them.")
+        must("9110 13.2.1", "Preconditions do not change an error response.")
             .case(open([404]), "GET /nope HTTP/1.1\r\nHost: a\r\nIf-None-Match: *\r\n\r\n")
             .case(open([404]), "GET /nope HTTP/1.1\r\nHost: a\r\nIf-Match: \"a\"\r\n\r\n")
             .case(open([405]), "PUT /data HTTP/1.1\r\nHost: a\r\nIf-Match: \"a\"\r\n\r\n")
             .case(open([204]), "OPTIONS / HTTP/1.1\r\nHost: a\r\nIf-Match: \"a\"\r\n\r\n"),
-        may("9110 12.1", "What a client would rather have is ignored, as there is one of each.")
-            .each(
-                open([200]).has("content-type: text/plain\r\n"),
-                [
-                    get("Accept: image/png"),
-                    get("Accept-Language: x-klingon"),
-                    get("Accept-Encoding: gzip, identity;q=0"),
-                    get("TE: gzip, trailers;q=0.5"),
-                ],
-            ),
+        may(
+            "9110 12.1",
+            "Content negotiation is ignored, because each path has one representation.",
+        )
+        .each(
+            open([200]).has("content-type: text/plain\r\n"),
+            [
+                get("Accept: image/png"),
+                get("Accept-Language: x-klingon"),
+                get("Accept-Encoding: gzip, identity;q=0"),
+                get("TE: gzip, trailers;q=0.5"),
+            ],
+        ),
     ]
 }
 
-fn answers() -> Vec<Requirement> {
+fn responses() -> Vec<Requirement> {
     let date = "\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
     vec![
-        must(
-            "9110 6.6.1",
-            "Each final answer has the date, in the one form that may be generated.",
-        )
-        .case(open([200]).has(date), get("X: y"))
-        .case(open([204]).has(date), line("OPTIONS * HTTP/1.1"))
-        .case(open([304]).has(date), line("GET /status/304 HTTP/1.1"))
-        .case(open([404]).has(date), line("GET /nope HTTP/1.1"))
-        .case(refused(400).has(date), line("GET"))
-        .case(refused(500).has(date), line("GET /panic HTTP/1.1")),
+        must("9110 6.6.1", "Each final response has a date in the preferred format.")
+            .case(open([200]).has(date), get("X: y"))
+            .case(open([204]).has(date), line("OPTIONS * HTTP/1.1"))
+            .case(open([304]).has(date), line("GET /status/304 HTTP/1.1"))
+            .case(open([404]).has(date), line("GET /nope HTTP/1.1"))
+            .case(rejected(400).has(date), line("GET"))
+            .case(rejected(500).has(date), line("GET /panic HTTP/1.1")),
         must("9110 8.6", "204 and 100 have neither content-length nor transfer-encoding.")
             .case(
                 open([204]).lacks("content-length").lacks("transfer-encoding"),
@@ -266,7 +263,7 @@ fn answers() -> Vec<Requirement> {
             ),
         must(
             "9110 15.4.5",
-            "204, 205 and 304 have no content, and the next answer begins right behind them.",
+            "204, 205 and 304 have no body, and the next response follows directly.",
         )
         .each(
             open([204, 204]).lacks("\r\n\r\ncontent"),
@@ -284,12 +281,12 @@ fn answers() -> Vec<Requirement> {
             open([304, 200]),
             [line("GET /status/304 HTTP/1.1"), line("GET / HTTP/1.1")].concat(),
         ),
-        should("9110 8.6", "Content whose length is known is sent with it.")
+        should("9110 8.6", "A body of known length is sent with a content-length.")
             .case(open([200]).has("content-length: 14\r\n"), get("X: y"))
             .case(open([404]).has("content-length: 0\r\n"), line("GET /nope HTTP/1.1"))
             .case(open([200]).has("content-length: 3\r\n"), post("Content-Length: 3", "abc"))
-            .case(refused(417).has("content-length: "), get("Expect: tea")),
-        should("9110 8.3", "Content has its content-type, an echo that of the request.")
+            .case(rejected(417).has("content-length: "), get("Expect: tea")),
+        should("9110 8.3", "A body has a content-type. An echo has that of the request.")
             .case(open([200]).has("content-type: text/plain\r\n"), get("X: y"))
             .case(open([200]).has("content-type: application/json\r\n"), line("GET /data HTTP/1.1"))
             .case(
@@ -300,20 +297,20 @@ fn answers() -> Vec<Requirement> {
                 open([200]).has("content-type: application/octet-stream\r\n"),
                 post("Content-Length: 2", "hi"),
             )
-            .case(refused(400).has("content-type: text/plain\r\n"), line("GET")),
-        must("9112 4", "A status line has a space behind its code, also without a phrase.")
+            .case(rejected(400).has("content-type: text/plain\r\n"), line("GET")),
+        must("9112 4", "A status line has a space after its code, even without a phrase.")
             .case(open([299]).has("HTTP/1.1 299 \r\n"), line("GET /status/299 HTTP/1.1"))
             .case(open([599]).has("HTTP/1.1 599 \r\n"), line("GET /status/599 HTTP/1.1"))
             .case(open([418]).has("HTTP/1.1 418 \r\n"), line("GET /status/418 HTTP/1.1"))
             .case(open([404]).has("HTTP/1.1 404 Not Found\r\n"), line("GET /nope HTTP/1.1")),
-        should("9110 15.5", "A rejection says what is wrong.")
-            .case(refused(400).has("\r\n\r\nThe request line is not"), line("GET"))
-            .case(refused(400).has("\r\n\r\nA field line is not"), get("X : y"))
-            .case(refused(400).has("\r\n\r\nThe content-length"), post("Content-Length: x", ""))
+        should("9110 15.5", "A rejection names the fault.")
+            .case(rejected(400).has("\r\n\r\nThe request line is not"), line("GET"))
+            .case(rejected(400).has("\r\n\r\nA field line is not"), get("X : y"))
+            .case(rejected(400).has("\r\n\r\nThe content-length"), post("Content-Length: x", ""))
             .case(
-                refused(501).has("\r\n\r\nThe only transfer coding"),
+                rejected(501).has("\r\n\r\nThe only transfer coding"),
                 post("Transfer-Encoding: foo", ""),
             )
-            .case(refused(500).has("\r\n\r\nThe service failed."), line("GET /panic HTTP/1.1")),
+            .case(rejected(500).has("\r\n\r\nThe service failed."), line("GET /panic HTTP/1.1")),
     ]
 }

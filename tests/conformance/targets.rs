@@ -1,7 +1,7 @@
 //! The four forms of a request target: RFC 9112, 3.2, and RFC 9110, 4.2, 7.4
 //! and 9.3.6.
 
-use super::{Requirement, closed, line, may, must, open, refused, should};
+use super::{Requirement, closed, line, may, must, open, rejected, should};
 
 pub(super) fn requirements() -> Vec<Requirement> {
     [origin_form(), absolute_form(), authority_form(), asterisk_form()].concat()
@@ -9,7 +9,7 @@ pub(super) fn requirements() -> Vec<Requirement> {
 
 fn origin_form() -> Vec<Requirement> {
     vec![
-        must("9112 3.2.1", "The origin-form is a path and perhaps a query, as RFC 3986 has them.")
+        must("9112 3.2.1", "The origin-form is a path with an optional query as in RFC 3986.")
             .each(
                 open([200]),
                 [
@@ -33,47 +33,50 @@ fn origin_form() -> Vec<Requirement> {
             .case(open([200]).has("/show/b ? c=d?e @ a"), line("GET /show/b?c=d?e HTTP/1.1"))
             .case(open([200]).has("/show/b ?  @ a"), line("GET /show/b? HTTP/1.1"))
             .case(open([200]).has("/show ? - @ a"), line("GET /show HTTP/1.1")),
-        should("9112 3.2", "A target with other characters is 400, even where browsers send them.")
-            .each(
-                refused(400),
-                [
-                    "/a#b",
-                    "/#",
-                    "/\"",
-                    "/<a>",
-                    "/[a]",
-                    "/a\\b",
-                    "/a^b",
-                    "/a`b",
-                    "/{a}",
-                    "/a|b",
-                    "/?a[]=1",
-                    "/?a=\"b\"",
-                    "/?a|b",
-                    "/?#",
-                    "/\x7f",
-                    "/\x01",
-                    "/ä",
-                    "/?ä",
-                ]
-                .map(|target| line(format!("GET {target} HTTP/1.1"))),
-            )
-            .each(
-                refused(400),
-                [
-                    line(b"GET /\xff HTTP/1.1"),
-                    line(b"GET /\xc0\xaf HTTP/1.1"),
-                    line(b"GET /?\x80 HTTP/1.1"),
-                ],
-            ),
-        should("9112 3.2", "A % without two hexadecimal digits is 400.").each(
-            refused(400),
+        should(
+            "9112 3.2",
+            "A target with other characters gets 400, even with those that browsers send.",
+        )
+        .each(
+            rejected(400),
+            [
+                "/a#b",
+                "/#",
+                "/\"",
+                "/<a>",
+                "/[a]",
+                "/a\\b",
+                "/a^b",
+                "/a`b",
+                "/{a}",
+                "/a|b",
+                "/?a[]=1",
+                "/?a=\"b\"",
+                "/?a|b",
+                "/?#",
+                "/\x7f",
+                "/\x01",
+                "/ä",
+                "/?ä",
+            ]
+            .map(|target| line(format!("GET {target} HTTP/1.1"))),
+        )
+        .each(
+            rejected(400),
+            [
+                line(b"GET /\xff HTTP/1.1"),
+                line(b"GET /\xc0\xaf HTTP/1.1"),
+                line(b"GET /?\x80 HTTP/1.1"),
+            ],
+        ),
+        should("9112 3.2", "A % without two hexadecimal digits gets 400.").each(
+            rejected(400),
             ["/%", "/%4", "/%zz", "/%4g", "/a%", "/%%41", "/%u0041", "/?%", "/?a=100%", "/?a=%2"]
                 .map(|target| line(format!("GET {target} HTTP/1.1"))),
         ),
         should(
             "9110 4.2.3",
-            "An escaped unreserved character is itself, and escapes have no case.",
+            "An escaped unreserved character equals the character. Escapes are case-insensitive.",
         )
         .each(
             open([200]).has("Value: 2"),
@@ -88,7 +91,7 @@ fn origin_form() -> Vec<Requirement> {
         .case(open([200]).has("? %61 @"), line("GET /show?%61 HTTP/1.1")),
         must(
             "9110 4.2.3",
-            "An escape of another character is not equal to it, and is unescaped once.",
+            "An escaped reserved character differs from the character. Escapes are resolved once.",
         )
         .each(
             open([404]),
@@ -103,7 +106,7 @@ fn origin_form() -> Vec<Requirement> {
             ]
             .map(|target| line(format!("GET {target} HTTP/1.1"))),
         ),
-        must("9112 11.1", "No escape in a target becomes a line of the answer.")
+        must("9112 11.1", "No escape in a target adds a line to the response.")
             .case(
                 open([200]).has("/show/%0D%0Ax:%20y ?").lacks("\r\nx: y"),
                 line("GET /show/%0d%0ax:%20y HTTP/1.1"),
@@ -130,18 +133,18 @@ fn absolute_form() -> Vec<Requirement> {
                 ],
             )
             .case(closed([200]), "GET http://a/ HTTP/1.0\r\n\r\n"),
-        must(
-            "9112 3.2.2",
-            "The target's authority counters, and the host field beside it does not.",
-        )
-        .case(open([200]).has("/show ? - @ b in"), line("GET http://b/show HTTP/1.1"))
-        .case(open([200]).has("/show ? c @ b:2 in"), line("GET http://b:2/show?c HTTP/1.1"))
-        .case(
-            open([200]).has("/show ? c://d @ [::1] in"),
-            line("GET http://[::1]/show?c://d HTTP/1.1"),
-        )
-        .case(open([200]).has("/show/http://b/ ? - @ a in"), line("GET /show/http://b/ HTTP/1.1")),
-        must("9110 4.2.3", "An empty path is the path /.").each(
+        must("9112 3.2.2", "The authority of the target replaces the host field.")
+            .case(open([200]).has("/show ? - @ b in"), line("GET http://b/show HTTP/1.1"))
+            .case(open([200]).has("/show ? c @ b:2 in"), line("GET http://b:2/show?c HTTP/1.1"))
+            .case(
+                open([200]).has("/show ? c://d @ [::1] in"),
+                line("GET http://[::1]/show?c://d HTTP/1.1"),
+            )
+            .case(
+                open([200]).has("/show/http://b/ ? - @ a in"),
+                line("GET /show/http://b/ HTTP/1.1"),
+            ),
+        must("9110 4.2.3", "An empty path equals the path /.").each(
             open([200]).has("Try POST /echo"),
             [
                 line("GET http://a HTTP/1.1"),
@@ -150,8 +153,8 @@ fn absolute_form() -> Vec<Requirement> {
                 line("GET http://a?/data HTTP/1.1"),
             ],
         ),
-        must("9110 4.2.1", "An http target without a host is refused.").each(
-            refused(400),
+        must("9110 4.2.1", "An http target without a host is rejected.").each(
+            rejected(400),
             [
                 "http://",
                 "http:///",
@@ -165,18 +168,17 @@ fn absolute_form() -> Vec<Requirement> {
             .map(|target| line(format!("GET {target} HTTP/1.1"))),
         ),
         should("9110 4.2.4", "Userinfo in a target is an error.").each(
-            refused(400),
+            rejected(400),
             ["http://u@a/", "http://u:p@a/", "http://@a/", "http://a:80@b/", "http://u%40@a/"]
                 .map(|target| line(format!("GET {target} HTTP/1.1"))),
         ),
-        must("9110 7.4", "An https target is rejected on a connection that is not secured: 421.")
-            .each(
-                refused(421),
-                ["https://a/", "https://a", "HTTPS://a:443/data", "https://a?b"]
-                    .map(|target| line(format!("GET {target} HTTP/1.1"))),
-            ),
-        should("9112 3.2", "A target of another scheme, or in no form at all, is 400.").each(
-            refused(400),
+        must("9110 7.4", "An https target on an unsecured connection gets 421.").each(
+            rejected(421),
+            ["https://a/", "https://a", "HTTPS://a:443/data", "https://a?b"]
+                .map(|target| line(format!("GET {target} HTTP/1.1"))),
+        ),
+        should("9112 3.2", "A target of another scheme or in no valid form gets 400.").each(
+            rejected(400),
             [
                 "ftp://a/",
                 "ws://a/",
@@ -205,10 +207,10 @@ fn absolute_form() -> Vec<Requirement> {
         ),
         must(
             "9112 3.2",
-            "Beside an absolute-form target host must be there once, and valid, all the same.",
+            "A request with an absolute-form target still needs exactly one valid host field.",
         )
         .each(
-            refused(400),
+            rejected(400),
             [
                 "GET http://a/ HTTP/1.1\r\n\r\n",
                 "GET http://a/ HTTP/1.1\r\nHost:\r\n\r\n",
@@ -222,59 +224,67 @@ fn absolute_form() -> Vec<Requirement> {
 
 fn authority_form() -> Vec<Requirement> {
     vec![
-        must("9112 3.2.3", "The authority-form is for CONNECT alone, and CONNECT has no other.")
-            .each(
-                refused(400),
-                [
-                    line("GET a:80 HTTP/1.1"),
-                    line("OPTIONS a:80 HTTP/1.1"),
-                    line("POST [::1]:80 HTTP/1.1"),
-                    line("CONNECT / HTTP/1.1"),
-                    line("CONNECT * HTTP/1.1"),
-                    line("CONNECT http://a:80 HTTP/1.1"),
-                    line("CONNECT a:80/ HTTP/1.1"),
-                    line("CONNECT a:80?b HTTP/1.1"),
-                    line("CONNECT u@a:80 HTTP/1.1"),
-                ],
-            ),
-        must("9110 9.3.6", "A CONNECT to an empty or impossible port is rejected.").each(
-            refused(400),
+        must(
+            "9112 3.2.3",
+            "Only CONNECT may use the authority-form, and it may use no other form.",
+        )
+        .each(
+            rejected(400),
+            [
+                line("GET a:80 HTTP/1.1"),
+                line("OPTIONS a:80 HTTP/1.1"),
+                line("POST [::1]:80 HTTP/1.1"),
+                line("CONNECT / HTTP/1.1"),
+                line("CONNECT * HTTP/1.1"),
+                line("CONNECT http://a:80 HTTP/1.1"),
+                line("CONNECT a:80/ HTTP/1.1"),
+                line("CONNECT a:80?b HTTP/1.1"),
+                line("CONNECT u@a:80 HTTP/1.1"),
+            ],
+        ),
+        must("9110 9.3.6", "A CONNECT to an empty or invalid port is rejected.").each(
+            rejected(400),
             ["a", "a:", "[::1]", "[::1]:", ":80", "a:x", "a:-1", "a:65536", "a:80:80"]
                 .map(|target| line(format!("CONNECT {target} HTTP/1.1"))),
         ),
-        may("9110 9.3.6", "CONNECT is not implemented: 501, and what follows is not read.").each(
-            refused(501),
-            [
-                line("CONNECT a:80 HTTP/1.1"),
-                line("CONNECT [::1]:443 HTTP/1.1"),
-                [line("CONNECT a:80 HTTP/1.1"), line("GET / HTTP/1.1")].concat(),
-                "CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\nContent-Length: 5\r\n\r\n".into(),
-                "CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\nTransfer-Encoding: chunked\r\n\r\n".into(),
-            ],
-        ),
+        may("9110 9.3.6", "CONNECT is not implemented: it gets 501, and nothing more is read.")
+            .each(
+                rejected(501),
+                [
+                    line("CONNECT a:80 HTTP/1.1"),
+                    line("CONNECT [::1]:443 HTTP/1.1"),
+                    [line("CONNECT a:80 HTTP/1.1"), line("GET / HTTP/1.1")].concat(),
+                    "CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\nContent-Length: 5\r\n\r\n".into(),
+                    "CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\nTransfer-Encoding: chunked\r\n\r\n"
+                        .into(),
+                ],
+            ),
     ]
 }
 
 fn asterisk_form() -> Vec<Requirement> {
     vec![
-        must("9112 3.2.4", "OPTIONS * is about the server as a whole, and is answered.")
+        must("9112 3.2.4", "OPTIONS * lists the methods of the whole server.")
             .case(
                 open([204]).has("allow: GET, HEAD, POST, OPTIONS\r\n"),
                 line("OPTIONS * HTTP/1.1"),
             )
             .case(open([204]), "OPTIONS * HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi")
             .case(closed([204]), "OPTIONS * HTTP/1.0\r\n\r\n"),
-        should("9112 3.2.4", "OPTIONS of an absolute-form without path and query is OPTIONS *.")
-            .each(
-                open([204]).has("allow: GET, HEAD, POST, OPTIONS\r\n"),
-                [line("OPTIONS http://a HTTP/1.1"), line("OPTIONS http://a:80 HTTP/1.1")],
-            )
-            .each(
-                open([204]).has("allow: GET, HEAD, OPTIONS\r\n"),
-                [line("OPTIONS http://a/ HTTP/1.1"), line("OPTIONS http://a?b HTTP/1.1")],
-            ),
-        must("9112 3.2.4", "The asterisk-form is for OPTIONS alone, and is * and no more.").each(
-            refused(400),
+        should(
+            "9112 3.2.4",
+            "OPTIONS of an absolute-form without path and query equals OPTIONS *.",
+        )
+        .each(
+            open([204]).has("allow: GET, HEAD, POST, OPTIONS\r\n"),
+            [line("OPTIONS http://a HTTP/1.1"), line("OPTIONS http://a:80 HTTP/1.1")],
+        )
+        .each(
+            open([204]).has("allow: GET, HEAD, OPTIONS\r\n"),
+            [line("OPTIONS http://a/ HTTP/1.1"), line("OPTIONS http://a?b HTTP/1.1")],
+        ),
+        must("9112 3.2.4", "Only OPTIONS may use the asterisk-form, which is exactly *.").each(
+            rejected(400),
             [
                 line("GET * HTTP/1.1"),
                 line("HEAD * HTTP/1.1"),

@@ -1,29 +1,29 @@
-//! The chunked coding against a second reading of its grammar (RFC 9112, 7.1):
-//! what is refused, where the content ends, and what it is.
+//! Compares the chunked coding with a second implementation of its grammar (RFC 9112, 7.1): the
+//! same inputs are rejected, and the bodies have the same bytes and ends.
 
 use pinloop::{Limits, Request, Response};
 
 use super::feed::feed;
 use super::probe::Probe;
 
-/// Takes `input` for the content of a request, and of what follows it.
+/// Checks `input` as the body of a request and the bytes behind it.
 pub(crate) fn check(input: &[u8]) {
     let limits = Limits::default();
-    let mut reading = Reading { rest: input, content: Vec::new(), limit: limits.body_bytes_max };
-    let expected = reading.content();
+    let mut reader = Reader { rest: input, body: Vec::new(), limit: limits.body_bytes_max };
+    let expected = reader.body();
 
     let mut collected = None;
     let mut collect = |request: &Request<'_>, response: &mut Response<'_>| {
         collected.get_or_insert_with(|| request.body().to_vec());
         response.body(b"");
     };
-    let (answer, ..) = feed(&mut collect, &limits, &request("PUT", input), &[]);
-    let status = std::str::from_utf8(answer.get(9..12).unwrap_or_default()).expect("digits");
+    let (response, ..) = feed(&mut collect, &limits, &request("PUT", input), &[]);
+    let status = std::str::from_utf8(response.get(9..12).unwrap_or_default()).expect("digits");
     match expected {
-        Ok(()) => assert_eq!(collected.as_ref(), Some(&reading.content), "the content"),
-        Err(End::Incomplete) => assert_eq!(status, "", "it is not complete"),
-        Err(End::Malformed) => assert_eq!(status, "400", "it is malformed"),
-        Err(End::TooLarge) => assert_eq!(status, "413", "it is too large"),
+        Ok(()) => assert_eq!(collected.as_ref(), Some(&reader.body), "the collected body"),
+        Err(End::Incomplete) => assert_eq!(status, "", "the status of an incomplete body"),
+        Err(End::Malformed) => assert_eq!(status, "400", "the status of a malformed body"),
+        Err(End::TooLarge) => assert_eq!(status, "413", "the status of an oversized body"),
     }
 
     let (echo, is_closed, rest) = feed(&mut Probe, &limits, &request("POST", input), &[]);
@@ -31,22 +31,24 @@ pub(crate) fn check(input: &[u8]) {
     match expected {
         Ok(()) => {
             let limit = u64::MAX;
-            let mut echoed = Reading { rest: &echo[end..], content: Vec::new(), limit };
-            assert!(echoed.content().is_ok(), "the echo is chunked");
-            assert!(echoed.content == reading.content, "the echo");
-            assert!(is_closed || rest <= reading.rest.len(), "what follows is not consumed");
+            let mut echoed = Reader { rest: &echo[end..], body: Vec::new(), limit };
+            assert!(echoed.body().is_ok(), "the echo is not chunked");
+            assert!(echoed.body == reader.body, "the echo differs");
+            assert!(is_closed || rest <= reader.rest.len(), "bytes behind the body were consumed");
         }
         Err(End::Malformed) => assert!(echo.starts_with(b"HTTP/1.1 400 ") && is_closed),
-        Err(End::Incomplete | End::TooLarge) => assert!(!is_closed, "it goes on"),
+        Err(End::Incomplete | End::TooLarge) => {
+            assert!(!is_closed, "the connection is closed too early")
+        }
     }
 }
 
-fn request(method: &str, content: &[u8]) -> Vec<u8> {
+fn request(method: &str, body: &[u8]) -> Vec<u8> {
     let head = format!("{method} /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
-    [head.as_bytes(), content].concat()
+    [head.as_bytes(), body].concat()
 }
 
-/// Why there is no content.
+/// Reason for the lack of a complete body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Incomplete,
@@ -54,16 +56,16 @@ enum End {
     TooLarge,
 }
 
-/// Reads the grammar from the top down, a function a rule.
-struct Reading<'a> {
+/// Parses the grammar by recursive descent, with one function for each rule.
+struct Reader<'a> {
     rest: &'a [u8],
-    content: Vec<u8>,
+    body: Vec<u8>,
     limit: u64,
 }
 
-impl Reading<'_> {
+impl Reader<'_> {
     /// `chunked-body = *chunk last-chunk trailer-section CRLF`
-    fn content(&mut self) -> Result<(), End> {
+    fn body(&mut self) -> Result<(), End> {
         loop {
             let size = self.size()?;
             self.extensions()?;
@@ -72,12 +74,12 @@ impl Reading<'_> {
                 return self.trailers();
             }
             self.peek()?;
-            if size.saturating_add(self.content.len() as u64) > self.limit {
+            if size.saturating_add(self.body.len() as u64) > self.limit {
                 return Err(End::TooLarge);
             }
             for _ in 0..size {
                 let byte = self.next()?;
-                self.content.push(byte);
+                self.body.push(byte);
             }
             self.crlf()?;
         }

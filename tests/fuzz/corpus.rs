@@ -1,21 +1,21 @@
-//! A corpus: a text with an input a line, escaped as in a Rust literal, so that a
-//! difference can be read.
+//! A corpus: a text file with one input a line, escaped as in a Rust literal so that diffs are
+//! readable.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The inputs of a target.
+/// Returns the inputs of a target.
 pub(crate) fn inputs(name: &str) -> Vec<Vec<u8>> {
     let text = fs::read_to_string(packed(name)).expect("a corpus");
     text.lines().map(unescape).collect()
 }
 
-/// The corpus of a target.
+/// Returns the path of the corpus of a target.
 pub(crate) fn packed(name: &str) -> PathBuf {
     Path::new("tests/fuzz").join(format!("{name}.txt"))
 }
 
-/// The bytes that `escape_ascii` was given.
+/// Reverts `escape_ascii`.
 fn unescape(text: &str) -> Vec<u8> {
     let mut bytes = text.bytes();
     let mut unescaped = Vec::new();

@@ -1,5 +1,5 @@
-//! Heads against a second reading of RFC 9112, 2 to 7, that takes no shortcut:
-//! which are valid, and what they say.
+//! Compares the parser of heads with a second implementation of RFC 9112, 2 to 7, that takes no
+//! shortcuts: the same heads are valid, and they have the same parts.
 
 use std::net::Ipv6Addr;
 
@@ -8,7 +8,7 @@ use pinloop::{BodyPolicy, Limits, Request, Response, Service};
 
 use super::feed::feed;
 
-/// What a head says.
+/// Parts of a request head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Head {
     method: String,
@@ -21,7 +21,7 @@ struct Head {
     framing: Framing,
 }
 
-/// Takes `input` for a request's head and what follows it.
+/// Checks `input` as a request head and the bytes behind it.
 pub(crate) fn check(input: &[u8]) {
     let limits = Limits::default();
     if input.len() >= limits.head_bytes_max {
@@ -32,7 +32,7 @@ pub(crate) fn check(input: &[u8]) {
     assert_eq!(seen.0, read(input, limits.headers_max));
 }
 
-/// Keeps the first head that it is shown.
+/// A service that keeps the first head that it sees.
 struct Seen(Option<Head>);
 
 impl Seen {
@@ -61,7 +61,7 @@ impl Service for Seen {
     }
 }
 
-/// The head at the start of `input`, if it is complete and valid.
+/// Parses the head at the start of `input`. Returns `None` if it is incomplete or invalid.
 fn read(mut input: &[u8], headers_max: usize) -> Option<Head> {
     while let Some(rest) = input.strip_prefix(b"\r\n") {
         input = rest;
@@ -94,14 +94,14 @@ fn read(mut input: &[u8], headers_max: usize) -> Option<Head> {
         _ => return None,
     };
     let is_expected = |value: &Vec<u8>| {
-        members(value).iter().all(|one| one.eq_ignore_ascii_case(b"100-continue"))
+        members(value).iter().all(|member| member.eq_ignore_ascii_case(b"100-continue"))
     };
     if !all("expect").iter().all(is_expected) {
         return None;
     }
     let (authority, path, query) = read_target(&method, &target)?;
     Some(Head {
-        path: normal(&path),
+        path: normalize(&path),
         query,
         host: authority.or(host),
         minor_version,
@@ -144,7 +144,7 @@ fn framing(minor_version: u8, codings: &[Vec<u8>], lengths: &[Vec<u8>]) -> Optio
     })
 }
 
-/// Authority, path and query of a target in the form that its method has.
+/// Returns the authority, path and query of a target in a form that the method allows.
 fn read_target(method: &str, target: &str) -> Option<(Option<String>, String, Option<String>)> {
     if method == "CONNECT" {
         let port = target.rsplit(':').next()?;
@@ -183,7 +183,7 @@ fn is_path_and_query(text: &str) -> bool {
     is_escaped_well(text) && text.bytes().all(|byte| is_reg_name(byte) || b"%:@/?".contains(&byte))
 }
 
-/// `uri-host [ ":" port ]` with a host.
+/// `uri-host [ ":" port ]` with a nonempty host.
 fn is_authority(text: &str) -> bool {
     let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((literal, rest)) if is_ip_literal(literal) => {
@@ -230,24 +230,25 @@ fn is_escaped_well(text: &str) -> bool {
     text.split('%').skip(1).all(is_hex)
 }
 
-/// With the escapes of unreserved characters resolved and the others in upper case.
-fn normal(path: &str) -> String {
+/// Resolves the escapes of unreserved characters and converts the others to upper case.
+fn normalize(path: &str) -> String {
     let mut parts = path.split('%');
-    let mut normal = parts.next().unwrap_or_default().to_string();
+    let mut normalized = parts.next().unwrap_or_default().to_string();
     for part in parts {
         let byte = u8::from_str_radix(&part[..2], 16).expect("two digits");
         match byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            true => normal.push(char::from(byte)),
-            false => normal.push_str(&format!("%{byte:02X}")),
+            true => normalized.push(char::from(byte)),
+            false => normalized.push_str(&format!("%{byte:02X}")),
         }
-        normal.push_str(&part[2..]);
+        normalized.push_str(&part[2..]);
     }
-    normal
+    normalized
 }
 
 fn is_token(bytes: &[u8]) -> bool {
-    let is_one = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    !bytes.is_empty() && bytes.iter().all(is_one)
+    let is_token_char =
+        |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    !bytes.is_empty() && bytes.iter().all(is_token_char)
 }
 
 fn members(value: &[u8]) -> Vec<&[u8]> {
@@ -262,7 +263,7 @@ fn trim(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// The parts of `bytes` between each `separator`.
+/// Returns the parts of `bytes` between the separators.
 fn split<'a>(bytes: &'a [u8], separator: &[u8]) -> Vec<&'a [u8]> {
     let mut parts = Vec::new();
     let mut rest = bytes;

@@ -1,5 +1,5 @@
-//! Makes of each corpus the files that libFuzzer wants, one an input, and of the files
-//! that it has left the corpus: `cargo run --example corpus -- unpack`, or `pack`.
+//! Converts between a corpus and the files of libFuzzer, which wants one file for each input:
+//! `cargo run --example corpus -- unpack`, and `pack` after fuzzing.
 
 mod corpus;
 
@@ -11,19 +11,19 @@ use std::process::ExitCode;
 const TARGETS: [&str; 3] = ["chunked", "heads", "splits"];
 
 fn main() -> ExitCode {
-    let what = std::env::args().nth(1);
-    let done = match what.as_deref() {
+    let command = std::env::args().nth(1);
+    let done = match command.as_deref() {
         Some("unpack") => TARGETS.into_iter().try_for_each(unpack),
         Some("pack") => TARGETS.into_iter().try_for_each(pack),
         _ => {
-            eprintln!("say unpack, to make files of the corpus, or pack, to make it of them");
+            eprintln!("usage: corpus unpack (corpus to files) or corpus pack (files to corpus)");
             return ExitCode::from(2);
         }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error}; this is to be run in the repository's root, and pack after unpack");
+            eprintln!("{error}; run this in the root of the repository, and unpack before pack");
             ExitCode::FAILURE
         }
     }
@@ -47,7 +47,7 @@ fn pack(name: &str) -> io::Result<()> {
     fs::write(corpus::packed(name), lines.join("\n") + "\n")
 }
 
-/// Where libFuzzer has the inputs of a target.
+/// Returns the folder in which libFuzzer keeps the inputs of a target.
 fn unpacked(name: &str) -> PathBuf {
     Path::new("tests/fuzz/corpus").join(name)
 }

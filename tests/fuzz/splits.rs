@@ -1,15 +1,16 @@
-//! Whatever arrives, one piece and many give the same answers, consume the same
-//! bytes, and leave a connection that answers what follows in the same way.
+//! Checks that splits change nothing: not the responses, not the consumed bytes, and not the
+//! state of the connection afterwards.
 
 use pinloop::Limits;
 
 use super::feed::feed;
 use super::probe::Probe;
 
-/// What is sent behind an input, to see in which state it has left the connection.
+/// Request that is sent behind an input, to show the state of the connection.
 const FOLLOWER: &[u8] = b"GET /show HTTP/1.1\r\nHost: follower\r\n\r\n";
 
-/// The first byte of `input` chooses limits, the next two how the rest is split.
+/// The first byte of `input` chooses the limits. The next two choose how the other bytes are
+/// split.
 pub(crate) fn check(input: &[u8]) {
     let [choice, first, second, input @ ..] = input else { return };
     let limits = limits(*choice);
@@ -24,8 +25,14 @@ pub(crate) fn check(input: &[u8]) {
     let after_whole = feed(&mut Probe, &limits, &followed, &[input.len()]);
     let after_many = feed(&mut Probe, &limits, &followed, &many);
     assert!(after_whole == after_many, "behind pieces of {lengths:?} bytes");
-    assert!(after_whole.0.starts_with(&whole.0), "what follows changes what was answered");
-    assert!(!whole.1 || after_whole.0 == whole.0, "something is answered after the end");
+    assert!(
+        after_whole.0.starts_with(&whole.0),
+        "a request behind the input changed the earlier responses"
+    );
+    assert!(
+        !whole.1 || after_whole.0 == whole.0,
+        "there is a response after the end of the connection"
+    );
 }
 
 fn limits(choice: u8) -> Limits {

@@ -1,6 +1,6 @@
-//! More clients than there may be, or than there are file descriptors for.
+//! More clients than the connection limit or the file descriptors allow.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::net::{Shutdown, TcpStream};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, mpsc};
@@ -10,76 +10,75 @@ use std::time::{Duration, Instant};
 use pinloop::{Config, Request, Response, WhenFull};
 
 use crate::support::process::Running;
-use crate::support::{connect, read_answer, serve, serve_app, stop};
+use crate::support::response::read_some;
+use crate::support::{GET, connect, read_response, serve, serve_app, stop, wait_until};
 
-const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-
-/// What became of a client that asked once.
+/// Outcome of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+enum Outcome {
     Served,
-    /// 503, then the end.
+    /// The server sends 503 and closes.
     Shed,
-    /// Closed without an answer.
+    /// The server closes without a response.
     Closed,
-    /// No answer yet.
+    /// The response has not arrived yet.
     Waiting,
 }
 
-fn ask(stream: &mut TcpStream) -> Fate {
-    // Whoever is shed may find the connection closed already.
+fn ask(stream: &mut TcpStream) -> Outcome {
+    // A shed connection may be closed already.
     let _ = stream.write_all(GET);
-    fate(stream)
+    outcome(stream)
 }
 
-fn fate(stream: &mut TcpStream) -> Fate {
-    let mut answer = [0; 4096];
-    match stream.read(&mut answer).map_err(|error| error.kind()) {
-        Ok(0) | Err(ErrorKind::ConnectionReset) => Fate::Closed,
-        Ok(_) if answer.starts_with(b"HTTP/1.1 200 ") => Fate::Served,
-        Ok(_) if answer.starts_with(b"HTTP/1.1 503 ") => Fate::Shed,
-        Err(ErrorKind::WouldBlock) => Fate::Waiting,
+fn outcome(stream: &mut TcpStream) -> Outcome {
+    let mut output = [0; 4096];
+    match read_some(stream, &mut output).map_err(|error| error.kind()) {
+        Ok(0) | Err(ErrorKind::ConnectionReset) => Outcome::Closed,
+        Ok(_) if output.starts_with(b"HTTP/1.1 200 ") => Outcome::Served,
+        Ok(_) if output.starts_with(b"HTTP/1.1 503 ") => Outcome::Shed,
+        Err(ErrorKind::WouldBlock) => Outcome::Waiting,
         other => panic!("{other:?}"),
     }
 }
 
-fn count(fates: &[Fate], fate: Fate) -> usize {
-    fates.iter().filter(|&&found| found == fate).count()
+fn count(outcomes: &[Outcome], outcome: Outcome) -> usize {
+    outcomes.iter().filter(|&&found| found == outcome).count()
 }
 
 #[test]
-fn whoever_is_too_many_is_told_so_until_there_is_room() {
+fn sheds_clients_above_the_limit_until_there_is_room() {
     for threads in [1, 2] {
         let threads = NonZeroUsize::new(threads);
         let server = serve_app(Config { connections_max: 8, threads, ..Config::default() });
         let mut streams: Vec<TcpStream> = Vec::new();
-        let mut fates = Vec::new();
+        let mut outcomes = Vec::new();
         for _ in 0..100 {
             let mut stream = connect(&server);
-            fates.push(ask(&mut stream));
+            outcomes.push(ask(&mut stream));
             streams.push(stream);
         }
-        assert_eq!(count(&fates, Fate::Served), 8, "{fates:?}");
-        assert_eq!(count(&fates, Fate::Shed) + count(&fates, Fate::Closed), 92, "{fates:?}");
-        assert!(count(&fates, Fate::Shed) > 50, "most are told: {fates:?}");
+        assert_eq!(count(&outcomes, Outcome::Served), 8, "{outcomes:?}");
+        assert_eq!(
+            count(&outcomes, Outcome::Shed) + count(&outcomes, Outcome::Closed),
+            92,
+            "{outcomes:?}"
+        );
+        assert!(count(&outcomes, Outcome::Shed) > 50, "most shed clients get a 503: {outcomes:?}");
 
-        for (stream, fate) in streams.iter_mut().zip(&fates) {
-            if *fate == Fate::Served {
-                assert_eq!(ask(stream), Fate::Served, "who is in stays in");
+        for (stream, outcome) in streams.iter_mut().zip(&outcomes) {
+            if *outcome == Outcome::Served {
+                assert_eq!(ask(stream), Outcome::Served, "an accepted client stays");
             }
         }
         drop(streams);
-        let begun = Instant::now();
-        while ask(&mut connect(&server)) != Fate::Served {
-            assert!(begun.elapsed() < Duration::from_secs(20), "nobody is let in again");
-            thread::sleep(Duration::from_millis(10));
-        }
+        wait_until("the server has room again", || ask(&mut connect(&server)) == Outcome::Served);
         stop(server);
     }
 }
 
 #[test]
-fn whoever_is_too_many_can_be_left_waiting_until_there_is_room() {
+fn clients_above_the_limit_can_wait_until_there_is_room() {
     let config = Config { connections_max: 4, when_full: WhenFull::Wait, ..Config::default() };
     let server = serve_app(config);
     let mut streams: Vec<TcpStream> = (0..20).map(|_| connect(&server)).collect();
@@ -90,30 +89,30 @@ fn whoever_is_too_many_can_be_left_waiting_until_there_is_room() {
     let mut rounds = 0;
     while !streams.is_empty() {
         let before = streams.len();
-        // The first has been waited for, the others answer at once or not yet.
+        // The first read blocks for a while. Then each other client has its response or waits.
         let mut served = Vec::new();
         for (at, stream) in streams.iter_mut().enumerate() {
-            match fate(stream) {
-                Fate::Served => served.push(at),
-                Fate::Waiting => {}
-                other => panic!("{other:?} instead of waiting"),
+            match outcome(stream) {
+                Outcome::Served => served.push(at),
+                Outcome::Waiting => {}
+                other => panic!("{other:?} although the client should wait"),
             }
             stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
         }
-        assert!(served.len() <= 4, "{} at a time", served.len());
+        assert!(served.len() <= 4, "{} clients are served at a time", served.len());
         served.into_iter().rev().for_each(|at| drop(streams.remove(at)));
         if let Some(first) = streams.first() {
             first.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
         }
         rounds += usize::from(streams.len() == before);
-        assert!(rounds < 40, "{} are never served", streams.len());
+        assert!(rounds < 40, "{} clients are never served", streams.len());
     }
     stop(server);
 }
 
 #[test]
-fn whoever_makes_a_thread_keep_too_much_is_refused_and_nobody_else() {
-    // Room for what six have sent.
+fn rejects_only_the_clients_that_exceed_the_buffer_limit() {
+    // The limit has room for six clients.
     let mut config = Config { buffered_bytes_max: 600 * 1024, ..Config::default() };
     config.timeouts.body = Duration::from_secs(3);
     let server = serve_app(config);
@@ -122,23 +121,23 @@ fn whoever_makes_a_thread_keep_too_much_is_refused_and_nobody_else() {
     for stream in &mut greedy {
         let head = b"PUT /data HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n";
         stream.write_all(head).unwrap();
-        // Whoever is refused may find the connection closed already.
+        // A rejected connection may be closed already.
         let _ = stream.write_all(&[b'x'; 100_000]);
-        assert_eq!(ask(&mut normal), Fate::Served);
+        assert_eq!(ask(&mut normal), Outcome::Served);
     }
-    // Those who are kept never send the rest.
-    let heads = greedy.iter_mut().map(|stream| read_answer(stream).0);
-    let (kept, refused): (Vec<_>, Vec<_>) =
+    // The accepted clients never finish their bodies and time out.
+    let heads = greedy.iter_mut().map(|stream| read_response(stream).0);
+    let (kept, rejected): (Vec<_>, Vec<_>) =
         heads.partition(|head| head.starts_with("HTTP/1.1 408 "));
-    assert!((1..=6).contains(&kept.len()), "{} are kept", kept.len());
-    assert!(refused.iter().all(|head| head.starts_with("HTTP/1.1 503 ")), "{refused:?}");
+    assert!((1..=6).contains(&kept.len()), "{} clients are kept", kept.len());
+    assert!(rejected.iter().all(|head| head.starts_with("HTTP/1.1 503 ")), "{rejected:?}");
     stop(server);
 }
 
 #[test]
-fn whoever_sends_much_has_turns_like_the_others() {
+fn pipelining_clients_take_turns_with_others() {
     const EACH: usize = 20_000;
-    // What one turn can read at most, and so answer.
+    // Maximum number of requests that one turn reads and answers.
     const TURN: usize = 2 * 64 * 1024 / GET.len();
     let (begin, begun) = mpsc::channel();
     let (release, released) = mpsc::channel();
@@ -147,7 +146,7 @@ fn whoever_sends_much_has_turns_like_the_others() {
         let (begin, released, mut served) = (begin.clone(), released.clone(), 0);
         move |request: &Request<'_>, response: &mut Response<'_>| {
             if request.path() == "/hold" {
-                // The only thread stands still while requests arrive.
+                // Blocks the only thread while more requests arrive.
                 begin.send(()).unwrap();
                 released.lock().unwrap().recv().unwrap();
             }
@@ -170,49 +169,48 @@ fn whoever_sends_much_has_turns_like_the_others() {
     normal.write_all(GET).unwrap();
     release.send(()).unwrap();
 
-    let before: usize = String::from_utf8(read_answer(&mut normal).1).unwrap().parse().unwrap();
-    assert!(before <= 1 + greedy.len() * TURN, "{before} were served before");
-    // Nobody reads the other answers; the ends free whoever is still sending.
+    let before: usize = String::from_utf8(read_response(&mut normal).1).unwrap().parse().unwrap();
+    assert!(
+        before <= 1 + greedy.len() * TURN,
+        "{before} requests were served before the normal client"
+    );
+    // The remaining responses are not read. Shutting down unblocks the senders.
     greedy.iter().for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
     senders.into_iter().for_each(|sender| drop(sender.join()));
     stop(server);
 }
 
 #[test]
-fn without_file_descriptors_those_who_are_in_go_on_and_others_are_let_in_later() {
+fn survives_running_out_of_file_descriptors() {
     const FILES_MAX: u32 = 64;
     for threads in ["1", "2"] {
         let running = Running::start_within(FILES_MAX, &["--threads", threads, "--no-pin"]);
         let mut streams: Vec<TcpStream> = (0..200).map(|_| running.connect()).collect();
-        let fates: Vec<Fate> = streams.iter_mut().map(ask).collect();
-        let served = count(&fates, Fate::Served);
-        assert!((20..64).contains(&served), "{served} of {fates:?}");
-        assert_eq!(served + count(&fates, Fate::Closed), 200, "nobody is left hanging");
+        let outcomes: Vec<Outcome> = streams.iter_mut().map(ask).collect();
+        let served = count(&outcomes, Outcome::Served);
+        assert!((20..64).contains(&served), "{served} of {outcomes:?}");
+        assert_eq!(served + count(&outcomes, Outcome::Closed), 200, "no client hangs");
 
         let ticks = running.cpu_ticks();
         thread::sleep(Duration::from_secs(1));
         let spent = running.cpu_ticks() - ticks;
-        assert!(spent <= 5, "{spent} ticks of 10 ms in a second in which nothing happened");
+        assert!(spent <= 5, "{spent} ticks of 10 ms in an idle second");
 
-        for (stream, fate) in streams.iter_mut().zip(&fates) {
-            if *fate == Fate::Served {
-                assert_eq!(ask(stream), Fate::Served, "who is in stays in");
+        for (stream, outcome) in streams.iter_mut().zip(&outcomes) {
+            if *outcome == Outcome::Served {
+                assert_eq!(ask(stream), Outcome::Served, "an accepted client stays");
             }
         }
         drop(streams);
-        let begun = Instant::now();
-        while ask(&mut running.connect()) != Fate::Served {
-            assert!(begun.elapsed() < Duration::from_secs(20), "nobody is let in again");
-            thread::sleep(Duration::from_millis(10));
-        }
-        // And not one, but as many as before.
+        wait_until("descriptors are free again", || ask(&mut running.connect()) == Outcome::Served);
+        // The reserved descriptor is back too, so half of the earlier clients fit at once.
         let mut streams: Vec<TcpStream> = (0..served / 2).map(|_| running.connect()).collect();
-        assert!(streams.iter_mut().all(|stream| ask(stream) == Fate::Served));
+        assert!(streams.iter_mut().all(|stream| ask(stream) == Outcome::Served));
     }
 }
 
 #[test]
-fn offenders_of_all_kinds_are_gone_when_their_time_is_up() {
+fn timeouts_close_each_kind_of_slow_client() {
     let seconds = ["--head-timeout", "--body-timeout", "--idle-timeout", "--write-timeout"];
     let mut arguments = vec!["--threads", "1", "--no-pin"];
     arguments.extend(seconds.iter().flat_map(|option| [*option, "4"]));
@@ -224,7 +222,7 @@ fn offenders_of_all_kinds_are_gone_when_their_time_is_up() {
         b"PUT /data HTTP/1.1\r\nHost: a\r\nContent-Length: 500\r\n\r\n",
         b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n",
     ];
-    // All are in the queue before the first one's time begins.
+    // The server is frozen, so that all clients are queued before the first timeout starts.
     running.freeze();
     let mut offenders: Vec<TcpStream> = (0..200).map(|_| running.connect()).collect();
     for (n, stream) in offenders.iter_mut().enumerate() {
@@ -234,17 +232,17 @@ fn offenders_of_all_kinds_are_gone_when_their_time_is_up() {
     }
     let mut normal = running.connect();
     running.thaw();
-    assert_eq!(ask(&mut normal), Fate::Served, "a normal client behind them");
+    assert_eq!(ask(&mut normal), Outcome::Served, "a normal client behind the slow ones");
     assert!(running.open_files() > files + 200, "{} files", running.open_files());
     let begun = Instant::now();
     while running.open_files() > files + 1 {
         for (n, stream) in offenders.iter_mut().enumerate() {
-            // One byte at a time of head and content, and none of an echo is read.
+            // Heads and bodies arrive byte by byte, and echoes are never read.
             if matches!(n % 4, 1 | 2) {
                 let _ = stream.write_all(b"x");
             }
         }
-        assert_eq!(ask(&mut normal), Fate::Served, "a normal client among them");
+        assert_eq!(ask(&mut normal), Outcome::Served, "a normal client among the slow ones");
         assert!(begun.elapsed() < Duration::from_secs(30), "{} files", running.open_files());
         thread::sleep(Duration::from_millis(50));
     }

@@ -1,21 +1,21 @@
-//! Content of any size, in memory that does not grow with it.
+//! Bodies of any size, in memory that does not grow with their size.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
 use crate::support::process::Running;
+use crate::support::response::read_head;
 
-/// A chunk with its framing, as it is sent and as it is echoed.
+/// Size line of a chunk, as it is sent and as it is echoed.
 const CHUNK_HEAD: &[u8] = b"10000\r\n";
 const CHUNK_BYTES: usize = 0x10000;
 
-/// More than a server may grow by, in KiB.
+/// Maximum growth of the server, in KiB.
 const GROWTH_KIB: u64 = 1024;
 
 #[test]
-fn an_echo_of_any_length_runs_in_little_memory() {
+fn a_long_echo_needs_little_memory() {
     let running = warm();
     assert_flat(&running, || {
         let length = 256 * 1024 * 1024;
@@ -25,7 +25,7 @@ fn an_echo_of_any_length_runs_in_little_memory() {
 }
 
 #[test]
-fn a_chunked_echo_of_any_length_runs_in_little_memory() {
+fn a_long_chunked_echo_needs_little_memory() {
     let running = warm();
     assert_flat(&running, || {
         let chunk = [CHUNK_HEAD, &[b'x'; CHUNK_BYTES], b"\r\n"].concat();
@@ -35,7 +35,7 @@ fn a_chunked_echo_of_any_length_runs_in_little_memory() {
 }
 
 #[test]
-fn a_slow_reader_costs_little_memory() {
+fn a_slow_reader_needs_little_memory() {
     let running = warm();
     assert_flat(&running, || {
         let length = 24 * 1024 * 1024;
@@ -46,13 +46,13 @@ fn a_slow_reader_costs_little_memory() {
 }
 
 #[test]
-fn whoever_never_reads_costs_little_memory() {
+fn a_client_that_never_reads_needs_little_memory() {
     let running = warm();
     assert_flat(&running, || {
         let mut stream = running.connect();
         stream.write_all(&head("Content-Length: 1000000000")).unwrap();
         stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
-        // Until nothing more is taken.
+        // Sends until the server stops reading.
         while stream.write_all(&[b'x'; CHUNK_BYTES]).is_ok() {}
     });
     assert_flat(&running, || {
@@ -63,9 +63,9 @@ fn whoever_never_reads_costs_little_memory() {
     });
 }
 
-/// A server whose buffers are as large as they get.
+/// Starts a server and lets its buffers grow to their full size.
 fn warm() -> Running {
-    let running = Running::start(&["--threads", "1", "--no-pin"]);
+    let running = Running::start_unpinned(&[]);
     for _ in 0..3 {
         let chunk = [CHUNK_HEAD, &[b'x'; CHUNK_BYTES], b"\r\n"].concat();
         let pause = Duration::from_millis(1);
@@ -75,15 +75,15 @@ fn warm() -> Running {
 }
 
 fn assert_flat(running: &Running, exchange: impl FnOnce()) {
-    running.forget_peak();
+    running.reset_peak();
     let before = running.rss_kib();
     exchange();
     let peak = running.peak_rss_kib();
-    assert!(peak < before + GROWTH_KIB, "{before} KiB before, {peak} KiB at most");
+    assert!(peak < before + GROWTH_KIB, "the server grew from {before} to {peak} KiB");
 }
 
-/// Sends `block` so many times, then `end`, and reads the same back, with a pause
-/// after each piece that is read.
+/// Sends `block` `count` times, then `end`, and reads the same bytes back. Pauses after each
+/// block that it reads.
 fn echo(
     running: &Running,
     framing: &str,
@@ -102,7 +102,8 @@ fn echo(
         }
         writer.write_all(end).unwrap();
     });
-    skip_head(&mut stream);
+    let response = read_head(&mut stream);
+    assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
     let mut echoed = vec![0; block.len()];
     for _ in 0..count {
         stream.read_exact(&mut echoed).unwrap();
@@ -117,14 +118,4 @@ fn echo(
 
 fn head(framing: &str) -> Vec<u8> {
     format!("POST /echo HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n").into()
-}
-
-fn skip_head(stream: &mut TcpStream) {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).unwrap();
-        head.push(byte[0]);
-    }
-    assert!(head.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&head));
 }

@@ -1,4 +1,4 @@
-//! Clients that do not speak HTTP, send more than they were asked for, or hang up.
+//! Clients that do not speak HTTP, send too much, or hang up.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -7,18 +7,16 @@ use std::time::Duration;
 use pinloop::{Config, Server};
 use socket2::SockRef;
 
-use crate::support::{connect, read_answer, read_to_end, serve_app, stop, talk};
+use crate::support::{GET, connect, read_response, read_to_end, serve_app, stop, talk, wait_until};
 
-const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-
-fn is_served(server: &Server) {
+fn assert_serves(server: &Server) {
     let mut stream = connect(server);
     stream.write_all(GET).unwrap();
-    assert_eq!(read_answer(&mut stream).1, b"Try POST /echo");
+    assert_eq!(read_response(&mut stream).1, b"Try POST /echo");
 }
 
 #[test]
-fn whoever_does_not_speak_http_is_told_so_and_closed() {
+fn garbage_gets_400_or_505_and_closes() {
     let server = serve_app(Config::default());
     for garbage in [
         &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS hello"[..],
@@ -30,12 +28,12 @@ fn whoever_does_not_speak_http_is_told_so_and_closed() {
         assert!(talk(&server, garbage).starts_with("HTTP/1.1 400 "), "{garbage:?}");
     }
     assert!(talk(&server, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").starts_with("HTTP/1.1 505 "));
-    is_served(&server);
+    assert_serves(&server);
     stop(server);
 }
 
 #[test]
-fn a_head_without_end_is_refused_and_the_refusal_arrives() {
+fn an_endless_head_gets_a_rejection_that_arrives() {
     let server = serve_app(Config::default());
     for (status, start) in [
         (431, "GET / HTTP/1.1\r\nHost: a\r\nX: "),
@@ -45,50 +43,50 @@ fn a_head_without_end_is_refused_and_the_refusal_arrives() {
     ] {
         let more = if start.ends_with("a\r\n") { "X: y\r\n" } else { "xxxxxx" };
         let input = format!("{start}{}", more.repeat(200_000));
-        let answer = talk_and_hang_up(&server, input.as_bytes());
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{start:?}: {answer:.80}");
+        let output = talk_and_hang_up(&server, input.as_bytes());
+        assert!(output.starts_with(&format!("HTTP/1.1 {status} ")), "{start:?}: {output:.80}");
     }
     stop(server);
 }
 
 #[test]
-fn a_refusal_arrives_though_more_was_sent_before_it_and_the_client_is_done() {
+fn a_rejection_arrives_though_the_client_sent_more_and_half_closed() {
     let server = serve_app(Config::default());
-    for start in [
-        "BAD\r\n\r\n",
-        "GET / HTTP/1.1\r\n\r\n",
-        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    for (status, start) in [
+        (400, "BAD\r\n\r\n"),
+        (400, "GET / HTTP/1.1\r\n\r\n"),
+        (400, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
+        (413, "PUT /data HTTP/1.1\r\nHost: a\r\nContent-Length: 900000000\r\n\r\n"),
     ] {
-        let input = format!("{start}{}", "x".repeat(1_000_000));
+        let input = format!("{start}{}", "x".repeat(4_000_000));
         for _ in 0..5 {
-            let answer = talk_and_hang_up(&server, input.as_bytes());
-            assert!(answer.starts_with("HTTP/1.1 400 "), "{start:?}: {answer:.80}");
+            let output = talk_and_hang_up(&server, input.as_bytes());
+            assert!(output.starts_with(&format!("HTTP/1.1 {status} ")), "{start:?}: {output:.80}");
         }
     }
     stop(server);
 }
 
 #[test]
-fn the_last_answer_arrives_though_more_was_sent_behind_its_request() {
+fn the_last_response_arrives_though_more_requests_were_sent() {
     let server = serve_app(Config::default());
     let last = "GET /data HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     let input = format!("{last}{}", "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(40_000));
     for _ in 0..5 {
-        let answer = talk_and_hang_up(&server, input.as_bytes());
-        assert!(answer.ends_with("Value: 2\"}"), "{answer:.200}");
+        let output = talk_and_hang_up(&server, input.as_bytes());
+        assert!(output.ends_with("Value: 2\"}"), "{output:.200}");
     }
     stop(server);
 }
 
 #[test]
-fn half_closed_clients_get_their_answers() {
+fn half_closed_clients_get_their_responses() {
     let server = serve_app(Config::default());
-    let content = "z".repeat(3_000_000);
-    let length = content.len();
-    let echo =
-        format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{content}");
+    let body = "z".repeat(3_000_000);
+    let length = body.len();
+    let echo = format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}");
     let chunked = format!(
-        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{length:X}\r\n{content}\r\n0\r\n\r\n"
+        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{length:X}\r\n{body}\r\n0\r\n\r\n"
     );
     for (input, end) in [
         (echo.clone(), "z"),
@@ -97,17 +95,17 @@ fn half_closed_clients_get_their_answers() {
         (String::from_utf8_lossy(GET).into_owned(), "Try POST /echo"),
         ("GET / HTTP/1.0\r\n\r\n".into(), "Try POST /echo"),
     ] {
-        let answer = talk_and_hang_up(&server, input.as_bytes());
-        assert_eq!(answer.matches('z').count(), input.matches('z').count());
-        assert!(answer.ends_with(end), "{answer:.200}");
+        let output = talk_and_hang_up(&server, input.as_bytes());
+        assert_eq!(output.matches('z').count(), input.matches('z').count());
+        assert!(output.ends_with(end), "{output:.200}");
     }
-    assert_eq!(talk_and_hang_up(&server, b"GET / HTTP/1.1\r\nHo"), "", "a head that stops");
+    assert_eq!(talk_and_hang_up(&server, b"GET / HTTP/1.1\r\nHo"), "", "an unfinished head");
     stop(server);
 }
 
 #[test]
-fn a_reset_in_the_middle_costs_only_its_own_connection() {
-    // Few connections may be open, so one that is not given back would be missed.
+fn a_reset_ends_only_its_own_connection() {
+    // The limit is low, so that a leaked connection would leave no room for the last ones.
     let server = serve_app(Config { connections_max: 8, ..Config::default() });
     let big = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n";
     for round in 0..100 {
@@ -121,7 +119,7 @@ fn a_reset_in_the_middle_costs_only_its_own_connection() {
         };
         stream.write_all(start).unwrap();
         if start == big {
-            // Until the answer is on its way, and more.
+            // The reset comes after the response has begun.
             stream.write_all(&[b'x'; 400_000]).unwrap();
             stream.read_exact(&mut [0; 1_000]).unwrap();
         }
@@ -130,13 +128,13 @@ fn a_reset_in_the_middle_costs_only_its_own_connection() {
     let mut last: Vec<TcpStream> = (0..8).map(|_| connect_once_there_is_room(&server)).collect();
     for stream in &mut last {
         stream.write_all(GET).unwrap();
-        assert_eq!(read_answer(stream).1, b"Try POST /echo");
+        assert_eq!(read_response(stream).1, b"Try POST /echo");
     }
     stop(server);
 }
 
 #[test]
-fn more_requests_than_any_buffer_holds_are_answered_in_order() {
+fn answers_more_pipelined_requests_than_any_buffer_holds() {
     const COUNT: usize = 60_000;
     let server = serve_app(Config::default());
     let mut stream = connect(&server);
@@ -152,48 +150,48 @@ fn more_requests_than_any_buffer_holds_are_answered_in_order() {
         }
         writer.shutdown(Shutdown::Write).unwrap();
     });
-    // Long enough for every buffer on the way to fill up.
+    // Leaves time for the buffers of the sockets and the server to fill up.
     std::thread::sleep(Duration::from_millis(300));
-    let answers = read_to_end(&mut stream);
+    let output = read_to_end(&mut stream);
     sender.join().unwrap();
-    let lengths: Vec<usize> = answers
+    let lengths: Vec<usize> = output
         .split("content-length: ")
         .skip(1)
-        .map(|answer| answer[..1].parse().expect("a length"))
+        .map(|output| output[..1].parse().expect("a length"))
         .collect();
-    assert!(lengths.iter().copied().eq((0..COUNT).map(|n| n % 10)), "{} answers", lengths.len());
+    assert!(lengths.iter().copied().eq((0..COUNT).map(|n| n % 10)), "{} responses", lengths.len());
     stop(server);
 }
 
-/// Sends all of `input`, then the end, and only then reads.
+/// Sends all of `input`, half-closes, and only then reads.
 fn talk_and_hang_up(server: &Server, input: &[u8]) -> String {
     let mut stream = connect(server);
     let mut writer = stream.try_clone().unwrap();
     let input = input.to_vec();
-    // What the server does not read after a rejection can't all be sent.
+    // The server reads little after a rejection, so sending may fail.
     let sender = std::thread::spawn(move || {
         let _ = writer.write_all(&input).and_then(|()| writer.shutdown(Shutdown::Write));
     });
-    let answer = read_to_end(&mut stream);
+    let output = read_to_end(&mut stream);
     sender.join().unwrap();
-    answer
+    output
 }
 
-/// Closes with a reset instead of an end.
+/// Closes the connection with a reset.
 fn reset(stream: TcpStream) {
     SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
     drop(stream);
 }
 
-/// Connections that were reset are given back once the server has seen it.
+/// Connects once the server has noticed a reset and has room again.
 fn connect_once_there_is_room(server: &Server) -> TcpStream {
-    for _ in 0..200 {
+    let mut served = None;
+    wait_until("a reset connection leaves room", || {
         let mut stream = connect(server);
         stream.write_all(GET).unwrap();
-        if read_answer(&mut stream).0.starts_with("HTTP/1.1 200 ") {
-            return stream;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("there was never room");
+        let is_served = read_response(&mut stream).0.starts_with("HTTP/1.1 200 ");
+        served = is_served.then_some(stream);
+        is_served
+    });
+    served.expect("a connection")
 }

@@ -1,40 +1,23 @@
-//! The core fed from bytes alone: no socket, no clock.
+//! Feeds bytes to the protocol core, without a socket or a clock.
 
 use std::time::{Duration, UNIX_EPOCH};
 
 use pinloop::Limits;
-use pinloop::http::{Connection, Context, Date, Next, Service, Spares};
+use pinloop::http::{Connection, Context, Date, Next, Service};
 
-thread_local! {
-    /// What requests in pieces leave to those after them, of whatever test.
-    static SPARES: Spares = Spares::default();
-}
-
-/// Feeds `input` to a new connection, in pieces of the given lengths and the rest
-/// whole: the answers, whether the connection is to be closed, and how many bytes
-/// were not consumed. What is fed in pieces has its memory from what was fed before.
+/// Feeds `input` to a new connection: pieces of the given lengths first, then the
+/// remaining bytes at once. Returns the responses, whether the connection is to be closed,
+/// and the number of bytes that were not consumed.
 pub(crate) fn feed<S: Service>(
     service: &mut S,
     limits: &Limits,
     input: &[u8],
     pieces: &[usize],
 ) -> (Vec<u8>, bool, usize) {
-    SPARES.with(|spares| {
-        feed_with((!pieces.is_empty()).then_some(spares), service, limits, input, pieces)
-    })
-}
-
-fn feed_with<S: Service>(
-    spares: Option<&Spares>,
-    service: &mut S,
-    limits: &Limits,
-    input: &[u8],
-    pieces: &[usize],
-) -> (Vec<u8>, bool, usize) {
     let date = Date::at(UNIX_EPOCH + Duration::from_secs(784_111_777));
-    let context = Context { spares, ..Context::new(limits, &date) };
+    let context = Context::new(limits, &date);
     let mut connection = Connection::default();
-    let (mut answers, mut output, mut carry) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut responses, mut output, mut carry) = (Vec::new(), Vec::new(), Vec::new());
     let mut rest = input;
     let mut closed = false;
     for &piece in pieces.iter().chain([&usize::MAX]) {
@@ -44,11 +27,11 @@ fn feed_with<S: Service>(
         loop {
             let progress = connection.advance(&carry, &mut output, service, &context);
             carry.drain(..progress.consumed);
-            answers.append(&mut output);
+            responses.append(&mut output);
             match progress.next {
                 Next::Read | Next::Wait => break,
                 Next::Flush => {}
-                Next::Close { .. } => {
+                Next::Close(_) => {
                     closed = true;
                     break;
                 }
@@ -58,5 +41,5 @@ fn feed_with<S: Service>(
             break;
         }
     }
-    (answers, closed, carry.len() + rest.len())
+    (responses, closed, carry.len() + rest.len())
 }

@@ -1,59 +1,66 @@
-//! What the tests share: the core fed from bytes alone, and clients on real
-//! sockets.
+//! Code that the tests share: the core fed from bytes, and clients on real sockets.
 
 pub(crate) mod feed;
 pub(crate) mod probe;
 pub(crate) mod process;
+pub(crate) mod response;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pinloop::http::Service;
 use pinloop::{Config, Core, Limits, Server};
 
 pub(crate) use feed::feed;
 pub(crate) use probe::APP;
+pub(crate) use response::read_response;
 
-/// The `date` line of [`exchange`]: RFC 9110's example, so that answers are fixed bytes.
+/// A GET request for `/`.
+pub(crate) const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// The `date` line of the core's responses: the example of RFC 9110.
 pub(crate) const DATE: &str = "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
 
-/// What a connection answered, and how it ended.
+/// Time after which a test that waits for something fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Responses on one connection, and the state of the connection after them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Exchange {
-    /// The answers with the `date` line taken out.
+    /// The responses without their `date` lines.
     pub(crate) output: String,
-    /// The connection is to be closed.
+    /// `true` if the core asks for the connection to be closed.
     pub(crate) closed: bool,
-    /// Bytes of the input that were not consumed.
+    /// Number of input bytes that were not consumed.
     pub(crate) rest: usize,
 }
 
-/// Feeds `input` to a new connection, in pieces of the given lengths and the rest
-/// whole.
+/// Feeds `input` to a new connection: pieces of the given lengths first, then the
+/// remaining bytes at once.
 pub(crate) fn exchange_in<S: Service>(
     service: &mut S,
     limits: &Limits,
     input: &[u8],
     pieces: &[usize],
 ) -> Exchange {
-    let (answers, closed, rest) = feed(service, limits, input, pieces);
-    let output = String::from_utf8_lossy(&answers).replace(DATE, "");
+    let (responses, closed, rest) = feed(service, limits, input, pieces);
+    let output = String::from_utf8_lossy(&responses).replace(DATE, "");
     Exchange { output, closed, rest }
 }
 
-/// Feeds `input` whole to the service under test.
+/// Feeds `input` in one piece to the demo service.
 pub(crate) fn exchange(input: &str) -> Exchange {
     exchange_in(&mut APP.clone(), &Limits::default(), input.as_bytes(), &[])
 }
 
-/// The status codes of all answers, interim ones too.
+/// Returns the status codes of all responses, interim responses included.
 pub(crate) fn statuses(exchange: &Exchange) -> Vec<u16> {
-    let lines = exchange.output.split("HTTP/1.1 ").skip(1);
-    lines.map(|line| line[..3].parse().expect("a status code")).collect()
+    response::statuses(&exchange.output)
 }
 
-/// A server of its own on a free port, with one thread that isn't pinned.
+/// Starts a server on a free port. It has one thread unless `config` says otherwise, and
+/// does not pin its threads.
 pub(crate) fn serve<S: Service + 'static>(
     config: Config,
     make: impl Fn(Core) -> S + Send + Sync + 'static,
@@ -64,55 +71,54 @@ pub(crate) fn serve<S: Service + 'static>(
         .expect("the server starts")
 }
 
-/// As [`serve`], with the service under test.
+/// Starts a server with the demo service, as [`serve`] does.
 pub(crate) fn serve_app(config: Config) -> Server {
     serve(config, |_| APP.clone())
 }
 
-/// Connects, with a time limit on reads so that a test that fails does not hang.
+/// Connects to a server of this process.
 pub(crate) fn connect(server: &Server) -> TcpStream {
-    let stream = TcpStream::connect(server.addr()).expect("the server accepts");
-    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time limit");
+    connect_to(server.addr())
+}
+
+/// Connects, with a read timeout so that a failing test does not hang.
+pub(crate) fn connect_to(addr: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(addr).expect("the server accepts");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
     stream.set_nodelay(true).expect("no delay");
     stream
 }
 
 /// Sends `request` and reads until the server closes.
 pub(crate) fn talk(server: &Server, request: &[u8]) -> String {
-    let mut stream = connect(server);
+    talk_on(&mut connect(server), request)
+}
+
+/// Sends `request` on `stream` and reads until the server closes.
+pub(crate) fn talk_on(stream: &mut TcpStream, request: &[u8]) -> String {
     stream.write_all(request).expect("the request is sent");
-    read_to_end(&mut stream)
+    read_to_end(stream)
 }
 
 /// Reads until the server closes.
 pub(crate) fn read_to_end(stream: &mut TcpStream) -> String {
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).expect("the answer, then the end");
-    String::from_utf8_lossy(&answer).into_owned()
+    let mut output = Vec::new();
+    stream.read_to_end(&mut output).expect("the responses, then the end of the connection");
+    String::from_utf8_lossy(&output).into_owned()
 }
 
-/// Reads one answer with a content-length; head and content.
-pub(crate) fn read_answer(stream: &mut TcpStream) -> (String, Vec<u8>) {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        // Unlike `read`, not ended by a signal.
-        let read = stream.read_exact(&mut byte);
-        read.unwrap_or_else(|error| panic!("{error} in a head: {head:?}"));
-        head.push(byte[0]);
+/// Polls until `is_true` returns `true`. Panics after [`PATIENCE`]; `what` completes the
+/// sentence "timed out waiting until".
+pub(crate) fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_true() {
+        assert!(Instant::now() < deadline, "timed out waiting until {what}");
+        std::thread::sleep(Duration::from_millis(10));
     }
-    let head = String::from_utf8(head).expect("a head of text");
-    let length = head
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length: "))
-        .map_or(0, |n| n.parse().unwrap());
-    let mut content = vec![0; length];
-    stream.read_exact(&mut content).expect("the content");
-    (head, content)
 }
 
-/// Stops the server and waits for it.
+/// Stops the server and waits until it has ended.
 pub(crate) fn stop(server: Server) {
     server.stop();
-    server.join().expect("the server ends well");
+    server.join().expect("the server ends without an error");
 }

@@ -1,14 +1,13 @@
-//! A service that shows what of a request a service sees.
+//! A service that shows which parts of a request a service sees.
 
 use pinloop::app::App;
 use pinloop::http::{BodyWriter, Flow};
 use pinloop::{BodyPolicy, Request, Response, Service};
 
-/// The service under test, with little work.
+/// The demo service with little work.
 pub(crate) const APP: App = App::new(3);
 
-/// The service under test, and paths that show what a service sees and how its
-/// answers are framed.
+/// The demo service, and paths that show the request and the framing of responses.
 #[derive(Clone, Copy)]
 pub(crate) struct Probe;
 
@@ -49,8 +48,8 @@ impl Service for Probe {
     }
 }
 
-/// As a panic, but without the message, which would be printed hundreds of times,
-/// and without the end that a panic is to a fuzz target.
+/// Unwinds without a message, because hundreds of cases panic. A fuzz target would take a
+/// real panic for a finding.
 fn panic_quietly() -> ! {
-    std::panic::resume_unwind(Box::new("as the test wants it"))
+    std::panic::resume_unwind(Box::new("the test asked for a panic"))
 }

@@ -1,64 +1,85 @@
-//! The binary as a process of its own, and what the system says of it.
+//! Servers as processes of their own, and what `/proc` reports about them.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
 
 use signal_hook::consts::{SIGCONT, SIGSTOP};
 
+use super::connect_to;
+
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_pinloop");
 
-/// A running server, which does not outlive the test.
+/// A free port on loopback.
+const ANY_PORT: &str = "127.0.0.1:0";
+
+/// A running server. Dropping it kills the process.
 pub(crate) struct Running {
     child: Child,
     line: String,
 }
 
 impl Running {
-    /// Starts it on a free port.
+    /// Starts the binary on a free port.
     pub(crate) fn start(arguments: &[&str]) -> Running {
-        Running::from(Command::new(BINARY).args(arguments))
+        Running::from(Command::new(BINARY).args(arguments).args(["--addr", ANY_PORT]))
     }
 
-    /// As [`start`](Self::start), with so many file descriptors and no more.
+    /// Starts the binary with one thread that is not pinned.
+    pub(crate) fn start_unpinned(arguments: &[&str]) -> Running {
+        Running::start(&[&["--threads", "1", "--no-pin"], arguments].concat())
+    }
+
+    /// Starts the binary with at most `files_max` file descriptors.
     pub(crate) fn start_within(files_max: u32, arguments: &[&str]) -> Running {
         let script = format!("ulimit -n {files_max}; exec \"$0\" \"$@\"");
-        Running::from(Command::new("sh").args(["-c", &script, BINARY]).args(arguments))
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, BINARY]).args(arguments).args(["--addr", ANY_PORT]);
+        Running::from(&mut command)
     }
 
-    /// As [`start`](Self::start), with what it says in a file.
-    pub(crate) fn start_saying_to(stderr: File, arguments: &[&str]) -> Running {
-        Running::from(Command::new(BINARY).args(arguments).stderr(stderr))
+    /// Starts the binary as [`start_unpinned`](Self::start_unpinned) does, with a file as
+    /// its stderr.
+    pub(crate) fn start_with_stderr(stderr: File, arguments: &[&str]) -> Running {
+        let mut command = Command::new(BINARY);
+        command.args(["--threads", "1", "--no-pin", "--addr", ANY_PORT]).args(arguments);
+        Running::from(command.stderr(stderr))
+    }
+
+    /// Starts one of the programs in `examples/` on a free port.
+    pub(crate) fn start_example(name: &str) -> Running {
+        let path = example(name);
+        assert!(
+            path.exists(),
+            "the example {name} is not built: there is no {}; run `cargo build --examples`",
+            path.display()
+        );
+        Running::from(Command::new(path).arg(ANY_PORT))
     }
 
     fn from(command: &mut Command) -> Running {
-        command.args(["--addr", "127.0.0.1:0"]).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("the binary runs");
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("its output");
-        BufReader::new(stdout).read_line(&mut line).expect("the line on start");
-        Running { child, line }
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the program runs");
+        let stdout = child.stdout.take().expect("its stdout");
+        let mut running = Running { child, line: String::new() };
+        BufReader::new(stdout).read_line(&mut running.line).expect("the start line");
+        running
     }
 
-    /// The line on start.
+    /// Returns the line that the server prints when it listens.
     pub(crate) fn line(&self) -> &str {
         &self.line
     }
 
-    pub(crate) fn addr(&self) -> &str {
-        let (_, rest) =
-            self.line.split_once("pinloop listening on http://").expect("the line on start");
-        rest.split_once(' ').expect("the address, then more").0
+    pub(crate) fn addr(&self) -> SocketAddr {
+        let (_, rest) = self.line.split_once("listening on http://").expect("the start line");
+        let addr = rest.split_whitespace().next().expect("an address");
+        addr.parse().unwrap_or_else(|error| panic!("{error}: {addr}"))
     }
 
-    /// Connects, with a time limit on reads.
     pub(crate) fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.addr()).expect("the server accepts");
-        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time limit");
-        stream.set_nodelay(true).expect("no delay");
-        stream
+        connect_to(self.addr())
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -71,7 +92,7 @@ impl Running {
         assert!(kill.expect("kill runs").success());
     }
 
-    /// Stops it in its tracks, threads and all.
+    /// Stops all threads of the process until [`thaw`](Self::thaw).
     pub(crate) fn freeze(&self) {
         self.signal(SIGSTOP);
         while !self.stat().starts_with('T') {
@@ -79,21 +100,27 @@ impl Running {
         }
     }
 
-    /// Has it go on.
+    /// Resumes the process.
     pub(crate) fn thaw(&self) {
         self.signal(SIGCONT);
     }
 
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        self.child.wait().expect("it ends")
+        self.child.wait().expect("the process ends")
     }
 
-    /// How many file descriptors it has open.
+    /// Sends `signal` and expects exit status 0.
+    pub(crate) fn end(mut self, signal: i32) {
+        self.signal(signal);
+        assert_eq!(self.wait().code(), Some(0), "the exit status after signal {signal}");
+    }
+
+    /// Returns the number of open file descriptors.
     pub(crate) fn open_files(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.id())).expect("its descriptors").count()
     }
 
-    /// What it has used of the CPU, in clock ticks of 10 ms.
+    /// Returns the CPU time used so far, in clock ticks of 10 ms.
     pub(crate) fn cpu_ticks(&self) -> u64 {
         let fields = self.stat();
         let number = |at: usize| {
@@ -102,24 +129,24 @@ impl Running {
         number(11) + number(12)
     }
 
-    /// Memory that it has in use, in KiB.
+    /// Returns the resident memory in KiB.
     pub(crate) fn rss_kib(&self) -> u64 {
         self.status_kib("VmRSS")
     }
 
-    /// The most memory that it had in use since [`forget_peak`](Self::forget_peak), in KiB.
+    /// Returns the highest resident memory since [`reset_peak`](Self::reset_peak), in KiB.
     pub(crate) fn peak_rss_kib(&self) -> u64 {
         self.status_kib("VmHWM")
     }
 
-    pub(crate) fn forget_peak(&self) {
+    pub(crate) fn reset_peak(&self) {
         fs::write(format!("/proc/{}/clear_refs", self.id()), "5").expect("the peak is reset");
     }
 
-    /// What the system says of it, from its state on.
+    /// Returns the fields of `/proc/PID/stat` from the process state on.
     fn stat(&self) -> String {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).expect("its state");
-        // The second field, in parentheses, may have spaces.
+        // The second field is a name in parentheses that may contain spaces.
         let (_, fields) = stat.rsplit_once(") ").expect("a name in parentheses");
         fields.to_string()
     }
@@ -136,4 +163,12 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Returns the path of an example. Cargo builds examples into a folder beside that of the
+/// test binaries.
+fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("the path of the test binary");
+    let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
+    profile.join("examples").join(name)
 }

@@ -137,9 +137,9 @@ mod tests {
     #[test]
     fn each_response_is_recorded_once_with_its_duration() {
         let core = CoreMetrics::default();
-        core.counters.answers[2].add(3);
+        core.counters.responses[2].add(3);
         core.end_wakeup(Duration::from_nanos(1_500));
-        core.counters.answers[4].add(1);
+        core.counters.responses[4].add(1);
         core.record_deferred(Duration::from_secs(60));
         core.end_wakeup(Duration::from_nanos(10));
         assert_eq!((core.durations[1].get(), core.durations_beyond.get()), (3, 1));
