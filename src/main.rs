@@ -19,6 +19,11 @@ use pinloop::{AccessLog, Config, RateLimiter, Server, StartError, Workers};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+/// Gives the memory of a burst back to the system, which glibc and mimalloc do not: see
+/// `docs/performance.md`.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Interval at which the limiter forgets idle clients, because a walk over 100,000 clients
 /// takes some 10 ms.
 const FORGET_INTERVAL: Duration = Duration::from_secs(5);

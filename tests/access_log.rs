@@ -118,7 +118,7 @@ fn clients_cannot_forge_lines_of_the_combined_format() {
         rest.split_once(" +0000] ").unwrap().1.to_string()
     };
     let lines: Vec<_> = text.lines().map(after_time).collect();
-    assert!(lines[0].starts_with("\"GET /a\\x22b HTTP/1.1\" 400 "), "{}", lines[0]);
+    assert!(lines[0].starts_with("\"GET /a\\x22b HTTP/1.0\" 400 "), "{}", lines[0]);
     let forged = "\"GET / HTTP/1.0\" 200 14 \"http://c/\" \"\\x22 200 9 \\x22\\x5C\\xC3\\xA9\"";
     assert_eq!(lines[1..], [forged]);
     fs::remove_file(file).unwrap();

@@ -150,7 +150,8 @@ fn counts_shed_connections() {
     let config = Config { connections_max: 1, metrics: Some(metrics.clone()), ..Config::default() };
     let server = serve_app(config);
     let mut first = connect(&server);
-    first.write_all(GET).unwrap();
+    // An idle connection would be closed to make room.
+    first.write_all(&[GET, &GET[..1]].concat()).unwrap();
     read_response(&mut first);
     for _ in 0..3 {
         assert!(talk(&server, b"").starts_with("HTTP/1.1 503 "));

@@ -12,10 +12,9 @@ use super::response::{Response, ResponseFraming, ResponseState};
 use super::service::{BodyPolicy, Receiver, Service};
 use super::states::collect::Collect;
 use super::states::deferred::Deferred;
+use super::states::outcome::{Close, End, Next, Outcome};
 use super::states::produce::Produce;
-use super::states::respond::{
-    After, Close, Next, Outcome, RequestInfo, reject, respond, respond_unread,
-};
+use super::states::respond::{After, RequestInfo, deliver, reject, respond, respond_unread};
 use super::states::stream::Stream;
 
 /// The protocol state of one connection. It owns memory only while something is unfinished.
@@ -73,10 +72,17 @@ impl State {
     #[inline(always)]
     fn after(after: After) -> Option<State> {
         match after {
-            After::NextRequest => None,
+            After::End(end) => State::after_end(end),
             After::Produce(produce) => Some(State::Produce(produce)),
             After::Deferred(deferred) => Some(State::Deferred(deferred)),
-            After::Close(close) => Some(State::Closed(close)),
+        }
+    }
+
+    #[inline(always)]
+    fn after_end(end: End) -> Option<State> {
+        match end {
+            End::NextRequest => None,
+            End::Close(close) => Some(State::Closed(close)),
         }
     }
 }
@@ -94,6 +100,20 @@ impl Step {
     #[inline(always)]
     fn after(after: After, used: usize) -> Step {
         Step { used, state: State::after(after), needs: None }
+    }
+
+    fn after_end(end: End, used: usize) -> Step {
+        Step { used, state: State::after_end(end), needs: None }
+    }
+
+    /// A step of a state within a request; `follow` returns the state that follows it.
+    fn within<T>(used: usize, outcome: Outcome<T>, follow: fn(T) -> Option<State>) -> Step {
+        match outcome {
+            Outcome::Pending(next) => Step { used, state: None, needs: Some(next) },
+            Outcome::Over(after) => {
+                Step { used, state: Some(follow(after).unwrap_or_default()), needs: None }
+            }
+        }
     }
 }
 
@@ -166,19 +186,20 @@ impl Connection {
         service: &mut S,
         context: &Context<'_>,
     ) -> Step {
-        let (used, outcome) = match &mut self.state {
-            State::Collect(collect) => collect.step(input, output, service, context),
-            State::Stream(stream) => stream.step(input, output, context),
-            State::Produce(produce) => (0, produce.step(output, context)),
-            State::Deferred(_) | State::Head(_) | State::Closed(_) => {
-                (0, Outcome::Pending(Next::Wait))
+        match &mut self.state {
+            State::Collect(collect) => {
+                let (used, outcome) = collect.step(input, output, service, context);
+                Step::within(used, outcome, State::after)
             }
-        };
-        match outcome {
-            Outcome::Pending(next) => Step { used, state: None, needs: Some(next) },
-            Outcome::Over(after) => {
-                let state = State::after(after).unwrap_or_default();
-                Step { used, state: Some(state), needs: None }
+            State::Stream(stream) => {
+                let (used, outcome) = stream.step(input, output, context);
+                Step::within(used, outcome, State::after_end)
+            }
+            State::Produce(produce) => {
+                Step::within(0, produce.step(output, context), State::after_end)
+            }
+            State::Deferred(_) | State::Head(_) | State::Closed(_) => {
+                Step { used: 0, state: None, needs: Some(Next::Wait) }
             }
         }
     }
@@ -244,7 +265,7 @@ impl Connection {
         if let State::Deferred(_) = &self.state
             && let State::Deferred(deferred) = std::mem::take(&mut self.state)
         {
-            let after = deferred.deliver(response, input, output, context);
+            let after = deliver(deferred, response, input, output, context);
             self.state = State::after(after).unwrap_or_default();
         }
     }
@@ -343,7 +364,7 @@ fn begin_parsed<S: Service>(
         Err(rejection) => {
             // Bytes beyond the limit were not looked at, and need not have arrived.
             let window = &input[..input.len().min(context.limits.head_bytes_max)];
-            Step::after(reject(*rejection, RequestInfo::Bytes(window), output, context), 0)
+            Step::after_end(reject(*rejection, RequestInfo::Bytes(window), output, context), 0)
         }
     }
 }
@@ -387,7 +408,8 @@ fn begin_body<S: Service>(
     let is_last = is_last(head, rest, context);
     let Some(chosen) = choose(&request, is_last, start, output, service, context) else {
         output.truncate(before);
-        return Step::after(reject(Rejection::Service, info, output, context), head.bytes);
+        let end = reject(Rejection::Service, info, output, context);
+        return Step::after_end(end, head.bytes);
     };
     match chosen {
         Chosen::Ignore => {
@@ -401,10 +423,8 @@ fn begin_body<S: Service>(
             };
             if length > context.limits.body_bytes_max {
                 output.truncate(before);
-                return Step::after(
-                    reject(Rejection::BodyTooLarge, info, output, context),
-                    head.bytes,
-                );
+                let end = reject(Rejection::BodyTooLarge, info, output, context);
+                return Step::after_end(end, head.bytes);
             }
             match rest.get(..length as usize) {
                 None => collect(head, input),
@@ -429,7 +449,7 @@ fn begin_body<S: Service>(
             let (used, outcome) = stream.receive(start, rest, output, context);
             let used = head.bytes + used;
             match outcome {
-                Outcome::Over(after) => Step::after(after, used),
+                Outcome::Over(end) => Step::after_end(end, used),
                 Outcome::Pending(next) => {
                     let state = Some(State::Stream(Box::new(stream)));
                     Step { used, state, needs: Some(next) }

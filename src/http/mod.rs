@@ -67,4 +67,4 @@ pub use response::Response;
 pub use response::body_encoder::{BodyWriter, Flow, Producer};
 pub use response::header_line::HeaderLine;
 pub use service::{BodyPolicy, Receiver, Service};
-pub use states::respond::{Close, Next};
+pub use states::outcome::{Close, Next};

@@ -3,7 +3,7 @@
 
 use std::net::Ipv6Addr;
 
-use pinloop::http::Framing;
+use pinloop::http::{Framing, TargetSyntax};
 use pinloop::{BodyPolicy, Limits, Request, Response, Service};
 
 use super::feed::feed;
@@ -23,7 +23,8 @@ struct Head {
 
 /// Checks `input` as a request head and the bytes behind it.
 pub(crate) fn check(input: &[u8]) {
-    let limits = Limits::default();
+    // The second implementation knows the syntax of RFC 3986 alone.
+    let limits = Limits { target_syntax: TargetSyntax::Rfc3986, ..Limits::default() };
     if input.len() >= limits.head_bytes_max {
         return;
     }

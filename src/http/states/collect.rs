@@ -1,6 +1,7 @@
 //! Collects the body of a request for the service.
 
-use super::respond::{After, Next, Outcome, RequestInfo, reject, respond};
+use super::outcome::{Next, Outcome};
+use super::respond::{After, RequestInfo, reject, respond};
 use crate::http::body::{Decoded, Decoder};
 use crate::http::context::{Context, HEADERS_MAX_CAP};
 use crate::http::head::{self, Framing, NO_HEADER};
@@ -38,7 +39,7 @@ impl Collect {
         output: &mut Vec<u8>,
         service: &mut S,
         context: &Context<'_>,
-    ) -> (usize, Outcome) {
+    ) -> (usize, Outcome<After>) {
         let mut used = 0;
         loop {
             let (step, decoded) = self.decoder.decode(&input[used..]);
@@ -62,7 +63,8 @@ impl Collect {
                 }
                 Err(rejection) => rejection,
             };
-            return (used, Outcome::Over(reject(rejection, self.info(), output, context)));
+            let end = reject(rejection, self.info(), output, context);
+            return (used, Outcome::Over(After::End(end)));
         }
     }
 
@@ -80,7 +82,7 @@ impl Collect {
                 let request = Request::new(&head, &self.body, context.client);
                 respond(&request, is_last, output, service, context)
             }
-            _ => reject(Rejection::Service, self.info(), output, context),
+            _ => After::End(reject(Rejection::Service, self.info(), output, context)),
         }
     }
 }

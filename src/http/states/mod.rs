@@ -3,6 +3,7 @@
 
 pub(super) mod collect;
 pub(super) mod deferred;
+pub(super) mod outcome;
 pub(super) mod produce;
 pub(super) mod respond;
 pub(super) mod stream;

@@ -1,7 +1,6 @@
 //! Has a producer write the body of a response as there is room.
 
-use super::respond::{After, Next, Outcome, after};
-use super::stream::close_incomplete;
+use super::outcome::{End, Next, Outcome, end, end_incomplete};
 use crate::http::context::Context;
 use crate::http::guard::Guarded;
 use crate::http::record::{PendingRecord, pending_bytes};
@@ -52,7 +51,11 @@ impl Produce {
     }
 
     /// Calls the producer until there is enough output, it pauses, or the body is complete.
-    pub(in crate::http) fn step(&mut self, output: &mut Vec<u8>, context: &Context<'_>) -> Outcome {
+    pub(in crate::http) fn step(
+        &mut self,
+        output: &mut Vec<u8>,
+        context: &Context<'_>,
+    ) -> Outcome<End> {
         while !self.paused {
             if output.len() >= context.limits.output_bytes_high {
                 return Outcome::Pending(Next::Flush);
@@ -64,14 +67,13 @@ impl Produce {
                 Some(Flow::Pause) => self.paused = true,
                 Some(Flow::Done) if self.state.encoder.end(output) => {
                     self.abandon(context);
-                    return Outcome::Over(after(self.state.persistence, self.unread));
+                    return Outcome::Over(end(self.state.persistence, self.unread));
                 }
                 // A panic, a broken promise of length, or a producer that would be called for
                 // ever.
                 _ => {
                     self.abandon(context);
-                    let close = close_incomplete(&self.state, self.unread);
-                    return Outcome::Over(After::Close(close));
+                    return Outcome::Over(end_incomplete(&self.state, self.unread));
                 }
             }
         }

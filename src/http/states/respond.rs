@@ -1,8 +1,10 @@
 //! Has the service answer a whole request, or rejects a request; says what follows.
 
 use super::deferred::Deferred;
+use super::outcome::{Close, End, end};
 use super::produce::Produce;
 use crate::http::context::Context;
+use crate::http::deferred::DeferredResponse;
 use crate::http::guard::catch;
 use crate::http::head::{self, Head, Persistence};
 use crate::http::record::{PendingRecord, Record, ResponseSummary};
@@ -11,52 +13,14 @@ use crate::http::request::Request;
 use crate::http::response::{Finished, Response, ResponseFraming};
 use crate::http::service::Service;
 
-/// What the connection wants before its next step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// More input, after the rest that was not consumed.
-    Read,
-    /// To be called again, with the input that was not consumed, once the output is sent.
-    Flush,
-    /// A deferred response, by [`Connection::deliver`](crate::http::Connection::deliver), or a
-    /// wake-up of its producer, by [`Connection::wake`](crate::http::Connection::wake). Then to
-    /// be called again with the input that was not consumed.
-    Wait,
-    /// To be closed once the output is sent.
-    Close(Close),
-}
-
-/// How a connection is to be closed once the output is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Close {
-    /// At once.
-    Now,
-    /// After the client has read the response. The client may still be sending, so the write
-    /// side is to be shut down first, and the input read and discarded: a reset could destroy
-    /// the response on its way (RFC 9112, 9.6).
-    Linger,
-    /// By a reset. The response has no other sign that it is incomplete.
-    Reset,
-}
-
-/// The result of one step of a state.
-pub(in crate::http) enum Outcome {
-    /// The state goes on when this is there.
-    Pending(Next),
-    /// The state has ended.
-    Over(After),
-}
-
 /// What follows a request that has been read, or rejected.
 pub(in crate::http) enum After {
-    /// The next request.
-    NextRequest,
+    /// The end of the response.
+    End(End),
     /// A producer that writes the body of the response.
     Produce(Box<Produce>),
     /// A response that is made elsewhere.
     Deferred(Deferred),
-    /// The end of the connection.
-    Close(Close),
 }
 
 /// What is known of a request that is rejected.
@@ -83,13 +47,14 @@ pub(in crate::http) fn respond<S: Service>(
     if catch(|| service.call(request, &mut response)).is_none() {
         drop(response);
         output.truncate(start);
-        return reject(Rejection::Service, RequestInfo::Request(request), output, context);
+        let info = RequestInfo::Request(request);
+        return After::End(reject(Rejection::Service, info, output, context));
     }
     match response.finish() {
         Finished::Whole(persistence, summary) => {
             context.count_response(summary.status);
             context.record(request, summary);
-            after(persistence, false)
+            After::End(end(persistence, false))
         }
         Finished::Deferred(framing, summary) => {
             let record = context.pending_record(request, summary);
@@ -118,7 +83,40 @@ pub(in crate::http) fn respond_unread<S: Service>(
             After::Produce(produce)
         }
         After::Deferred(deferred) => After::Deferred(Deferred { unread: true, ..deferred }),
-        After::NextRequest | After::Close(_) => After::Close(Close::Linger),
+        After::End(_) => After::End(End::Close(Close::Linger)),
+    }
+}
+
+/// Writes a deferred response. `input` is what has arrived behind the request.
+pub(in crate::http) fn deliver(
+    mut deferred: Deferred,
+    response: DeferredResponse,
+    input: &[u8],
+    output: &mut Vec<u8>,
+    context: &Context<'_>,
+) -> After {
+    if context.is_last_before(input) {
+        deferred.framing.persistence = deferred.framing.persistence.ended();
+    }
+    let mut writer = Response::new(output, context, deferred.framing);
+    writer.write_deferred(response);
+    match writer.finish() {
+        Finished::Whole(persistence, summary) => {
+            context.count_response(summary.status);
+            context.record_pending_as(deferred.record, summary);
+            After::End(end(persistence, deferred.unread))
+        }
+        Finished::Streaming(state, producer) => {
+            context.count_response(state.summary.status);
+            if let Some(record) = &mut deferred.record {
+                record.status = state.summary.status;
+            }
+            let mut produce = Produce::new(producer, state, deferred.record);
+            produce.unread = deferred.unread;
+            After::Produce(Box::new(produce))
+        }
+        // A deferred response is never deferred again.
+        Finished::Deferred(..) => After::End(End::NextRequest),
     }
 }
 
@@ -129,7 +127,7 @@ pub(in crate::http) fn reject(
     info: RequestInfo<'_>,
     output: &mut Vec<u8>,
     context: &Context<'_>,
-) -> After {
+) -> End {
     context.count_rejection(rejection);
     context.count_response(rejection.status());
     let framing = ResponseFraming {
@@ -143,7 +141,7 @@ pub(in crate::http) fn reject(
         .header("content-type", "text/plain")
         .body(rejection.sentence().as_bytes());
     record_rejected(info, response.summary(), context);
-    After::Close(Close::Linger)
+    End::Close(Close::Linger)
 }
 
 fn record_rejected(info: RequestInfo<'_>, summary: ResponseSummary, context: &Context<'_>) {
@@ -164,17 +162,5 @@ impl RequestInfo<'_> {
             RequestInfo::Request(request) => request.head().is_head(),
             RequestInfo::Pending { is_head, .. } => *is_head,
         }
-    }
-}
-
-/// Returns what follows a response. If a part of the request body is left unread, the client
-/// may still be sending it.
-#[inline]
-pub(in crate::http) fn after(persistence: Persistence, unread: bool) -> After {
-    match persistence {
-        Persistence::Keep | Persistence::KeepSaid => After::NextRequest,
-        Persistence::Close if unread => After::Close(Close::Linger),
-        Persistence::Close => After::Close(Close::Now),
-        Persistence::CloseUnasked => After::Close(Close::Linger),
     }
 }

@@ -1,6 +1,7 @@
 //! Hands the body of a request to its receiver as it arrives.
 
-use super::respond::{After, Close, Next, Outcome, RequestInfo, after, reject};
+use super::outcome::{End, Next, Outcome, end, end_incomplete};
+use super::respond::{RequestInfo, reject};
 use crate::http::body::{Decoded, Decoder};
 use crate::http::context::Context;
 use crate::http::guard::Guarded;
@@ -49,7 +50,7 @@ impl Stream {
         input: &[u8],
         output: &mut Vec<u8>,
         context: &Context<'_>,
-    ) -> (usize, Outcome) {
+    ) -> (usize, Outcome<End>) {
         let start = output.len();
         output.append(&mut self.held);
         self.receive(start, input, output, context)
@@ -64,7 +65,7 @@ impl Stream {
         input: &[u8],
         output: &mut Vec<u8>,
         context: &Context<'_>,
-    ) -> (usize, Outcome) {
+    ) -> (usize, Outcome<End>) {
         let mut used = 0;
         loop {
             if output.len() >= context.limits.output_bytes_high {
@@ -114,13 +115,13 @@ impl Stream {
         start: usize,
         output: &mut Vec<u8>,
         context: &Context<'_>,
-    ) -> After {
+    ) -> End {
         if is_last && !self.begun {
             self.state.make_last(start, output);
         }
         self.begin(context);
         context.record_pending(&mut self.record, self.state.summary.body_bytes);
-        after(self.state.persistence, false)
+        end(self.state.persistence, false)
     }
 
     fn fail(
@@ -129,17 +130,17 @@ impl Stream {
         start: usize,
         output: &mut Vec<u8>,
         context: &Context<'_>,
-    ) -> After {
+    ) -> End {
         if let Some(info) = self.info() {
             output.truncate(start);
             return reject(rejection, info, output, context);
         }
         context.record_pending(&mut self.record, self.state.summary.body_bytes);
-        After::Close(close_incomplete(&self.state, true))
+        end_incomplete(&self.state, true)
     }
 
     /// Holds the response back unless it has begun.
-    fn pending(&mut self, next: Next, start: usize, output: &mut Vec<u8>) -> Outcome {
+    fn pending(&mut self, next: Next, start: usize, output: &mut Vec<u8>) -> Outcome<End> {
         if !self.begun {
             self.held.extend_from_slice(&output[start..]);
             output.truncate(start);
@@ -152,15 +153,5 @@ impl Stream {
         if !std::mem::replace(&mut self.begun, true) {
             context.count_response(self.state.summary.status);
         }
-    }
-}
-
-/// Returns how a connection closes after an incomplete response. A response whose body ends
-/// with the connection looks complete unless the connection is reset.
-pub(super) fn close_incomplete(state: &ResponseState, unread: bool) -> Close {
-    match unread {
-        _ if state.is_delimited_by_close() => Close::Reset,
-        true => Close::Linger,
-        false => Close::Now,
     }
 }
