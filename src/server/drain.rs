@@ -3,8 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::connection::Connection;
-use super::event_loop::EventLoop;
+use mio::Registry;
+
+use super::admission::Admission;
+use super::connections::Connections;
 use crate::http::Service;
 
 /// How long a connection that has never sent anything keeps a drain waiting: it may have been in
@@ -27,37 +29,38 @@ impl Drain {
     pub(super) fn wait(&self, now: Instant) -> Option<Duration> {
         self.until.map(|until| until.saturating_duration_since(now))
     }
-}
 
-impl<S: Service> EventLoop<S> {
-    pub(super) fn begin_drain(&mut self) {
-        let env = &mut self.state.env;
+    pub(super) fn begin<S: Service>(
+        &mut self,
+        admission: &mut Admission,
+        connections: &mut Connections<S>,
+        registry: &Registry,
+    ) {
+        let env = &mut connections.state.env;
         env.draining = true;
-        self.drain.until = Some(env.now + env.config.timeouts.drain);
-        self.accept_the_last();
-        for key in self.keys() {
-            self.wake(key, false);
-            if let Some(connection) = self.connections.get_mut(key)
+        self.until = Some(env.now + env.config.timeouts.drain);
+        admission.accept_the_last(connections, registry);
+        for key in connections.keys() {
+            connections.wake(key, false);
+            if let Some(connection) = connections.slab.get_mut(key)
                 && connection.is_unused()
             {
-                connection.set_timer(key, UNUSED_WAIT, &mut self.wheel);
+                connection.set_timer(key, UNUSED_WAIT, &mut connections.wheel);
             }
         }
     }
 
-    /// Reports whether the loop has ended: no connection is left, or the drain timeout has
+    /// Reports whether the drain has ended: no connection is left, or the drain timeout has
     /// passed.
-    pub(super) fn is_drained(&self) -> bool {
-        let now = self.state.env.now;
-        self.drain.until.is_some_and(|until| self.connections.is_empty() || now >= until)
+    pub(super) fn is_over<S: Service>(&self, connections: &Connections<S>) -> bool {
+        let now = connections.state.env.now;
+        self.until.is_some_and(|until| connections.slab.is_empty() || now >= until)
     }
 
     /// Closes the connections that are left. Returns the number of unfinished requests.
-    pub(super) fn cut_off(&mut self) -> usize {
-        let keys = self.keys();
-        let unfinished = self.connections.iter().map(|(_, connection)| connection);
-        let cut_off = unfinished.filter(|connection| Connection::is_unfinished(connection)).count();
-        keys.into_iter().for_each(|key| self.close(key));
-        cut_off
+    pub(super) fn cut_off<S: Service>(&self, connections: &mut Connections<S>) -> usize {
+        let unfinished = connections.slab.iter().filter(|(_, each)| each.is_unfinished()).count();
+        connections.keys().into_iter().for_each(|key| connections.close(key));
+        unfinished
     }
 }

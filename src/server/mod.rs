@@ -6,6 +6,7 @@
 mod admission;
 mod buffer;
 mod connection;
+mod connections;
 mod drain;
 mod event_loop;
 mod inbox;

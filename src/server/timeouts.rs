@@ -272,6 +272,11 @@ impl Wheel {
         }
     }
 
+    /// Returns the tick of some time ago, for a comparison with [`Timer::waiting_since`].
+    pub(crate) fn ticks_ago(&self, time: Duration) -> u32 {
+        self.now.saturating_sub(Ticks::at_least(time).0)
+    }
+
     fn set(&mut self, key: usize, deadline: &mut Deadline, timeout: Ticks) {
         deadline.at = self.now + timeout.0;
         if deadline.at < deadline.scheduled {

@@ -17,9 +17,16 @@ pub(crate) fn check(input: &[u8]) {
     let lengths = [usize::from(*first).max(1), usize::from(*second).max(1)];
     let many: Vec<usize> = lengths.into_iter().cycle().take(input.len()).collect();
 
+    let text = String::from_utf8_lossy(input);
     let whole = feed(&mut Probe, &limits, input, &[]);
-    assert!(feed(&mut Probe, &limits, input, &vec![1; input.len()]) == whole, "byte by byte");
-    assert!(feed(&mut Probe, &limits, input, &many) == whole, "in pieces of {lengths:?} bytes");
+    assert!(
+        feed(&mut Probe, &limits, input, &vec![1; input.len()]) == whole,
+        "byte by byte: {text:?}"
+    );
+    assert!(
+        feed(&mut Probe, &limits, input, &many) == whole,
+        "in pieces of {lengths:?} bytes: {text:?}"
+    );
 
     let followed = [input, FOLLOWER].concat();
     let after_whole = feed(&mut Probe, &limits, &followed, &[input.len()]);

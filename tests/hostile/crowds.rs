@@ -45,7 +45,7 @@ fn outcome(stream: &mut TcpStream) -> Outcome {
         Ok(_) if output.starts_with(b"HTTP/1.1 200 ") => Outcome::Served,
         Ok(_) if output.starts_with(b"HTTP/1.1 503 ") => Outcome::Shed,
         Err(ErrorKind::WouldBlock) => Outcome::Waiting,
-        other => panic!("{other:?}"),
+        other => panic!("{other:?}: {}", String::from_utf8_lossy(&output)),
     }
 }
 

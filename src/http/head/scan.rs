@@ -61,34 +61,34 @@ impl Scan {
         head_bytes_max: usize,
         syntax: TargetSyntax,
     ) -> bool {
-        self.part != Part::Unknown
-            && window.len() < head_bytes_max
-            && self.goes_on_in_part(window, syntax)
+        // The usual head arrives whole, and nothing is known of it.
+        self.part != Part::Unknown && self.goes_on_in_part(window, head_bytes_max, syntax)
     }
 
     #[cold]
-    fn goes_on_in_part(&mut self, window: &[u8], syntax: TargetSyntax) -> bool {
-        let Some(new) = window.get(self.checked as usize..) else { return false };
-        let all = |is: fn(u8) -> bool| new.iter().all(|&byte| is(byte));
-        let goes_on = match self.part {
-            Part::Unknown => false,
-            Part::EmptyLine => match request_line::after_empty_lines(new) {
-                Ok(None) => {
-                    self.checked += (new.len() & !1) as u32;
-                    return true;
-                }
-                _ => false,
-            },
-            Part::Token => all(chars::is_token),
-            Part::Target => target::plain_bytes(new, syntax) == new.len(),
-            Part::Value => all(chars::is_field_value),
+    fn goes_on_in_part(
+        &mut self,
+        window: &[u8],
+        head_bytes_max: usize,
+        syntax: TargetSyntax,
+    ) -> bool {
+        let Scan { checked, part } = std::mem::take(self);
+        let new = match window.get(checked as usize..) {
+            Some(new) if window.len() < head_bytes_max => new,
+            _ => return false,
         };
-        if goes_on {
-            self.checked = window.len() as u32;
-        } else {
-            *self = Scan::default();
-        }
-        goes_on
+        let all = |is: fn(u8) -> bool| new.iter().all(|&byte| is(byte));
+        let checked = match part {
+            Part::EmptyLine if request_line::after_empty_lines(new) == Ok(None) => {
+                checked + (new.len() & !1) as u32
+            }
+            Part::Token if all(chars::is_token) => window.len() as u32,
+            Part::Target if target::plain_bytes(new, syntax) == new.len() => window.len() as u32,
+            Part::Value if all(chars::is_field_value) => window.len() as u32,
+            _ => return false,
+        };
+        *self = Scan { checked, part };
+        true
     }
 }
 
