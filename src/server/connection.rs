@@ -21,13 +21,15 @@ use crate::http::{self, Close, Next, Rejection, Service, Waiting};
 /// which other connections have their turns.
 const TURN_BYTES_MAX: usize = 1024 * 1024;
 
-/// Requests that one call of the protocol may answer, one call after another in a turn. The
-/// clock is read after each call, so that a turn of up to 4 requests costs no look at it.
-const TURN_REQUESTS: [u32; 3] = [4, 12, 16];
+/// Requests that one call of the protocol answers. The clock is read between two calls, so that a
+/// turn of up to 16 requests costs no look at it.
+const CALL_REQUESTS: u32 = 16;
 
-/// Time after which a turn ends although more requests are there. Measured from the end of the
-/// first call.
-const TURN_TIME: Duration = Duration::from_micros(200);
+/// Calls of the protocol in one turn.
+const TURN_CALLS: u32 = 2;
+
+/// Time since the wake-up after which a turn ends although more requests are there.
+const TURN_TIME: Duration = Duration::from_micros(500);
 
 /// Reads of discarded input in one turn.
 const DISCARDS_MAX: usize = 4;
@@ -410,7 +412,7 @@ impl Connection {
     ) -> io::Result<(usize, Turn)> {
         let mut consumed = 0;
         let mut written = 0;
-        let mut budget = Budget::new();
+        let mut calls = 0;
         loop {
             let LoopState { service, input, output, env } = &mut *state;
             let input = match filled {
@@ -418,14 +420,15 @@ impl Connection {
                 None => &self.carry[consumed..],
             };
             let mut context = env.context(self.id, &self.client);
-            context.requests_max = budget.requests();
+            context.requests_max = CALL_REQUESTS;
             let progress = self.http.advance(input, output, service, &context);
             consumed += progress.consumed;
             self.is_used |= progress.consumed > 0;
             self.timer.consumed_bytes =
                 self.timer.consumed_bytes.saturating_add(progress.consumed as u32);
             let is_full = output.len() >= env.config.limits.output_bytes_high;
-            let may_go_on = progress.next == Next::Flush && (is_full || !budget.is_spent());
+            let may_go_on =
+                progress.next == Next::Flush && (is_full || has_time(&mut calls, env.now));
             if may_go_on && !is_full {
                 continue;
             }
@@ -532,36 +535,17 @@ impl Connection {
     }
 }
 
-/// How many requests a turn may still answer.
-struct Budget {
-    calls: usize,
-    /// Read after the first call.
-    since: Option<Instant>,
-}
-
-impl Budget {
-    fn new() -> Budget {
-        Budget { calls: 0, since: None }
-    }
-
-    /// Returns the requests that the next call of the protocol may answer.
-    fn requests(&self) -> u32 {
-        TURN_REQUESTS[self.calls]
-    }
-
-    /// Notes a call; reports whether the turn must end.
-    fn is_spent(&mut self) -> bool {
-        self.calls += 1;
-        let now = Instant::now();
-        let since = *self.since.get_or_insert(now);
-        self.calls == TURN_REQUESTS.len() || now - since >= TURN_TIME
-    }
-}
-
 impl Timers for Slab<Connection> {
     fn timer(&mut self, key: usize) -> Option<&mut Timer> {
         self.get_mut(key).map(|connection| &mut connection.timer)
     }
+}
+
+/// Counts a call of the protocol; reports whether the turn may make another one.
+#[cold]
+fn has_time(calls: &mut u32, woken: Instant) -> bool {
+    *calls += 1;
+    *calls < TURN_CALLS && woken.elapsed() < TURN_TIME
 }
 
 /// Returns the number of bytes that the socket took.

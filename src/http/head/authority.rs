@@ -5,12 +5,31 @@ use crate::http::chars;
 /// Reports whether `value` is `uri-host [":" port]` with a host that is not empty, as a `host`
 /// header (RFC 9110, 7.2) and an http target (4.2.1) must have it.
 pub(super) fn is_authority(value: &[u8]) -> bool {
-    let digits = value.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
-    let (host, port) = value.split_at(value.len() - digits);
-    match host {
-        [host @ .., b':'] => is_host(host) && is_port(port),
-        _ => is_host(value),
+    let name_bytes = name_bytes(value);
+    match &value[name_bytes..] {
+        [] => name_bytes > 0,
+        [b':', port @ ..] => name_bytes > 0 && is_port(port),
+        _ => is_other_authority(value),
     }
+}
+
+/// Returns the number of bytes that `value` begins with and that a name or an IPv4 address may
+/// hold.
+#[inline]
+fn name_bytes(value: &[u8]) -> usize {
+    let mut rest = value;
+    // Four bytes at a time, because most hosts are a name or an IPv4 address.
+    while let [a, b, c, d, after @ ..] = rest
+        && chars::are_reg_name(&[*a, *b, *c, *d])
+    {
+        rest = after;
+    }
+    while let [byte, after @ ..] = rest
+        && chars::is_reg_name(*byte)
+    {
+        rest = after;
+    }
+    value.len() - rest.len()
 }
 
 /// Returns the port of a valid authority, which may be empty.
@@ -24,16 +43,18 @@ pub(super) fn is_escape(bytes: &[u8]) -> bool {
     matches!(bytes, [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
 }
 
-fn is_host(host: &[u8]) -> bool {
-    // Four bytes at a time, because most hosts are a name or an IPv4 address.
-    let (fours, rest) = host.as_chunks();
-    let is_plain =
-        fours.iter().all(chars::are_reg_name) && rest.iter().all(|&b| chars::is_reg_name(b));
-    !host.is_empty() && (is_plain || is_other_host(host))
+/// Reports whether `value` is a name with escapes or an IP literal, perhaps with a port (RFC 3986,
+/// 3.2.2).
+#[cold]
+fn is_other_authority(value: &[u8]) -> bool {
+    let digits = value.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let (host, port) = value.split_at(value.len() - digits);
+    match host {
+        [host @ .., b':'] => is_other_host(host) && is_port(port),
+        _ => is_other_host(value),
+    }
 }
 
-/// Reports whether `host` is a name with escapes or an IP literal (RFC 3986, 3.2.2).
-#[cold]
 fn is_other_host(host: &[u8]) -> bool {
     let mut rest = match host {
         [b'[', literal @ .., b']'] => return is_ip_literal(literal),
@@ -46,16 +67,15 @@ fn is_other_host(host: &[u8]) -> bool {
             _ => return false,
         };
     }
-    true
+    !host.is_empty()
 }
 
-/// Reports whether digits are a TCP port. Leading zeros do not count.
-fn is_port(digits: &[u8]) -> bool {
+/// Reports whether `text` is a TCP port, which may be empty. Leading zeros do not count.
+fn is_port(text: &[u8]) -> bool {
     // Any four digits are a port.
-    digits.len() <= 4 || tcp_port(digits).is_some()
+    text.iter().all(u8::is_ascii_digit) && (text.len() <= 4 || tcp_port(text).is_some())
 }
 
-#[cold]
 fn tcp_port(digits: &[u8]) -> Option<u16> {
     digits.iter().try_fold(0u16, |number, digit| {
         number.checked_mul(10)?.checked_add(u16::from(digit - b'0'))

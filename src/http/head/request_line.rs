@@ -27,10 +27,12 @@ pub(super) fn parse(
     syntax: TargetSyntax,
 ) -> Result<Option<RequestLine<'_>>, Rejection> {
     let Some((method, rest)) = method(input)? else { return Ok(None) };
-    let Some((target, rest)) = target::parse(method, rest, syntax)? else { return Ok(None) };
+    let Some((mut target, rest)) = target::parse(method, rest, syntax)? else { return Ok(None) };
     let Some((minor_version, rest)) = version(rest)? else { return Ok(None) };
     // After the version, because `PRI * HTTP/2.0` wants another version and not another target.
-    let target = target.resolve(method, syntax)?;
+    if !target.is_origin() {
+        target = target.resolve(method, syntax)?;
+    }
     Ok(Some(RequestLine { method, target, minor_version, bytes: input.len() - rest.len() }))
 }
 

@@ -39,6 +39,16 @@ pub(in crate::http) enum Outcome<T> {
     Over(T),
 }
 
+impl<T> Outcome<T> {
+    /// Turns the value that follows the state into another one.
+    pub(in crate::http) fn map<U>(self, turn: impl FnOnce(T) -> U) -> Outcome<U> {
+        match self {
+            Outcome::Pending(next) => Outcome::Pending(next),
+            Outcome::Over(after) => Outcome::Over(turn(after)),
+        }
+    }
+}
+
 /// The end of a request and its response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http) enum End {

@@ -34,7 +34,8 @@ pub(in crate::http) enum RequestInfo<'a> {
 }
 
 /// Calls the service with a request that is whole.
-#[inline(always)]
+// One function, not inlined, because then the service is inlined into it.
+#[inline(never)]
 pub(in crate::http) fn respond<S: Service>(
     request: &Request<'_>,
     is_last: bool,
