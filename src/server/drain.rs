@@ -45,7 +45,7 @@ impl Drain {
             if let Some(connection) = connections.slab.get_mut(key)
                 && connection.is_unused()
             {
-                connection.set_timer(key, UNUSED_WAIT, &mut connections.wheel);
+                connection.set_timer(key, UNUSED_WAIT, &mut connections.timers);
             }
         }
     }

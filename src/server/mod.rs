@@ -4,6 +4,7 @@
 //! The threads share a count of connections and a flag to stop, and touch neither for a request.
 
 mod admission;
+mod answer;
 mod buffer;
 mod connection;
 mod connections;
@@ -13,7 +14,9 @@ mod inbox;
 mod listener;
 mod loop_state;
 mod shared;
+mod socket;
 pub(crate) mod timeouts;
+mod wheel;
 
 use std::io;
 use std::net::SocketAddr;
