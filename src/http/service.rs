@@ -58,7 +58,7 @@ impl<F: FnMut(&Request<'_>, &mut Response<'_>)> Service for F {
     }
 }
 
-/// What happens to the body of a request.
+/// The treatment of a request body.
 #[non_exhaustive]
 pub enum BodyPolicy {
     /// The body is collected, up to [`Limits::body_bytes_max`](super::Limits), and the service

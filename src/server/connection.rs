@@ -24,8 +24,8 @@ const DISCARDS_MAX: usize = 4;
 pub(super) struct Connection {
     pub(super) socket: Socket,
     pub(super) client: IpAddr,
-    /// Number by which messages find the connection: its key, and in the upper half a count of
-    /// the connections that the loop has opened, because keys are used again.
+    /// Number of the connection, for messages: its key, and in the upper half a count of the
+    /// connections that the loop has opened, because keys are used again.
     pub(super) id: u64,
     pub(super) http: http::Connection,
     pub(super) state: State,
@@ -44,7 +44,7 @@ pub(super) struct Connection {
     pub(super) is_used: bool,
 }
 
-/// What a connection does at its next turn, once all output is sent.
+/// The task of a connection at its next turn, once all output is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// Reads, and answers.
@@ -65,7 +65,7 @@ pub(super) enum State {
     },
 }
 
-/// What a turn came to.
+/// The result of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     /// The next event says when to go on.
@@ -191,7 +191,7 @@ impl Connection {
         }
     }
 
-    /// Ends the connection, whose timer has expired.
+    /// Ends the connection after its timer has expired.
     pub(super) fn time_out<S>(&mut self, state: &mut LoopState<S>) -> io::Result<Turn> {
         let kind = self.timer.kind();
         state.env.count(|metrics| metrics.timeouts[kind as usize].add(1));
@@ -202,7 +202,7 @@ impl Connection {
         }
     }
 
-    /// Records a request whose connection ends before its response is complete.
+    /// Records the request if its connection ends before its response is complete.
     pub(super) fn abandon(&mut self, env: &Environment) {
         if env.log.is_some() {
             self.http.abandon(&env.context(self.id, &self.client));

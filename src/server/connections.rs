@@ -159,7 +159,7 @@ impl<S: Service> Connections<S> {
         connection.update_timer(key, &mut self.timers);
     }
 
-    /// Closes a connection whose socket has failed.
+    /// Closes a connection after its socket has failed.
     pub(super) fn lose(&mut self, key: usize) {
         if let Some(error) = self.slab.get(key).and_then(Connection::take_error) {
             self.state.env.count(|metrics| metrics.count_error(error.kind()));
@@ -193,7 +193,7 @@ impl<S: Service> Connections<S> {
         }
     }
 
-    /// Ends the connections whose time is up. Each has a turn first, because its bytes may have
+    /// Ends the connections with expired timers. Each has a turn first, because its bytes may have
     /// been in time while the process was stopped.
     pub(super) fn expire(&mut self) {
         let mut due = std::mem::take(&mut self.due);

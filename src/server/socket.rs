@@ -9,7 +9,7 @@ use socket2::SockRef;
 
 use super::loop_state::Environment;
 
-/// Bytes sent on a connection up to which all are taken to have arrived when it closes: the
+/// Maximum number of sent bytes that are taken to have arrived when a connection closes: the
 /// initial congestion window of 10 segments (RFC 6928), less headers.
 const SENT_BYTES_SMALL: u32 = 12 * 1024;
 
@@ -65,7 +65,7 @@ impl Socket {
         }
     }
 
-    /// Reports whether so much was sent that a part may not have arrived yet.
+    /// Reports whether more was sent than is taken to have arrived.
     pub(super) fn has_sent_much(&self) -> bool {
         self.sent_bytes > SENT_BYTES_SMALL
     }

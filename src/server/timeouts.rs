@@ -13,8 +13,8 @@ macro_rules! timeouts {
         server { $($(#[doc = $server_doc:literal])* $server_field:ident $server_option:literal
             $server_seconds:literal s, at least $server_least:literal ms: $server_help:literal;)* }
     ) => {
-        /// How long a client may take. Each timeout is enforced to within 0.2 s, and is at most
-        /// a day.
+        /// Times that a client may take. Each timeout is enforced to within 0.2 s, and is at most a
+        /// day.
         ///
         /// Build it with `..Timeouts::default()`, because fields will be added.
         #[derive(Clone, Debug)]
@@ -52,7 +52,7 @@ macro_rules! timeouts {
             ];
         }
 
-        /// What a connection waits for, which decides the timeout that applies.
+        /// The reason why a connection waits, which decides the timeout that applies.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum TimeoutKind {
             $($(#[doc = $doc])* $kind,)*
@@ -100,8 +100,8 @@ timeouts! {
         /// buffers of the sockets: both sides wait for the other to read.
         stall Stall "stall-timeout" 5 s, at least 100 ms:
             "Time for a client to read a part of the response before it has sent all of the body";
-        /// How long a client may go on sending after the last response on its connection, while
-        /// the server discards it, so that the client can read that response. Default 2 s: a
+        /// For a client that goes on sending after the last response on its connection, while the
+        /// server discards it, so that the client can read that response. Default 2 s: a
         /// few round trips.
         linger Linger "linger-timeout" 2 s, at least 0 ms:
             "Time that a client may go on sending after the last response on its connection";

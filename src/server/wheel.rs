@@ -124,7 +124,7 @@ impl Wheel {
         self.now >= self.next
     }
 
-    /// Puts the keys of the connections whose deadline has passed into `due`.
+    /// Puts the keys of the connections with passed deadlines into `due`.
     pub(super) fn expire(&mut self, due: &mut Vec<usize>, deadlines: &mut impl Deadlines) {
         if !self.are_due() {
             return;

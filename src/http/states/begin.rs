@@ -49,7 +49,7 @@ fn ended(end: End, used: usize) -> Begin {
 }
 
 /// Header slots for most heads: the navigation of a browser has some 16 headers, and a proxy
-/// adds a few. A head with more is read again with as many slots as the limits allow.
+/// adds a few. A head with more is read again with the slots that the limits allow.
 pub(in crate::http) const HEADERS_USUAL: usize = 24;
 
 /// Reads a head and does what its framing and the service ask for.

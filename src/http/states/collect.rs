@@ -9,7 +9,7 @@ use crate::http::rejection::Rejection;
 use crate::http::request::Request;
 use crate::http::service::Service;
 
-/// A request whose body has not arrived whole.
+/// A request while its body arrives.
 pub(in crate::http) struct Collect {
     /// The bytes of the head, to be read again when the body is complete.
     head: Vec<u8>,
