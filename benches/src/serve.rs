@@ -25,6 +25,9 @@ pub struct Serve {
     /// Rounds of the work function for one GET /data
     #[arg(long, default_value_t = DEFAULT_ROUNDS)]
     work: u32,
+    /// Connections to admit, if that is more than the variant does by itself
+    #[arg(long, default_value_t = 0)]
+    connections: usize,
     /// Process that this one is to end with
     #[arg(long)]
     parent: Option<u32>,
@@ -48,6 +51,7 @@ pub fn run(arguments: &Serve) -> anyhow::Result<()> {
         port: arguments.port,
         cores: arguments.cores.0.clone(),
         rounds: arguments.work,
+        connections: arguments.connections,
     };
     // Whoever started this may have stopped listening, which is no reason to end.
     let ready = |address: SocketAddr| drop(writeln!(io::stdout(), "{READY}{address}"));

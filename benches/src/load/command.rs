@@ -1,7 +1,7 @@
 //! `cargo bench -- load URL`: the generator by itself, against any HTTP/1.1 server.
 
 use std::fs::File;
-use std::io::{BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -12,9 +12,11 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use signal_hook::consts::SIGINT;
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::summary::{self, Figures};
+use crate::stdout;
+
 use super::{
     Arrivals, Generator, LoadError, Outcome, Pace, Phase, RequestParts, Shape, Snapshot, Stop,
     Target, Url, Watch, hgrm, pin,
@@ -22,6 +24,9 @@ use super::{
 
 /// How often progress is shown, and the length of the intervals in the JSON's series.
 const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// Added to the number of a signal, it is the exit status of a program that the signal ended.
+const SIGNALED: i32 = 128;
 
 /// There was no figure, or there were errors.
 const FAILED: u8 = 1;
@@ -86,6 +91,11 @@ pub struct LoadArgs {
     #[arg(long, value_name = "N")]
     pub new_connection_every: Option<NonZeroU64>,
 
+    /// Compare every answer with the first one, byte by byte, but for the date. An answer that
+    /// differs is an error
+    #[arg(long, conflicts_with = "arrivals")]
+    pub compare: bool,
+
     /// How long a server may be silent while an answer is due; at the end of the run, how long to
     /// wait for the last answers
     #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "5s")]
@@ -133,7 +143,10 @@ fn load_and_report(args: &LoadArgs) -> Result<Outcome, Failure> {
     let mut generator = connect(args, &url, &request)?;
     generator.set_timeout(args.timeout);
     if !args.json {
-        println!("{}: {}", args.url, plan(args));
+        print(&format!("{}: {}\n", args.url, plan(args)))?;
+    }
+    if args.compare {
+        generator.compare_with_first()?;
     }
     let (outcome, series) = load(args, &mut generator)?;
     if let Some((path, mut file)) = hgrm {
@@ -143,18 +156,19 @@ fn load_and_report(args: &LoadArgs) -> Result<Outcome, Failure> {
     }
     if args.json {
         let figures = Figures::new(&args.url, pace(args), &outcome, &series);
-        let json = serde_json::to_string_pretty(&figures);
-        println!(
-            "{}",
-            json.map_err(|error| Failure { status: FAILED, sentence: error.to_string() })?
-        );
+        let json = serde_json::to_string_pretty(&figures).map_err(io::Error::from);
+        print(&format!("{}\n", json.map_err(LoadError::from)?))?;
     } else {
-        print!("{}", summary::text(pace(args), &outcome));
+        print(&summary::text(pace(args), &outcome))?;
     }
     for warning in summary::warnings(pace(args), &outcome) {
         eprintln!("{warning}");
     }
     Ok(outcome)
+}
+
+fn print(text: &str) -> Result<(), LoadError> {
+    Ok(stdout::print(text)?)
 }
 
 fn render_request(args: &LoadArgs, url: &Url) -> Result<Target, Failure> {
@@ -205,13 +219,16 @@ fn connect(args: &LoadArgs, url: &Url, request: &Target) -> Result<Generator, Fa
     Err(failure.unwrap_or(LoadError::EmptyShape).into())
 }
 
-/// The run, with its progress on a terminal, and ended early by an interrupt.
+/// Runs the load, with its progress on a terminal. SIGINT or SIGTERM ends the run early.
 fn load(args: &LoadArgs, generator: &mut Generator) -> Result<(Outcome, Vec<Snapshot>), Failure> {
     let interrupted = Arc::new(AtomicBool::new(false));
-    // The first interrupt ends the run and the figures are shown; the second one ends all.
-    signal_hook::flag::register_conditional_shutdown(SIGINT, 130, Arc::clone(&interrupted))
-        .and_then(|_| signal_hook::flag::register(SIGINT, Arc::clone(&interrupted)))
-        .map_err(LoadError::from)?;
+    // The first signal ends the run, and the figures are shown. The second one ends the program.
+    for signal in [SIGINT, SIGTERM] {
+        let status = SIGNALED + signal;
+        signal_hook::flag::register_conditional_shutdown(signal, status, Arc::clone(&interrupted))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&interrupted)))
+            .map_err(LoadError::from)?;
+    }
     let bar = progress_bar();
     let mut series = Vec::new();
     let mut tell = |snapshot: &Snapshot| {
@@ -230,7 +247,7 @@ fn load(args: &LoadArgs, generator: &mut Generator) -> Result<(Outcome, Vec<Snap
 }
 
 fn progress_bar() -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
+    if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new_spinner();
@@ -322,7 +339,7 @@ impl Failure {
         Self { status: MISUSED, sentence: sentence.to_string() }
     }
 
-    fn io(path: &Path, error: &std::io::Error) -> Self {
+    fn io(path: &Path, error: &io::Error) -> Self {
         Self { status: MISUSED, sentence: format!("'{}': {error}", path.display()) }
     }
 }

@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 
 use mio::net::TcpStream;
 
+use super::comparison::Comparison;
 use super::errors::{Fault, Malformed};
-use super::head::Heads;
+use super::heads::Heads;
 use super::response::{Answer, AtEnd, Reader};
 use super::run::Tally;
 
@@ -33,6 +34,16 @@ impl Inbox {
     pub(super) fn new(method_is_head: bool) -> Self {
         let input = vec![0; INPUT_BYTES].into_boxed_slice();
         Self { input, heads: Heads::new(method_is_head) }
+    }
+
+    /// Compares every answer in this way from now on.
+    pub(super) fn set_comparison(&mut self, comparison: Comparison) {
+        self.heads.set_comparison(comparison);
+    }
+
+    /// Ends the comparison, and returns it.
+    pub(super) fn take_comparison(&mut self) -> Comparison {
+        std::mem::take(&mut self.heads.comparison)
     }
 }
 
@@ -235,7 +246,7 @@ impl Connection {
             };
             tally.outcome.reads += 1;
             let len = match stream.read(&mut inbox.input) {
-                Ok(0) => return self.receive_end(now, tally),
+                Ok(0) => return self.receive_end(&inbox.heads, now, tally),
                 Ok(len) => len,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(received),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -286,8 +297,13 @@ impl Connection {
         Ok(if self.is_idle() { Received::Idle } else { Received::Waiting })
     }
 
-    fn receive_end(&mut self, now: u64, tally: &mut Tally<'_>) -> Result<Received, Fault> {
-        match self.reader.end() {
+    fn receive_end(
+        &mut self,
+        heads: &Heads,
+        now: u64,
+        tally: &mut Tally<'_>,
+    ) -> Result<Received, Fault> {
+        match self.reader.end(heads) {
             AtEnd::Complete(answer) => {
                 self.count(answer, now, tally);
                 Ok(Received::Ended)
@@ -301,7 +317,8 @@ impl Connection {
     fn count(&mut self, answer: Answer, now: u64, tally: &mut Tally<'_>) {
         let start = self.in_flight.pop_front().unwrap_or(now);
         self.answers += 1;
-        tally.count_answer(answer.status, now.saturating_sub(start));
+        let difference = self.reader.take_difference();
+        tally.count_answer(answer.status, difference, now.saturating_sub(start));
     }
 
     /// The socket has shown that it is open.

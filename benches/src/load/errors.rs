@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::comparison::Difference;
+
 /// How often each kind of error happened. Each count is of connections that it happened to, and
-/// ended, except for `status`, which counts answers.
+/// ended, except for `status` and `different`, which count answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Errors {
     /// Nobody listened.
@@ -31,8 +33,11 @@ pub struct Errors {
     pub closed_early: u64,
     /// What arrived is no HTTP/1 answer.
     pub malformed: u64,
-    /// Answers whose status isn't 2xx.
+    /// Answers with a status other than 2xx.
     pub status: u64,
+    /// Answers with a 2xx status that are not the expected one, byte by byte.
+    #[serde(default)]
+    pub different: u64,
 }
 
 impl Errors {
@@ -49,8 +54,14 @@ impl Errors {
             ("closed_early", self.closed_early),
             ("malformed", self.malformed),
             ("status", self.status),
+            ("different", self.different),
         ]
         .into_iter()
+    }
+
+    /// Returns the number of complete answers that were errors.
+    pub fn answers(&self) -> u64 {
+        self.status + self.different
     }
 
     /// The sum over all kinds.
@@ -70,6 +81,7 @@ impl Errors {
             Fault::ClosedEarly { .. } => &mut self.closed_early,
             Fault::Malformed(_) => &mut self.malformed,
             Fault::Status(_) => &mut self.status,
+            Fault::Different(_) => &mut self.different,
         } += 1;
     }
 
@@ -85,6 +97,7 @@ impl Errors {
             closed_early: with(self.closed_early, other.closed_early),
             malformed: with(self.malformed, other.malformed),
             status: with(self.status, other.status),
+            different: with(self.different, other.different),
         }
     }
 }
@@ -117,6 +130,7 @@ pub(super) enum Fault {
     ClosedEarly { amid_an_answer: bool },
     Malformed(Malformed),
     Status(u16),
+    Different(Difference),
 }
 
 impl Fault {
@@ -156,6 +170,7 @@ impl fmt::Display for Fault {
             }
             Self::Malformed(what) => write!(f, "the answer is malformed: {what}"),
             Self::Status(status) => write!(f, "the answer's status was {status}"),
+            Self::Different(how) => write!(f, "the answer differs from the first one: {how}"),
         }
     }
 }

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::arrivals::Arrivals;
 use super::clock::{Timer, now_ns, thread_cpu};
+use super::comparison::{Comparison, Expected};
 use super::connection::{Batch, Connection, Inbox, Received};
+use super::descriptors::allow_descriptors;
 use super::errors::{Fault, LoadError};
 use super::outcome::Outcome;
 use super::pace::{Pace, Schedule, Stop, as_ns};
@@ -27,9 +28,6 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connections being opened at once: well below the backlog of any server.
 const OPENING_MAX: usize = 128;
-
-/// Descriptors kept for other things than connections: epoll, the timer, files.
-const DESCRIPTORS_SPARE: u64 = 32;
 
 /// Events taken per wake-up.
 const EVENTS_MAX: usize = 1024;
@@ -87,6 +85,24 @@ impl Generator {
     /// works makes, short enough to wait for.
     pub fn set_timeout(&mut self, timeout: Duration) {
         self.timeout = timeout;
+    }
+
+    /// Sends one request, and compares every answer with its answer from then on. An answer that
+    /// differs is an error.
+    pub fn compare_with_first(&mut self) -> Result<(), LoadError> {
+        self.inbox.set_comparison(Comparison::Learning(Expected::default()));
+        let run = self.run(Pace::Closed, Stop::Requests(1));
+        let comparison = self.inbox.take_comparison();
+        run?;
+        if let Comparison::Learning(expected) = comparison {
+            self.compare_with(expected);
+        }
+        Ok(())
+    }
+
+    /// Compares every answer with `expected` from now on. An answer that differs is an error.
+    pub fn compare_with(&mut self, expected: Expected) {
+        self.inbox.set_comparison(Comparison::With(expected));
     }
 
     /// The connections that are open: where each calls from, and how many answers it has
@@ -421,19 +437,4 @@ fn wait(poll: &mut Poll, events: &mut Events, at_most: Duration) -> io::Result<(
         }
         other => other,
     }
-}
-
-/// Makes sure that this process, and those that it starts from then on, may have so many
-/// connections, raising its own limit as far as it may itself.
-pub fn allow_descriptors(connections: u64) -> Result<(), LoadError> {
-    let wanted = connections + DESCRIPTORS_SPARE;
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| wanted <= current) {
-        return Ok(());
-    }
-    if let Some(allowed) = limit.maximum.filter(|&maximum| wanted > maximum) {
-        return Err(LoadError::Descriptors { wanted, allowed });
-    }
-    setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum })
-        .map_err(|error| LoadError::Io(error.into()))
 }

@@ -29,37 +29,12 @@ pub(super) enum Framing {
     UntilClose,
 }
 
-/// Parses the head of a generator's answers, and remembers the last one: servers send the same
-/// head again until the date changes, and equal bytes mean the same.
-#[derive(Debug)]
-pub(super) struct Heads {
+/// Returns the head at the start of `input` and its length in bytes, or `None` if the head is
+/// incomplete.
+pub(super) fn parse(
+    input: &[u8],
     method_is_head: bool,
-    /// A whole head, with its empty line; no bytes before the first one was parsed.
-    seen: Vec<u8>,
-    seen_head: Head,
-}
-
-impl Heads {
-    pub(super) fn new(method_is_head: bool) -> Self {
-        let seen_head = Head { status: 0, framing: Framing::NoBody, closes: false };
-        Self { method_is_head, seen: Vec::new(), seen_head }
-    }
-
-    /// The head at the start of `input` and its length in bytes; `None` where it isn't whole.
-    pub(super) fn parse(&mut self, input: &[u8]) -> Result<Option<(Head, usize)>, Malformed> {
-        if !self.seen.is_empty() && input.starts_with(&self.seen) {
-            return Ok(Some((self.seen_head, self.seen.len())));
-        }
-        let Some((head, len)) = parse(input, self.method_is_head)? else { return Ok(None) };
-        self.seen.clear();
-        self.seen.extend_from_slice(&input[..len]);
-        self.seen_head = head;
-        Ok(Some((head, len)))
-    }
-}
-
-/// As [`Heads::parse`], without a memory.
-fn parse(input: &[u8], method_is_head: bool) -> Result<Option<(Head, usize)>, Malformed> {
+) -> Result<Option<(Head, usize)>, Malformed> {
     let mut lines = Lines { input, at: 0 };
     let Some(status_line) = lines.next_line()? else {
         return if starts_like_http(input) { Ok(None) } else { Err(Malformed::StatusLine) };
@@ -392,19 +367,5 @@ mod tests {
         assert_eq!(head(&endless), Err(Malformed::HeadTooLong));
         let many = format!("HTTP/1.1 200 OK\r\n{}", "a: b\r\n".repeat(HEAD_BYTES_MAX / 6));
         assert_eq!(head(&many), Err(Malformed::HeadTooLong));
-    }
-
-    #[test]
-    fn a_head_seen_before_is_told_from_one_that_differs_in_a_byte() {
-        let mut heads = Heads::new(false);
-        for (text, status) in [
-            ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", 200),
-            ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", 200),
-            ("HTTP/1.1 201 OK\r\ncontent-length: 5\r\n\r\n", 201),
-            ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", 200),
-        ] {
-            let (head, len) = heads.parse(text.as_bytes()).unwrap().unwrap();
-            assert_eq!((head.status, len), (status, text.len()));
-        }
     }
 }

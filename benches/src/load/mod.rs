@@ -16,7 +16,7 @@
 //! | `pace.rs`, `arrivals.rs` | when a request starts, when the run stops; when a client comes |
 //! | `generator.rs`, `run.rs` | the loop, and what it remembers of one run |
 //! | `connection.rs` | one connection: what is unsent, what is unanswered |
-//! | `head.rs`, `response.rs` | answers from bytes: no socket, no clock |
+//! | `head.rs`, `heads.rs`, `response.rs`, `comparison.rs` | answers from bytes: no socket, no clock |
 //! | `outcome.rs`, `errors.rs`, `watch.rs` | what is counted, and told while it goes on |
 //! | `command.rs`, `url.rs`, `request.rs`, `summary.rs`, `hgrm.rs` | `cargo bench -- load URL` |
 //! | `clock.rs`, `source.rs` | time in nanoseconds and a timer; which address to call from |
@@ -35,10 +35,13 @@
 mod arrivals;
 mod clock;
 pub mod command;
+mod comparison;
 mod connection;
+mod descriptors;
 mod errors;
 mod generator;
 mod head;
+mod heads;
 mod hgrm;
 mod outcome;
 mod pace;
@@ -56,10 +59,12 @@ mod watch;
 use std::io;
 
 pub use arrivals::{Arrivals, Phase};
+pub use comparison::Expected;
+pub use descriptors::allow_descriptors;
 pub use errors::{Errors, LoadError};
-pub use generator::{Generator, allow_descriptors};
+pub use generator::Generator;
 pub use hgrm::write as write_hgrm;
-pub use outcome::Outcome;
+pub use outcome::{Outcome, Statuses};
 pub use pace::{Pace, Stop};
 pub use request::RequestParts;
 pub use summary::progress;

@@ -1,5 +1,6 @@
 //! What a run hands back.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -17,6 +18,8 @@ const LATENCY_DIGITS: u8 = 3;
 pub struct Outcome {
     /// Answers received whole, whatever their status: what the server has done.
     pub requests: u64,
+    /// The same, by status.
+    pub statuses: Statuses,
     /// Requests that were sent, or should have been, on connections that then failed.
     pub unanswered: u64,
     /// Requests that a rate made due, and for which no connection was free before the end.
@@ -49,10 +52,32 @@ pub struct Outcome {
     pub in_flight_max: usize,
 }
 
+/// Numbers of answers by status.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Statuses {
+    /// In the order in which they occurred first: nearly always one entry.
+    counts: Vec<(u16, u64)>,
+}
+
+impl Statuses {
+    /// Returns each status that occurred with its number of answers, by status.
+    pub fn by_status(&self) -> BTreeMap<u16, u64> {
+        self.counts.iter().copied().collect()
+    }
+
+    pub(super) fn count(&mut self, status: u16) {
+        match self.counts.iter_mut().find(|(counted, _)| *counted == status) {
+            Some((_, count)) => *count += 1,
+            None => self.counts.push((status, 1)),
+        }
+    }
+}
+
 impl Outcome {
     pub(super) fn new() -> Self {
         Self {
             requests: 0,
+            statuses: Statuses::default(),
             unanswered: 0,
             unsent: 0,
             elapsed: Duration::ZERO,
@@ -70,9 +95,14 @@ impl Outcome {
         }
     }
 
-    /// Answers per second.
+    /// Returns the number of answers that were not errors.
+    pub fn succeeded(&self) -> u64 {
+        self.requests - self.errors.answers()
+    }
+
+    /// Returns the number of answers per second that were not errors.
     pub fn requests_per_second(&self) -> f64 {
-        self.requests as f64 / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
+        self.succeeded() as f64 / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 
     /// The latencies of a closed loop, in ns, with those added that requests would have had that

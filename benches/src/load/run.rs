@@ -5,6 +5,7 @@ use std::iter::Peekable;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use super::comparison::Difference;
 use super::errors::Fault;
 use super::outcome::Outcome;
 use super::pace::{Schedule, as_ns};
@@ -158,14 +159,23 @@ impl<'a> Tally<'a> {
         Self { outcome: Outcome::new(), watch }
     }
 
-    pub(super) fn count_answer(&mut self, status: u16, latency_ns: u64) {
+    /// Counts an answer. At most one error is counted for it.
+    pub(super) fn count_answer(
+        &mut self,
+        status: u16,
+        difference: Option<Difference>,
+        latency_ns: u64,
+    ) {
         self.outcome.requests += 1;
+        self.outcome.statuses.count(status);
         self.outcome.latency_ns.saturating_record(latency_ns);
         if let Some(watch) = &mut self.watch {
             watch.count_answer(latency_ns);
         }
         if !(200..300).contains(&status) {
             self.count_fault(&Fault::Status(status));
+        } else if let Some(difference) = difference {
+            self.count_fault(&Fault::Different(difference));
         }
     }
 

@@ -1,5 +1,6 @@
 //! A run in words and as JSON. Pure functions of its outcome.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -29,8 +30,11 @@ const CORRECTION_SHOWN: f64 = 1.1;
 #[derive(Debug, Serialize)]
 pub(super) struct Figures<'a> {
     url: &'a str,
-    /// Answers received whole.
+    /// Answers received whole, errors among them.
     requests: u64,
+    /// Answers by status.
+    statuses: BTreeMap<u16, u64>,
+    /// Without errors.
     requests_per_second: f64,
     elapsed_seconds: f64,
     latency_us: LatencyUs,
@@ -73,6 +77,7 @@ impl<'a> Figures<'a> {
         Self {
             url,
             requests: outcome.requests,
+            statuses: outcome.statuses.by_status(),
             requests_per_second: outcome.requests_per_second(),
             elapsed_seconds: outcome.elapsed.as_secs_f64(),
             latency_us: LatencyUs::new(&outcome.latency_ns),
@@ -116,12 +121,14 @@ pub(super) fn text(pace: Pace, outcome: &Outcome) -> String {
     line(
         "requests",
         format!(
-            "{} in {:.2} s, {} per second",
-            outcome.requests,
+            "{}{} in {:.2} s, {} per second",
+            outcome.succeeded(),
+            if outcome.errors.answers() > 0 { " without error" } else { "" },
             outcome.elapsed.as_secs_f64(),
             significant(outcome.requests_per_second())
         ),
     );
+    line("statuses", statuses(outcome));
     line("latency", latencies(&outcome.latency_ns));
     if let Some(corrected) = corrected(outcome, pace) {
         // Only where it makes a difference, and then it matters.
@@ -211,6 +218,12 @@ fn is_bottleneck(outcome: &Outcome) -> bool {
     outcome.elapsed > SETTLED_AFTER && outcome.generator_load() > BOTTLENECK_LOAD
 }
 
+fn statuses(outcome: &Outcome) -> String {
+    let statuses = outcome.statuses.by_status();
+    let counts = statuses.iter().map(|(status, count)| format!("{status}: {count}"));
+    counts.collect::<Vec<_>>().join(", ")
+}
+
 fn errors(outcome: &Outcome) -> String {
     let counts = by_kind(&outcome.errors);
     if counts.is_empty() {
@@ -266,6 +279,7 @@ mod tests {
     fn outcome() -> Outcome {
         let mut outcome = Outcome::new();
         outcome.requests = 1000;
+        (0..1000).for_each(|_| outcome.statuses.count(200));
         outcome.in_flight_max = 1;
         outcome.elapsed = Duration::from_secs(2);
         outcome.cpu = Duration::from_millis(500);
@@ -281,6 +295,7 @@ mod tests {
     fn says_a_run_in_words() {
         let lines = [
             "  requests    1000 in 2.00 s, 500 per second",
+            "  statuses    200: 1000",
             "  latency     mean 501 us  p50 500 us  p90 900 us  p99 990 us  p99.9 999 us  max 1.00 ms",
             "  transferred 1.23 MB received, 28.0 kB sent",
             "  errors      none",
@@ -308,6 +323,27 @@ mod tests {
         let line =
             "closed early 2, status 1 (3 requests lost). The first: the answer's status was 404";
         assert!(said.contains(line), "{said}");
+    }
+
+    #[test]
+    fn counts_answers_by_status_and_leaves_errors_out_of_the_rate() {
+        let mut outcome = outcome();
+        (0..200).for_each(|_| outcome.statuses.count(503));
+        outcome.requests += 200;
+        outcome.errors = Errors { status: 200, different: 100, ..Errors::default() };
+        let text = text(Pace::Closed, &outcome);
+        let lines: Vec<&str> = text.lines().take(2).collect();
+        assert_eq!(
+            lines,
+            [
+                "  requests    900 without error in 2.00 s, 450 per second",
+                "  statuses    200: 1000, 503: 200"
+            ]
+        );
+        let json = serde_json::to_value(Figures::new("http://host/", Pace::Closed, &outcome, &[]));
+        let json = json.unwrap();
+        assert_eq!(json["requests_per_second"], 450.0);
+        assert_eq!(json["statuses"], serde_json::json!({"200": 1000, "503": 200}));
     }
 
     #[test]

@@ -31,9 +31,9 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Answers per second.
+    /// Returns the number of answers per second that were not errors.
     pub fn requests_per_second(&self) -> f64 {
-        self.requests as f64 / self.seconds.max(f64::MIN_POSITIVE)
+        (self.requests - self.errors.answers()) as f64 / self.seconds.max(f64::MIN_POSITIVE)
     }
 }
 

@@ -14,7 +14,7 @@ use super::Ready;
 /// it to `net.core.somaxconn`, 4096 on a current Linux.
 const BACKLOG: i32 = 4096;
 
-/// What a rung is started with.
+/// Settings that a rung is started with.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The port on the loopback address; 0 picks a free one.
@@ -23,6 +23,9 @@ pub struct Settings {
     pub cores: Vec<usize>,
     /// Rounds of the work function for one `GET /data`.
     pub rounds: u32,
+    /// Connections to admit; more than a rung's own default raises that limit. Only pinloop has
+    /// one.
+    pub connections: usize,
 }
 
 /// Runs `run` on one pinned thread per core, each with a listener of its own on

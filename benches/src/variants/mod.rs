@@ -13,6 +13,7 @@ mod floor;
 mod hyper_offload;
 mod hyper_on_mio;
 mod hyper_per_core;
+mod hyper_per_core_timeouts;
 mod hyper_service;
 mod hyper_single;
 mod hyper_work_stealing;
@@ -103,6 +104,14 @@ pub const VARIANTS: &[Variant] = &[
         adds: "a runtime and a listener per core",
         answers: true,
         serve: hyper_per_core::serve,
+    },
+    Variant {
+        name: "hyper_per_core_timeouts",
+        about: "hyper per core, with a timer and its timeout for request heads",
+        base: Some("hyper_per_core"),
+        adds: "a timer and a head timeout",
+        answers: true,
+        serve: hyper_per_core_timeouts::serve,
     },
     Variant {
         name: "hyper_work_stealing",

@@ -2,7 +2,6 @@
 //! otherwise as `pinloop`. Beside it, `pinloop` says what that costs a request.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -11,6 +10,7 @@ use pinloop::{AccessLog, Config, LogFormat, Metrics, Rate, RateLimiter};
 
 use super::Ready;
 use super::common::Settings;
+use super::pinloop::config;
 
 pub(super) fn serve_metrics(settings: &Settings, ready: Ready<'_>) -> io::Result<()> {
     let metrics = Some(Metrics::default());
@@ -30,14 +30,6 @@ pub(super) fn serve_rate_limit(settings: &Settings, ready: Ready<'_>) -> io::Res
     let limiter = Arc::new(RateLimiter::new(Some(rate), None));
     let app = App { limit: Some(Limit::new(limiter)), ..App::new(settings.rounds) };
     serve(&config(settings), app, ready)
-}
-
-fn config(settings: &Settings) -> Config {
-    Config {
-        addr: SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port)),
-        cores: Some(settings.cores.clone()),
-        ..Config::default()
-    }
 }
 
 fn serve(config: &Config, app: App, ready: Ready<'_>) -> io::Result<()> {
