@@ -22,28 +22,28 @@ use super::{
     Target, Url, Watch, hgrm, pin,
 };
 
-/// How often progress is shown, and the length of the intervals in the JSON's series.
+/// Time between two lines of progress, and the length of the intervals in the JSON's series.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// Added to the number of a signal, it is the exit status of a program that the signal ended.
 const SIGNALED: i32 = 128;
 
-/// There was no figure, or there were errors.
+/// Exit status after errors, or if nothing could be measured.
 const FAILED: u8 = 1;
 
-/// What was asked for cannot be.
+/// Exit status if the arguments make no sense.
 const MISUSED: u8 = 2;
 
-/// Load any HTTP/1.1 server from one thread, and say what it did.
+/// Load any HTTP/1.1 server from one thread, and print its rate and latencies.
 ///
 /// Without --rate each connection sends its next request as soon as the last one is answered.
-/// Exit status: 0; 1 where there were errors or nothing could be measured; 2 for bad arguments.
+/// Exit status: 0; 1 after errors, or if nothing could be measured; 2 for bad arguments.
 #[derive(Args, Clone, Debug)]
 pub struct LoadArgs {
-    /// What to ask for: `http://HOST[:PORT][/PATH][?QUERY]`; IPv6 addresses in brackets
+    /// URL to request: `http://HOST[:PORT][/PATH][?QUERY]`; IPv6 addresses in brackets
     pub url: String,
 
-    /// Connections kept open [default: 64]; with --arrivals the most clients there may be
+    /// Connections kept open [default: 64]; with --arrivals the maximum number of clients
     #[arg(short, long, value_name = "N")]
     pub connections: Option<NonZeroUsize>,
 
@@ -67,11 +67,11 @@ pub struct LoadArgs {
     )]
     pub arrivals: Vec<Phase>,
 
-    /// For how long: 10s, 500ms, 2m; seconds without a unit [default: 10s]
+    /// Length of the run: 10s, 500ms, 2m; seconds without a unit [default: 10s]
     #[arg(short, long, value_name = "TIME", value_parser = parse_time)]
     pub duration: Option<Duration>,
 
-    /// Stop after so many requests instead
+    /// Stop after this number of requests instead
     #[arg(short = 'n', long, value_name = "N", conflicts_with = "duration")]
     pub requests: Option<NonZeroU64>,
 
@@ -79,7 +79,7 @@ pub struct LoadArgs {
     #[arg(short = 'X', long, value_name = "METHOD")]
     pub method: Option<String>,
 
-    /// The request's content: text, or @FILE for the bytes of a file
+    /// Request body: text, or @FILE for the bytes of a file
     #[arg(short, long, value_name = "TEXT|@FILE")]
     pub body: Option<String>,
 
@@ -87,17 +87,17 @@ pub struct LoadArgs {
     #[arg(short = 'H', long = "header", value_name = "FIELD")]
     pub headers: Vec<String>,
 
-    /// Close a connection after so many answers, and open another one
+    /// Close a connection after this number of answers, and open another one
     #[arg(long, value_name = "N")]
     pub new_connection_every: Option<NonZeroU64>,
 
-    /// Compare every answer with the first one, byte by byte, but for the date. An answer that
+    /// Compare every answer with the first one, byte by byte, apart from the date. An answer that
     /// differs is an error
     #[arg(long, conflicts_with = "arrivals")]
     pub compare: bool,
 
-    /// How long a server may be silent while an answer is due; at the end of the run, how long to
-    /// wait for the last answers
+    /// Time that a server may be silent while an answer is due; also the time to wait for the last
+    /// answers at the end of the run
     #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "5s")]
     pub timeout: Duration,
 
@@ -114,13 +114,13 @@ pub struct LoadArgs {
     pub core: Option<usize>,
 }
 
-/// Why the command ends without figures, and how.
+/// Reason why the command ends without figures, and its exit status.
 struct Failure {
     status: u8,
     sentence: String,
 }
 
-/// Runs the command to its end: figures on stdout, everything else on stderr.
+/// Runs the command to its end. Figures go to stdout, warnings and errors to stderr.
 pub fn run(args: &LoadArgs) -> ExitCode {
     match load_and_report(args) {
         Ok(outcome) if outcome.errors.total() == 0 => ExitCode::SUCCESS,
@@ -192,7 +192,7 @@ fn create(path: &Path) -> Result<(&Path, BufWriter<File>), Failure> {
     Ok((path, BufWriter::new(file)))
 }
 
-/// Connects to the first of the host's addresses that takes it.
+/// Connects to the first of the host's addresses that accepts.
 fn connect(args: &LoadArgs, url: &Url, request: &Target) -> Result<Generator, Failure> {
     let shape = Shape {
         // Clients that arrive bring their connections with them.
@@ -273,7 +273,7 @@ fn arrivals(args: &LoadArgs) -> Arrivals {
     Arrivals { phases: args.arrivals.clone(), clients_max }
 }
 
-/// What will be done, in words.
+/// Describes the run in words.
 fn plan(args: &LoadArgs) -> String {
     let mut plan = if args.arrivals.is_empty() {
         let connections = args.connections.map_or(Shape::default().connections, NonZeroUsize::get);
@@ -300,13 +300,13 @@ fn plan(args: &LoadArgs) -> String {
     plan
 }
 
-/// Of a number of requests or clients per second, above 0.
+/// Parses a number of requests or clients per second, above 0.
 pub fn parse_rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
     rate.ok_or_else(|| "a number per second, above 0".into())
 }
 
-/// Of `8x60s`: 8 clients a second for 60 s.
+/// Parses a phase: `8x60s` is 8 clients a second for 60 s.
 pub fn parse_phase(text: &str) -> Result<Phase, String> {
     let wanted = || "write RATExTIME, such as 8x60s for 8 clients a second for 60 s".to_owned();
     let (rate, time) = text.split_once('x').ok_or_else(wanted)?;
@@ -315,7 +315,7 @@ pub fn parse_phase(text: &str) -> Result<Phase, String> {
     Ok(Phase { clients_per_second, lasts: parse_time(time)? })
 }
 
-/// Of a time above 0, with or without its unit: `10s`, `500ms`, `1.5`.
+/// Parses a time above 0, with or without its unit: `10s`, `500ms`, `1.5`.
 pub fn parse_time(text: &str) -> Result<Duration, String> {
     let digits_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits_end);
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_it_will_do() {
+    fn describes_the_run() {
         assert_eq!(planned(""), "10 s, 64 connections, closed loop");
         assert_eq!(
             planned("-c 8 -p 16 -n 1000"),
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_cannot_be_and_says_what_can() {
+    fn refuses_bad_arguments_and_names_good_ones() {
         for (args, said) in [
             ("--rate 0", "above 0"),
             ("--rate NaN", "above 0"),
@@ -429,7 +429,7 @@ mod tests {
             ("host:80", "", MISUSED, "must begin with http://"),
             (&here, "", FAILED, "refused"),
             (&here, "-X CONNECT", MISUSED, "tunnel"),
-            (&here, "-H nonsense", MISUSED, "no header field"),
+            (&here, "-H nonsense", MISUSED, "not a header field"),
             (&here, "-b @/no/such/file", MISUSED, "'/no/such/file'"),
             (&here, "--hgrm /no/such/dir/file", MISUSED, "'/no/such/dir/file'"),
             (&here, "--connections 99999999", MISUSED, "ulimit -n"),

@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_learned_is_expected() {
+    fn a_learned_answer_is_expected() {
         let mut learning = Comparison::Learning(Expected::default());
         assert_eq!(learning.head(HEAD), None);
         assert_eq!((learning.body(0, b"hel"), learning.body(3, b"lo")), (None, None));

@@ -4,11 +4,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::errors::LoadError;
 
-/// Descriptors kept for other things than connections: epoll, the timer, files.
+/// Number of descriptors kept for other purposes than connections: epoll, the timer, files.
 const DESCRIPTORS_SPARE: u64 = 32;
 
-/// Makes sure that this process, and those that it starts from then on, may have so many
-/// connections, raising its own limit as far as it may itself.
+/// Raises the limit of this process, and of the processes that it starts later, so that
+/// `connections` connections can be open. Fails if the limit cannot be raised that far.
 pub fn allow_descriptors(connections: u64) -> Result<(), LoadError> {
     let wanted = connections + DESCRIPTORS_SPARE;
     let limit = getrlimit(Resource::Nofile);

@@ -10,7 +10,7 @@ use super::head::{self, Framing, Head};
 #[derive(Debug)]
 pub(super) struct Heads {
     method_is_head: bool,
-    /// The comparison of whole answers, of which this is the first part.
+    /// The comparison with the expected answer, heads and bodies.
     pub(super) comparison: Comparison,
     /// The last head, with its empty line; empty before the first one was parsed.
     seen: Vec<u8>,
@@ -38,8 +38,8 @@ impl Heads {
         *self = Self { comparison, ..Self::new(self.method_is_head) };
     }
 
-    /// Returns the answer at the start of `input`, as its head and its length in bytes, if it is
-    /// there from its first byte to its last and equal to the expected one.
+    /// Returns the head and the length of the answer at the start of `input`, if the answer is
+    /// complete and equal to the expected one.
     pub(super) fn whole_answer(&self, input: &[u8]) -> Option<(Head, usize)> {
         let is_same = !self.seen_answer.is_empty() && input.starts_with(&self.seen_answer);
         is_same.then_some((self.seen_head, self.seen_answer.len()))

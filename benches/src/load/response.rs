@@ -21,18 +21,18 @@ use super::heads::Heads;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) status: u16,
-    /// The server will close the connection, or has done so.
+    /// Set if the server will close the connection, or has done so.
     pub(super) closes: bool,
 }
 
-/// What the end of the connection means for the answer that was being read.
+/// Meaning of the end of the connection for the current answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum AtEnd {
     /// No answer had begun.
     Nothing,
-    /// That was the end of its body.
+    /// The answer's body ended with the connection.
     Complete(Answer),
-    /// It had begun and will never end.
+    /// The answer is cut short.
     Truncated,
 }
 
@@ -57,7 +57,7 @@ enum State {
 
 #[derive(Debug)]
 enum Body {
-    /// So many bytes are still to come.
+    /// Number of bytes that are still to come.
     Length(u64),
     Chunked(Chunked),
     UntilClose,
@@ -198,7 +198,7 @@ impl Body {
     }
 }
 
-/// Where a chunked body stands (RFC 9112, section 7.1).
+/// Position in a chunked body (RFC 9112, section 7.1).
 #[derive(Debug, Default)]
 struct Chunked {
     place: Place,
@@ -208,7 +208,7 @@ struct Chunked {
 
 #[derive(Clone, Copy, Debug)]
 enum Place {
-    /// In the size, of which so many digits are read.
+    /// In the size, after `digits` digits.
     Size {
         size: u64,
         digits: u8,
@@ -262,7 +262,7 @@ impl Chunked {
         Ok((at, false))
     }
 
-    /// Where `byte`, which is none of the data, leads.
+    /// Returns the place after `byte`, which must not be part of the data.
     fn step(&mut self, byte: u8) -> Result<Place, Malformed> {
         Ok(match (self.place, byte) {
             (Place::Size { size, digits: 1.. }, b'\r') => Place::SizeEnd { size },
@@ -294,7 +294,7 @@ impl Chunked {
     }
 }
 
-/// How many bytes of `input` belong to the next `left`.
+/// Returns the number of bytes of `input` that are among the next `left` bytes.
 fn left_in(input: &[u8], left: u64) -> usize {
     usize::try_from(left).map_or(input.len(), |left| left.min(input.len()))
 }
@@ -303,8 +303,8 @@ fn left_in(input: &[u8], left: u64) -> usize {
 mod tests {
     use super::*;
 
-    /// The statuses of all answers in `text`, fed in pieces of `step` bytes, and what an end of
-    /// the connection would mean after it.
+    /// Returns the statuses of all answers in `text`, fed in pieces of `step` bytes, and the meaning
+    /// of an end of the connection behind it.
     fn read_in_steps(text: &[u8], step: usize) -> Result<(Vec<u16>, AtEnd), Malformed> {
         let mut reader = Reader::default();
         let mut heads = Heads::new(false);
@@ -320,7 +320,7 @@ mod tests {
         Ok((statuses, reader.end(&heads)))
     }
 
-    /// As whole, byte by byte and in every other step: always the same.
+    /// Reads `text` in pieces of every length, which must all give the same result.
     fn read(text: &str) -> Result<(Vec<u16>, AtEnd), Malformed> {
         let whole = read_in_steps(text.as_bytes(), text.len());
         for step in 1..text.len() {
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_asked_for_another_protocol() {
+    fn a_switch_of_protocols_is_malformed() {
         assert_eq!(read("HTTP/1.1 101 x\r\nupgrade: y\r\n\r\n"), Err(Malformed::Upgrade));
     }
 
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_an_answer_must_be_another_one() {
+    fn bytes_behind_an_answer_must_be_another_answer() {
         assert_eq!(read(&format!("{OK}o")), Err(Malformed::StatusLine));
     }
 }

@@ -1,5 +1,5 @@
-//! Adds hyper, in place of this project's core and its timeouts: an executor of
-//! one page polls hyper's futures over mio, without Tokio; otherwise as `pinloop`.
+//! Adds hyper, in place of this project's core and its timeouts. An executor of one page polls
+//! hyper's futures over mio, without Tokio; otherwise as `pinloop`.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -29,7 +29,7 @@ const INPUT_BYTES: usize = 128 * 1024;
 /// must not keep the others from their events; Tokio allows 61 tasks.
 const WOKEN_ROUNDS: usize = 16;
 
-/// Events taken from the kernel at once, as the server has it.
+/// Number of events taken from the kernel at once, as the server has it.
 const EVENTS: usize = 1024;
 
 const LISTENER: Token = Token(usize::MAX);
@@ -122,8 +122,8 @@ struct Task {
     waker: Waker,
 }
 
-/// Tasks to be polled again, whatever epoll says. Only this thread ever locks
-/// it: a `Waker` can be sent to others, and so has to be ready for them.
+/// Tasks to poll again without an event. Only this thread ever locks the mutex, but a `Waker` must
+/// be ready to be sent to other threads.
 #[derive(Default)]
 struct Woken(Mutex<Vec<usize>>);
 
@@ -166,12 +166,12 @@ impl Readiness {
     }
 }
 
-/// A socket as hyper wants it. It keeps no waker: an event wakes its one task.
+/// A socket as hyper wants it. It keeps no waker, because an event wakes its one task.
 struct Io {
     stream: TcpStream,
     readiness: Rc<Readiness>,
-    /// A read goes here first: hyper's own buffer is uninitialized memory, which
-    /// takes unsafe code to read into, and copying a request costs nanoseconds.
+    /// Buffer for each read. hyper's own buffer is uninitialized memory, and reading into it takes
+    /// unsafe code. The copy is an unfairness that `docs/method.md` counts.
     input: Rc<RefCell<Vec<u8>>>,
 }
 
@@ -226,7 +226,7 @@ impl rt::Write for Io {
     }
 }
 
-/// A socket that would block will be announced by epoll.
+/// Maps an error of a socket that would block to `Pending`, because epoll reports the socket later.
 fn unless_blocked(done: io::Result<usize>) -> Poll<io::Result<usize>> {
     match done {
         Err(error) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,

@@ -1,5 +1,4 @@
-//! Adds HTTP: this project's core, with every check, limit and timeout;
-//! otherwise as `floor`.
+//! Adds HTTP: this project's core, with every check, limit and timeout; otherwise as `floor`.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

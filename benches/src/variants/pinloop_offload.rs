@@ -10,11 +10,11 @@ use super::Ready;
 use super::common::{self, Settings};
 use super::pinloop::config;
 
-/// Jobs that wait: more than a study has connections.
+/// Maximum number of waiting jobs: more than a study has connections.
 const JOBS_MAX: usize = 1024;
 
-/// The workers have the CPUs of the event loops: a server that has others left has it
-/// easier, and a comparison on one CPU says what that one does.
+/// Runs the workers on the CPUs of the event loops. Other CPUs would make it easier for the
+/// server, and the comparison is one on the same CPUs.
 pub(super) fn serve(settings: &Settings, ready: Ready<'_>) -> io::Result<()> {
     let rounds = settings.rounds;
     let cores = &settings.cores;

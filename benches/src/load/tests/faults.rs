@@ -133,7 +133,7 @@ fn a_server_that_is_gone_ends_the_run() {
 }
 
 #[test]
-fn nobody_listening_is_said_at_once() {
+fn a_refused_connection_is_reported_at_once() {
     let (_held, addr) = held_port();
     let target = Target { addr, request: REQUEST.to_vec(), method_is_head: false };
     let error = Generator::connect(&target, &Shape::default()).unwrap_err();
@@ -141,7 +141,7 @@ fn nobody_listening_is_said_at_once() {
 }
 
 #[test]
-fn what_cannot_be_is_refused() {
+fn impossible_shapes_and_rates_are_refused() {
     let server = Server::answering(OK);
     let connect = |shape: Shape| Generator::connect(&server.target, &shape).map(drop);
     let none = server.connect(0, 1).run(Pace::Closed, Stop::Requests(1));

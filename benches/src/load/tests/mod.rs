@@ -218,7 +218,7 @@ fn the_end_of_the_connection_may_end_the_answer() {
 }
 
 #[test]
-fn what_was_pipelined_behind_a_close_is_sent_again() {
+fn requests_pipelined_behind_a_close_are_sent_again() {
     let server = Server::start(|peer, _| {
         for answer in [OK, OK, b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"]
         {

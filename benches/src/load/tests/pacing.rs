@@ -33,7 +33,7 @@ fn at_a_rate_the_wait_for_a_free_connection_is_latency() {
 }
 
 #[test]
-fn what_a_rate_made_due_and_nobody_could_send_is_counted() {
+fn due_requests_without_a_free_connection_are_counted() {
     let server = Server::start(|peer, _| {
         peer.take_request();
         thread::sleep(Duration::from_millis(30));
@@ -68,7 +68,7 @@ fn clients_arrive_and_stay_to_the_end() {
 }
 
 #[test]
-fn who_watches_may_end_the_run() {
+fn the_watch_may_end_the_run() {
     let server = Server::answering(OK);
     let mut told = 0;
     let mut tell = |_: &Snapshot| {
