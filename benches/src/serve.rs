@@ -7,8 +7,8 @@ use anyhow::{Context, bail};
 use clap::Args;
 use pinloop::app::DEFAULT_ROUNDS;
 
-use crate::measure::machine::cpu_list;
-use crate::measure::process::{READY, end_with_parent};
+use crate::rig::machine::cpu_list;
+use crate::rig::process::{READY, end_with_parent};
 use crate::variants;
 
 /// Arguments of `serve`.

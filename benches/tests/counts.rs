@@ -3,10 +3,11 @@
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
-use pinloop_bench::measure::counts::{self, Subject, workloads};
-use pinloop_bench::measure::machine::allowed_cores;
-use pinloop_bench::report::counts::per_request;
 use pinloop_bench::results::{Contender, Counts, Settings};
+use pinloop_bench::rig::machine::allowed_cores;
+use pinloop_bench::studies::count::figures::per_request;
+use pinloop_bench::studies::count::measure::Subject;
+use pinloop_bench::studies::count::{measure as counts, workloads};
 
 /// Few, as tools make a debug build slow.
 const REQUESTS: u64 = 40;

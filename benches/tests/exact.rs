@@ -4,8 +4,11 @@
 use std::path::Path;
 
 use pinloop_bench::report::page::{self, Options};
-use pinloop_bench::report::{counts, memory, split, table, work};
+use pinloop_bench::report::table;
 use pinloop_bench::results::{Results, Workload};
+use pinloop_bench::studies::count::{figures as counts, split};
+use pinloop_bench::studies::memory::figures as memory;
+use pinloop_bench::studies::work::figures as work;
 
 #[test]
 fn every_rung_has_its_counts_and_more_of_them_than_the_floor() {

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::thread;
 
-use pinloop_bench::measure::gate::{self, Server};
-use pinloop_bench::measure::{machine, regimes};
 use pinloop_bench::results::Subject;
+use pinloop_bench::rig::gate;
+use pinloop_bench::rig::gate::Server;
+use pinloop_bench::rig::{machine, regimes};
 use pinloop_bench::variants::{self, Settings};
 
 #[test]

@@ -2,11 +2,12 @@
 //! known beforehand.
 
 use pinloop_bench::report::page::{self, Options};
-use pinloop_bench::report::{offload, table};
+use pinloop_bench::report::table;
 use pinloop_bench::results::{
     Contender, Failure, Latency, LongSlice, Occasion, Offload, OffloadPoint, OffloadSlice, Results,
     SCHEMA,
 };
+use pinloop_bench::studies::offload::figures as offload;
 
 const US: u64 = 1_000;
 const MS: u64 = 1_000 * US;

@@ -3,9 +3,9 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use pinloop_bench::measure::machine::allowed_cores;
-use pinloop_bench::measure::process::{Process, ProcessError, Readiness};
-use pinloop_bench::measure::usage;
+use pinloop_bench::rig::machine::allowed_cores;
+use pinloop_bench::rig::process::{Process, ProcessError, Readiness};
+use pinloop_bench::rig::usage;
 
 const ANNOUNCED: Readiness = Readiness::Announced;
 

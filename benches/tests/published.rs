@@ -13,8 +13,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pinloop_bench::report::page::{self, Options};
-use pinloop_bench::report::{figures, markdown, table};
+use pinloop_bench::report::{markdown, table};
 use pinloop_bench::results::Results;
+use pinloop_bench::studies::ladder::figures;
 
 #[test]
 fn the_readme_has_the_answer_and_the_table_of_the_committed_run() {

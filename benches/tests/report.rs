@@ -1,14 +1,16 @@
 //! The report from made-up results whose figures are known beforehand.
 
-use pinloop_bench::report::assertion::Assertion;
-use pinloop_bench::report::figures::{self, RegimeFigures, Row};
 use pinloop_bench::report::page::{self, Options};
-use pinloop_bench::report::stats::Verdict;
-use pinloop_bench::report::{comparison, markdown, square, table};
+use pinloop_bench::report::{markdown, table};
 use pinloop_bench::results::{
     Block, Contender, Difference, Failure, Gate, Latency, Regime, Results, SCHEMA, Sample,
     Settings, Square, Subject,
 };
+use pinloop_bench::stats::Verdict;
+use pinloop_bench::studies::ladder::assertion::Assertion;
+use pinloop_bench::studies::ladder::figures;
+use pinloop_bench::studies::ladder::figures::{RegimeFigures, Row};
+use pinloop_bench::studies::ladder::{comparison, square};
 
 #[test]
 fn figures_are_those_that_the_samples_were_made_of() {

@@ -2,11 +2,14 @@
 //! known beforehand.
 
 use pinloop_bench::report::page::{self, Options};
-use pinloop_bench::report::{arrivals, knee, markdown, scaling, table};
+use pinloop_bench::report::{markdown, table};
 use pinloop_bench::results::{
     Arrivals, Bound, Contender, EventLoop, Failure, Knee, Occasion, Phase, Point, Probe, Results,
     SCHEMA, Scaling, Second, Slice, Tour,
 };
+use pinloop_bench::studies::arrivals::figures as arrivals;
+use pinloop_bench::studies::knee::figures as knee;
+use pinloop_bench::studies::scaling::figures as scaling;
 
 const MS: u64 = 1_000_000;
 const BOUND: Bound = Bound { p99_ns: 10 * MS, reached: 0.98 };

@@ -1,11 +1,14 @@
 //! The answer, in sentences, each with its uncertainty.
 
-use super::figures::{Figures, RegimeFigures};
-use super::square::{self, SquareFigures};
-use super::stats::{Estimate, Verdict};
-use super::units::{interval, interval_of_difference, microseconds, signed_microseconds};
-use super::{arrivals, knee, scaling};
+use crate::report::units::{interval, interval_of_difference, microseconds, signed_microseconds};
 use crate::results::Results;
+use crate::stats::{Estimate, Verdict};
+use crate::studies::arrivals::figures as arrivals;
+use crate::studies::knee::figures as knee;
+use crate::studies::ladder::figures::{Figures, RegimeFigures};
+use crate::studies::ladder::square;
+use crate::studies::ladder::square::SquareFigures;
+use crate::studies::scaling::figures as scaling;
 
 /// What the first regime says about the square's far corner, or the highest
 /// rung; then where the difference comes from, and what the other regimes say.

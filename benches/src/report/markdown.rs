@@ -1,11 +1,12 @@
 //! The report as Markdown, for a pull request.
 
-use super::comparison::Comparison;
-use super::figures::{self, RegimeFigures, Row};
-use super::stats::Verdict;
-use super::units::{interval, latency, microseconds, thousands};
-use super::{answer, gate, method};
+use crate::report::units::{interval, latency, microseconds, thousands};
+use crate::report::{answer, gate, method};
 use crate::results::Results;
+use crate::stats::Verdict;
+use crate::studies::ladder::comparison::Comparison;
+use crate::studies::ladder::figures;
+use crate::studies::ladder::figures::{RegimeFigures, Row};
 
 /// The answer, a table for each regime, and where it comes from.
 pub fn render(results: &Results) -> String {

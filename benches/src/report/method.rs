@@ -1,10 +1,10 @@
 //! How it was measured, where, and what could be wrong with it.
 
-use super::disturbance;
-use super::figures::RegimeFigures;
-use super::stats;
-use super::units::{cpus, cpus_count, interval, thousands};
+use crate::report::units::{cpus, cpus_count, interval, thousands};
 use crate::results::{GeneratorKind, Machine, Results, Sample};
+use crate::stats;
+use crate::studies::ladder::disturbance;
+use crate::studies::ladder::figures::RegimeFigures;
 
 /// What the reader has to know before the first figure.
 pub fn warnings(results: &Results, regimes: &[RegimeFigures]) -> Vec<String> {

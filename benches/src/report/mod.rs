@@ -28,27 +28,12 @@
 //!    there.
 
 pub mod answer;
-pub mod arrivals;
-pub mod assertion;
-pub mod comparison;
-pub mod counts;
-pub mod disturbance;
-pub mod figures;
 pub mod gate;
-pub mod knee;
 pub mod markdown;
-pub mod memory;
 pub mod method;
 pub mod occasion;
-pub mod offload;
 pub mod page;
 pub mod plots;
-pub mod scaling;
 mod sections;
-pub mod split;
-pub mod square;
-pub mod stats;
 pub mod table;
 pub mod units;
-pub mod usl;
-pub mod work;

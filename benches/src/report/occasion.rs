@@ -1,6 +1,6 @@
 //! What the studies of one request have to say of when and where they were made.
 
-use super::units::cpus;
+use crate::report::units::cpus;
 use crate::results::Occasion;
 
 /// A server or generator that waits for a CPU for so much of the time has neighbours

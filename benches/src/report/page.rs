@@ -5,24 +5,26 @@
 
 use askama::Template;
 
-use super::figures::{self, RegimeFigures};
-use super::plots::{self, PlotError};
-use super::{answer, method, sections};
+use crate::report::plots::{self, PlotError};
+use crate::report::{answer, method, sections};
 use crate::results::Results;
+use crate::studies::ladder::figures;
+use crate::studies::ladder::figures::RegimeFigures;
+use crate::studies::{self, ladder};
 
 /// In the order of the page. Each is none where the results have nothing for it.
 const SECTIONS: &[fn(&Context<'_>) -> Section] = &[
-    sections::changes::render,
-    sections::overview::render,
-    sections::regimes::render,
-    sections::counts::render,
-    sections::work::render,
-    sections::memory::render,
-    sections::arrivals::render,
-    sections::knee::render,
-    sections::scaling::render,
-    sections::offload::render,
-    sections::price::render,
+    ladder::sections::changes::render,
+    ladder::sections::overview::render,
+    ladder::sections::regimes::render,
+    studies::count::section::render,
+    studies::work::section::render,
+    studies::memory::section::render,
+    studies::arrivals::section::render,
+    studies::knee::section::render,
+    studies::scaling::section::render,
+    studies::offload::section::render,
+    ladder::sections::price::render,
     sections::contenders::render,
     sections::gate::render,
     sections::method::render,
@@ -125,7 +127,7 @@ pub fn render(results: &Results, options: &Options<'_>) -> Result<String, PageEr
 pub fn ladder_picture(results: &Results) -> Result<Option<String>, PageError> {
     let regimes = figures::of(results);
     let Some(regime) = regimes.first() else { return Ok(None) };
-    let picture = sections::regimes::ladder(results, regime)?;
+    let picture = ladder::sections::regimes::ladder(results, regime)?;
     Ok(picture.map(|picture| picture.wide))
 }
 

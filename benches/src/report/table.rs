@@ -1,12 +1,20 @@
 //! The report for a terminal.
 
-use super::comparison::Comparison;
-use super::figures::{self, Figures, RegimeFigures, Row};
-use super::gate::{self, Finding};
-use super::stats::{Estimate, Verdict};
-use super::units::{cpus, interval, latency, microseconds, thousands};
-use super::{answer, arrivals, counts, knee, memory, method, offload, scaling, work};
+use crate::report::gate::{self, Finding};
+use crate::report::units::{cpus, interval, latency, microseconds, thousands};
+use crate::report::{answer, method};
 use crate::results::{Counts, Gate, Memory, Results, Work};
+use crate::stats::{Estimate, Verdict};
+use crate::studies::arrivals::figures as arrivals;
+use crate::studies::count::figures as counts;
+use crate::studies::knee::figures as knee;
+use crate::studies::ladder::comparison::Comparison;
+use crate::studies::ladder::figures;
+use crate::studies::ladder::figures::{Figures, RegimeFigures, Row};
+use crate::studies::memory::figures as memory;
+use crate::studies::offload::figures as offload;
+use crate::studies::scaling::figures as scaling;
+use crate::studies::work::figures as work;
 
 /// What a part of the results says, in paragraphs.
 type Part = fn(&Results, &[RegimeFigures]) -> Vec<String>;
@@ -197,7 +205,7 @@ fn warnings(results: &Results, regimes: &[RegimeFigures]) -> Vec<String> {
 }
 
 /// The first column to the left, the others to the right.
-pub(super) fn align<const N: usize>(cells: &[[String; N]]) -> Vec<String> {
+pub(crate) fn align<const N: usize>(cells: &[[String; N]]) -> Vec<String> {
     let width =
         |column: usize| cells.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; N] = std::array::from_fn(width);

@@ -1,6 +1,6 @@
 //! Figures as people read them, each with its unit.
 
-use super::stats::{Estimate, Interval};
+use crate::stats::{Estimate, Interval};
 
 /// Of a time given in ns: `6.42 µs`.
 pub fn microseconds(ns: f64) -> String {

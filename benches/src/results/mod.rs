@@ -2,17 +2,10 @@
 //!
 //! Here are the raw counts of every slice and no figure made of them, so that a
 //! report can be made again, with better statistics, from the file alone. It is
-//! the only thing that [`crate::measure`] hands to [`crate::report`].
+//! the only thing that [`crate::rig`] hands to [`crate::report`].
 
-mod arrivals;
-mod counts;
-mod knee;
 mod latency;
-mod memory;
 mod occasion;
-mod offload;
-mod scaling;
-mod work;
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
@@ -20,15 +13,15 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-pub use arrivals::{Arrivals, Phase, Second, Tour};
-pub use counts::{Counts, Place, Tally, Twice, Unavailable, Workload};
-pub use knee::{Bound, Knee, Probe};
+pub use crate::studies::arrivals::record::{Arrivals, Phase, Second, Tour};
+pub use crate::studies::count::record::{Counts, Place, Tally, Twice, Unavailable, Workload};
+pub use crate::studies::knee::record::{Bound, Knee, Probe};
+pub use crate::studies::memory::record::{Climb, Level, Memory};
+pub use crate::studies::offload::record::{LongSlice, Offload, OffloadPoint, OffloadSlice};
+pub use crate::studies::scaling::record::{EventLoop, Point, Scaling, Slice};
+pub use crate::studies::work::record::{Work, WorkPoint};
 pub use latency::Latency;
-pub use memory::{Climb, Level, Memory};
 pub use occasion::Occasion;
-pub use offload::{LongSlice, Offload, OffloadPoint, OffloadSlice};
-pub use scaling::{EventLoop, Point, Scaling, Slice};
-pub use work::{Work, WorkPoint};
 
 /// Raised when a field changes its meaning or goes.
 pub const SCHEMA: u32 = 2;

@@ -4,7 +4,7 @@ use plotters::element::{Rectangle, Text};
 use plotters::style::text_anchor::HPos;
 use plotters::style::{BLACK, Color};
 
-use super::{Area, Picture, PlotError, TEXT, is_narrow, picture, rgb, text};
+use crate::report::plots::{Area, Picture, PlotError, TEXT, is_narrow, picture, rgb, text};
 
 /// One amount.
 #[derive(Clone, Debug)]

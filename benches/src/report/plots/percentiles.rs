@@ -7,7 +7,9 @@ use plotters::series::LineSeries;
 use plotters::style::Color;
 use plotters::style::text_anchor::HPos;
 
-use super::{GREY, GRID, Picture, PlotError, SMALL, colour, is_narrow, picture, rgb, text};
+use crate::report::plots::{
+    GREY, GRID, Picture, PlotError, SMALL, colour, is_narrow, picture, rgb, text,
+};
 use crate::report::units::latency_in_short;
 
 /// A percentile is drawn where so many requests were slower: fewer are chance.
@@ -90,7 +92,7 @@ fn curve(buckets: &[(u64, u64)]) -> Vec<(f64, f64)> {
 
 /// The latencies that have a line: the powers of ten between the two, and where
 /// these are few, also twice and five times of them.
-pub(super) fn round(low: f64, high: f64) -> Vec<f64> {
+pub(crate) fn round(low: f64, high: f64) -> Vec<f64> {
     let factors: &[f64] = if high / low < DENSE { &[1.0, 2.0, 5.0] } else { &[1.0] };
     let powers = low.log10().floor() as i32..=high.log10().ceil() as i32;
     let points = powers.flat_map(|power| factors.iter().map(move |f| f * 10f64.powi(power)));

@@ -10,7 +10,7 @@ struct Contenders<'a> {
     legend: &'a [Key],
 }
 
-pub(in crate::report) fn render(context: &Context<'_>) -> Section {
+pub(crate) fn render(context: &Context<'_>) -> Section {
     let section = Contenders { legend: context.legend };
     Ok(Some(section.render()?))
 }

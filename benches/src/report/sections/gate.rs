@@ -11,7 +11,7 @@ struct Gate {
     gate: GateView,
 }
 
-pub(in crate::report) fn render(context: &Context<'_>) -> Section {
+pub(crate) fn render(context: &Context<'_>) -> Section {
     let Some(gate) = &context.results.gate else { return Ok(None) };
     let section = Gate { gate: gate::view(gate) };
     Ok(Some(section.render()?))

@@ -11,7 +11,7 @@ struct Machine {
     machine: Vec<(&'static str, String)>,
 }
 
-pub(in crate::report) fn render(context: &Context<'_>) -> Section {
+pub(crate) fn render(context: &Context<'_>) -> Section {
     let section = Machine { machine: method::machine(context.results) };
     Ok(Some(section.render()?))
 }

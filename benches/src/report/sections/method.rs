@@ -13,7 +13,7 @@ struct Method {
 }
 
 /// Of the ladder; the other studies say it for themselves.
-pub(in crate::report) fn render(context: &Context<'_>) -> Section {
+pub(crate) fn render(context: &Context<'_>) -> Section {
     if context.regimes.is_empty() {
         return Ok(None);
     }

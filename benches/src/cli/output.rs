@@ -1,0 +1,88 @@
+//! Where results and pages go, and how a study is interrupted.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::{env, fs};
+
+use anyhow::Context;
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::report::page::{self, Options};
+use crate::report::table;
+use crate::results::Results;
+
+/// Of a study that was interrupted: 128 + SIGINT, as shells have it.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// The report, on the terminal and as a page.
+pub(crate) fn show(results: &Results, path: &Path, options: &Options<'_>) -> anyhow::Result<()> {
+    say(&table::render(results))?;
+    say(&format!("All that was counted: {}", path.display()))?;
+    write_page(results, path, options)
+}
+
+/// Where results go; its directory is there.
+pub(crate) fn results_path(out: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let path = match out {
+        Some(path) => from_callers_directory(path),
+        None => target_directory()?.join("pinloop/results.json"),
+    };
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
+    Ok(path)
+}
+
+/// Writes the page beside the results that it is made of.
+pub(crate) fn write_page(
+    results: &Results,
+    file: &Path,
+    options: &Options<'_>,
+) -> anyhow::Result<()> {
+    let name = match file.file_stem() {
+        Some(stem) if stem != "results" => Path::new(stem).with_extension("html"),
+        _ => PathBuf::from("report.html"),
+    };
+    let path = file.with_file_name(name);
+    let page = page::render(results, options)?;
+    fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))?;
+    say(&format!("The report: {}", path.display()))
+}
+
+/// Set by the first SIGINT or SIGTERM; the second ends this process at once, and
+/// the kernel its servers.
+pub(crate) fn interrupts() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        let (armed, set) = (Arc::clone(&stop), Arc::clone(&stop));
+        let status = i32::from(INTERRUPTED);
+        signal_hook::flag::register_conditional_shutdown(signal, status, armed)?;
+        signal_hook::flag::register(signal, set)?;
+    }
+    Ok(stop)
+}
+
+/// Cargo's target directory: the one with its tag above this program.
+pub(crate) fn target_directory() -> anyhow::Result<PathBuf> {
+    let program = env::current_exe().context("cannot find this program")?;
+    let tagged = program.ancestors().find(|directory| directory.join("CACHEDIR.TAG").exists());
+    Ok(tagged.map_or_else(|| PathBuf::from("target"), Path::to_path_buf))
+}
+
+/// A path as the user means it: cargo starts benches in their package's
+/// directory, and leaves PWD as the user's shell had it.
+pub(crate) fn from_callers_directory(path: &Path) -> PathBuf {
+    match (env::var_os("CARGO"), env::var_os("PWD")) {
+        (Some(_), Some(directory)) => Path::new(&directory).join(path),
+        _ => path.to_path_buf(),
+    }
+}
+
+/// Prints a line, or says why it cannot; `println!` would panic.
+pub(crate) fn say(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{text}")?;
+    Ok(stdout.flush()?)
+}

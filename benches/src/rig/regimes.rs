@@ -1,0 +1,221 @@
+//! The ways in which the servers are loaded.
+
+use std::num::NonZeroU64;
+
+/// One way to load every server.
+#[derive(Clone, Debug)]
+pub struct Regime {
+    /// Unique; as in results.json.
+    pub key: &'static str,
+    /// For people.
+    pub title: &'static str,
+    /// The same in a few words, for the middle of a sentence.
+    pub brief: &'static str,
+    /// One request, as it goes over the wire.
+    pub request: Vec<u8>,
+    /// When a request is due.
+    pub pace: Pace,
+    /// Connections at a time.
+    pub connections: usize,
+    /// Requests under way on each connection, sent in one write.
+    pub pipeline: usize,
+    /// After how many answers a connection is closed and another one opened; none
+    /// where they stay open.
+    pub requests_per_connection: Option<NonZeroU64>,
+    /// Whether the floor takes part: its constant bytes are as long as this
+    /// regime's answers, and these take no work.
+    pub floor: bool,
+}
+
+/// When a request is due.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pace {
+    /// When the one before it on its connection is answered.
+    Closed,
+    /// So many times a second.
+    Rate(f64),
+    /// Half as many times a second as the slowest contender answers in a closed
+    /// loop: all of them have time to spare, and the same work.
+    HalfOfSlowest,
+}
+
+/// Enough to keep a server's core busy from one other core.
+const CONNECTIONS: usize = 64;
+
+/// A server with so little to do sleeps before each request, in requests per
+/// second.
+const NEAR_IDLE: f64 = 1000.0;
+
+/// More than fit in any cache.
+const MANY_CONNECTIONS: usize = 4000;
+
+/// Of the large echo.
+const ECHO_BYTES: usize = 64 * 1024;
+
+impl Regime {
+    /// One request at a time on each of 64 connections that stay open, in a closed
+    /// loop, without the floor.
+    pub fn closed(
+        key: &'static str,
+        title: &'static str,
+        brief: &'static str,
+        request: Vec<u8>,
+    ) -> Self {
+        Self {
+            key,
+            title,
+            brief,
+            request,
+            pace: Pace::Closed,
+            connections: CONNECTIONS,
+            pipeline: 1,
+            requests_per_connection: None,
+            floor: false,
+        }
+    }
+}
+
+/// What the quick ladder measures.
+pub fn quick() -> Vec<Regime> {
+    vec![
+        Regime {
+            floor: true,
+            ..Regime::closed(
+                "closed",
+                "GET /, one request at a time on each of 64 connections",
+                "for one small GET at a time",
+                get("/"),
+            )
+        },
+        Regime {
+            pipeline: 16,
+            floor: true,
+            ..Regime::closed(
+                "pipelined",
+                "GET /, 16 requests at a time on each of 64 connections",
+                "for 16 pipelined GETs at a time",
+                get("/"),
+            )
+        },
+        Regime::closed(
+            "data",
+            "GET /data with its work, one at a time on each of 64 connections",
+            "with the work of /data",
+            get("/data"),
+        ),
+    ]
+}
+
+/// What the full ladder measures: the quick one's, and what a server meets
+/// besides.
+pub fn full() -> Vec<Regime> {
+    let mut regimes = quick();
+    regimes.extend([
+        Regime {
+            pace: Pace::HalfOfSlowest,
+            floor: true,
+            ..Regime::closed(
+                "half",
+                "GET / at a fixed rate, half of what the slowest can answer, on 64 connections",
+                "at half of the slowest one's rate",
+                get("/"),
+            )
+        },
+        Regime {
+            pace: Pace::Rate(NEAR_IDLE),
+            floor: true,
+            ..Regime::closed(
+                "idle",
+                "GET / near idle, 1,000 requests a second on 64 connections",
+                "near idle",
+                get("/"),
+            )
+        },
+        Regime {
+            requests_per_connection: Some(NonZeroU64::MIN),
+            floor: true,
+            ..Regime::closed(
+                "connect",
+                "GET /, each request on a connection of its own, 64 at a time",
+                "with a connection for each request",
+                get("/"),
+            )
+        },
+        Regime::closed(
+            "echo",
+            "POST /echo of 64 KiB, one at a time on each of 64 connections",
+            "for an echo of 64 KiB",
+            post("/echo", &vec![b'x'; ECHO_BYTES]),
+        ),
+    ]);
+    regimes
+}
+
+/// All that can be asked for: the full ladder's, and two that show whether a
+/// server's cost for each connection grows.
+pub fn all() -> Vec<Regime> {
+    let mut regimes = full();
+    regimes.extend([
+        Regime {
+            requests_per_connection: NonZeroU64::new(10),
+            floor: true,
+            ..Regime::closed(
+                "connect10",
+                "GET /, a new connection for every ten requests, 64 at a time",
+                "with a connection for every ten requests",
+                get("/"),
+            )
+        },
+        Regime {
+            connections: MANY_CONNECTIONS,
+            floor: true,
+            ..Regime::closed(
+                "many",
+                "GET /, one request at a time on each of 4,000 connections",
+                "on 4,000 connections",
+                get("/"),
+            )
+        },
+    ]);
+    regimes
+}
+
+/// A request with the three fields that any client sends.
+pub(crate) fn get(path: &str) -> Vec<u8> {
+    request("GET", path, "", &[])
+}
+
+fn post(path: &str, content: &[u8]) -> Vec<u8> {
+    request("POST", path, &format!("content-length: {}\r\n", content.len()), content)
+}
+
+fn request(method: &str, path: &str, more: &str, content: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nuser-agent: pinloop\r\naccept: */*\r\n\
+         {more}\r\n"
+    );
+    [head.as_bytes(), content].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_unique_and_the_full_ladder_begins_with_the_quick_one() {
+        let keys = |regimes: Vec<Regime>| regimes.iter().map(|of| of.key).collect::<Vec<_>>();
+        let (quick, full, all) = (keys(quick()), keys(full()), keys(all()));
+        assert!(full.starts_with(&quick) && all.starts_with(&full));
+        assert_eq!(full.len(), 7);
+        for key in &all {
+            assert_eq!(all.iter().filter(|other| *other == key).count(), 1, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_as_long_as_it_says() {
+        let echo = post("/echo", b"hello");
+        assert!(echo.ends_with(b"content-length: 5\r\n\r\nhello"));
+        assert!(get("/").ends_with(b"accept: */*\r\n\r\n"));
+    }
+}

@@ -1,0 +1,164 @@
+//! One slice: a server under load for a moment, and what both ends used.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::load::{Generator, Outcome, Pace, Shape, Stop, Target};
+use crate::results::{self, GeneratorKind, Latency, Sample, Settings};
+use crate::rig::fleet::Member;
+use crate::rig::meter::{judge, metered};
+use crate::rig::process::Process;
+use crate::rig::regimes::Regime;
+use crate::rig::wrk::Wrk;
+
+/// A server with its connections in one regime; idle but for its slices.
+pub struct Lane<'a> {
+    key: String,
+    process: &'a mut Process,
+    /// Or why there are no connections.
+    driver: Result<Driver, String>,
+    pace: Pace,
+    length: Duration,
+    server_cores: &'a [usize],
+    /// What it answered a second in its first slice, in a closed loop.
+    capacity: f64,
+}
+
+/// What loads the server.
+enum Driver {
+    Own(Box<Generator>),
+    Wrk(Wrk),
+}
+
+/// What a load generator saw in a slice.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// Each rightly.
+    pub requests: u64,
+    /// From the first request to the last answer.
+    pub elapsed: Duration,
+    /// Of all of them.
+    pub latency: Latency,
+    /// What it did for that.
+    pub generator: results::Generator,
+}
+
+impl<'a> Lane<'a> {
+    /// Connects, and loads the server once for the length of a slice, so that
+    /// none begins cold.
+    pub fn open(member: &'a mut Member, regime: &Regime, settings: &'a Settings) -> Self {
+        let address = member.process.address();
+        let mut lane = Self {
+            key: member.key.clone(),
+            process: &mut member.process,
+            driver: Driver::open(address, regime, settings.generator),
+            pace: Pace::Closed,
+            length: Duration::from_millis(settings.slice_ms),
+            server_cores: &settings.server_cores,
+            capacity: f64::INFINITY,
+        };
+        match lane.slice() {
+            Ok(sample) => lane.capacity = sample.requests as f64 / sample.elapsed_ns as f64 * 1e9,
+            Err(reason) => lane.driver = Err(reason),
+        }
+        lane
+    }
+
+    /// The contender's key.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Requests per second that it answered in a closed loop when it began;
+    /// infinite if it did not.
+    pub fn capacity(&self) -> f64 {
+        self.capacity
+    }
+
+    /// Has its requests sent at this pace from now on.
+    pub fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace;
+    }
+
+    /// Takes one slice. The error is a sentence for people.
+    pub fn slice(&mut self) -> Result<Sample, String> {
+        let (driver, pace, length) = (&mut self.driver, self.pace, self.length);
+        let (answered, reading) = metered(self.process, self.server_cores, || {
+            driver.as_mut().map_err(|reason| reason.clone())?.run(pace, length)
+        })?;
+        let used = reading.used;
+        Ok(Sample {
+            contender: self.key.clone(),
+            requests: answered.requests,
+            elapsed_ns: nanoseconds(answered.elapsed),
+            cpu_ns: nanoseconds(used.threads.cpu),
+            wait_ns: nanoseconds(used.threads.wait),
+            user_ticks: used.user_ticks,
+            system_ticks: used.system_ticks,
+            voluntary_switches: used.threads.voluntary_switches,
+            involuntary_switches: used.threads.involuntary_switches,
+            steal_ticks: reading.steal_ticks,
+            latency: answered.latency,
+            generator: answered.generator,
+        })
+    }
+}
+
+impl Driver {
+    fn open(address: SocketAddr, regime: &Regime, kind: GeneratorKind) -> Result<Self, String> {
+        if kind == GeneratorKind::Wrk {
+            let wrk = Wrk::new(address, regime).map_err(|error| error.to_string())?;
+            return Ok(Self::Wrk(wrk));
+        }
+        let target =
+            Target { addr: address, request: regime.request.clone(), method_is_head: false };
+        let shape = Shape {
+            connections: regime.connections,
+            pipeline: regime.pipeline,
+            requests_per_connection: regime.requests_per_connection,
+        };
+        let generator = Generator::connect(&target, &shape).map_err(|error| error.to_string())?;
+        Ok(Self::Own(Box::new(generator)))
+    }
+
+    fn run(&mut self, pace: Pace, length: Duration) -> Result<Answered, String> {
+        match self {
+            Self::Wrk(wrk) => wrk.run(length),
+            Self::Own(generator) => {
+                let outcome = generator.run(pace, Stop::After(length));
+                let outcome = outcome.map_err(|error| error.to_string())?;
+                judge(&outcome)?;
+                Ok(answered(&outcome))
+            }
+        }
+    }
+}
+
+fn answered(outcome: &Outcome) -> Answered {
+    Answered {
+        requests: outcome.requests,
+        elapsed: outcome.elapsed,
+        latency: latency(&outcome.latency_ns),
+        generator: results::Generator {
+            cpu_ns: nanoseconds(outcome.cpu),
+            unsent: outcome.unsent,
+            bytes_sent: outcome.bytes_sent,
+            bytes_received: outcome.bytes_received,
+            reads: outcome.reads,
+            writes: outcome.writes,
+            wakeups: outcome.wakeups,
+            connects: outcome.connects,
+        },
+    }
+}
+
+fn latency(histogram: &Histogram<u64>) -> Latency {
+    let recorded = histogram.iter_recorded();
+    Latency::of(recorded.map(|step| (step.value_iterated_to(), step.count_at_value())))
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    duration.as_nanos().try_into().unwrap_or(u64::MAX)
+}

@@ -1,0 +1,179 @@
+//! What the studies of one request have in common: who takes part, the gate, and
+//! their place in results.json.
+//!
+//! Such a study adds its section to the file of the ladder, where that is of this
+//! machine and this schema, so that there is one report of all that was measured.
+//! The ladder begins a new file.
+
+use std::io;
+use std::path::Path;
+use std::time::SystemTime;
+
+use crate::load::Target;
+use crate::results::Subject;
+use crate::results::{self, Contender, Failure, Gate, Machine, Occasion, Results, Settings};
+use crate::rig::fleet::{Entrant, Fleet};
+use crate::rig::regimes;
+use crate::rig::regimes::Regime;
+use crate::rig::{gate, machine};
+
+/// The key of the request that is studied, for the gate.
+const STUDIED: &str = "studied";
+
+/// What is asked of whom.
+#[derive(Clone, Debug)]
+pub struct Common {
+    /// As recorded.
+    pub settings: Settings,
+    /// What is asked for, with GET.
+    pub path: String,
+    /// Key of the contender that the others are held against.
+    pub reference: String,
+}
+
+/// The servers of a study, up and looked at.
+#[derive(Debug)]
+pub struct Field {
+    /// Those that take part.
+    pub fleet: Fleet,
+    /// What the gate found.
+    pub gate: Gate,
+}
+
+impl Common {
+    /// When it begins, and with what.
+    pub fn occasion(&self) -> Occasion {
+        Occasion {
+            started_unix_s: now_unix_s(),
+            complete: false,
+            server_cores: self.settings.server_cores.clone(),
+            generator_core: self.settings.generator_core,
+            work_rounds: self.settings.work_rounds,
+            path: self.path.clone(),
+            seed: self.settings.seed,
+        }
+    }
+
+    /// The file at `path` as far as it was measured here, or a new one.
+    pub fn open(&self, path: &Path, contenders: Vec<Contender>) -> io::Result<Results> {
+        let fresh = Results {
+            schema: results::SCHEMA,
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            started_unix_s: now_unix_s(),
+            complete: true,
+            optimized: !cfg!(debug_assertions),
+            machine: machine::describe()?,
+            settings: self.settings.clone(),
+            contenders,
+            reference: self.reference.clone(),
+            ..Results::default()
+        };
+        Ok(match Results::read(path) {
+            Ok(mut there) if is_of_here(&there, &fresh) => {
+                add(&mut there.contenders, fresh.contenders);
+                there
+            }
+            _ => fresh,
+        })
+    }
+
+    /// The request, to one of the servers.
+    pub fn target(&self, addr: std::net::SocketAddr) -> Target {
+        Target { addr, request: regimes::get(&self.path), method_is_head: false }
+    }
+
+    /// Starts the servers and holds their answers against each other's. Who does
+    /// not start, hangs or gives another answer is named among the failures and
+    /// is no member any more.
+    pub fn gather(&self, mut entrants: Vec<Entrant>, goes_on: &dyn Fn() -> bool) -> Field {
+        let mut fleet = Fleet::start(&mut entrants, &self.settings.server_cores, goes_on);
+        let studied = Regime::closed(
+            STUDIED,
+            "the request of this study",
+            "for the request of this study",
+            regimes::get(&self.path),
+        );
+        let verdict = gate::run(&fleet.servers(&self.reference), &[studied], goes_on);
+        fleet.failures.extend(verdict.failures);
+        fleet.check();
+        let subject = Subject::Measured(STUDIED.to_string());
+        let wrong = verdict.gate.differences.iter().filter(|found| found.subject == subject);
+        fleet.failures.extend(wrong.map(|difference| Failure {
+            contender: difference.contender.clone(),
+            reason: format!("its answer differs from that of {}", verdict.gate.reference),
+        }));
+        let Fleet { members, failures } = &mut fleet;
+        members.retain(|member| failures.iter().all(|failure| failure.contender != member.key));
+        Field { fleet, gate: verdict.gate }
+    }
+}
+
+/// Whether figures of both may stand on one page.
+fn is_of_here(there: &Results, fresh: &Results) -> bool {
+    let same = |machine: &Machine| {
+        (machine.cpu.clone(), machine.cores.clone(), machine.kernel.clone(), machine.memory_bytes)
+    };
+    same(&there.machine) == same(&fresh.machine) && there.optimized == fresh.optimized
+}
+
+/// Adds the contenders that are not there yet, each behind the one it follows.
+fn add(contenders: &mut Vec<Contender>, added: Vec<Contender>) {
+    let mut behind = None;
+    for contender in added {
+        let there = contenders.iter().position(|other| other.key == contender.key);
+        behind = there.or_else(|| {
+            let place = behind.map_or(contenders.len(), |place| place + 1);
+            contenders.insert(place, contender);
+            Some(place)
+        });
+    }
+}
+
+fn now_unix_s() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.map_or(0, |now| now.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contenders(keys: &[&str]) -> Vec<Contender> {
+        let contender = |key: &&str| Contender {
+            key: key.to_string(),
+            variant: key.to_string(),
+            about: String::new(),
+            base: None,
+            adds: String::new(),
+            command: None,
+        };
+        keys.iter().map(contender).collect()
+    }
+
+    #[test]
+    fn contenders_keep_the_order_of_the_ladder() {
+        for (there, added, all) in [
+            (vec![], vec!["a", "b"], vec!["a", "b"]),
+            (vec!["a", "a_again", "c"], vec!["a", "c"], vec!["a", "a_again", "c"]),
+            (vec!["a", "d"], vec!["a", "b", "c", "d", "e"], vec!["a", "b", "c", "d", "e"]),
+            (vec!["a"], vec!["b"], vec!["a", "b"]),
+        ] {
+            let mut found = contenders(&there);
+            add(&mut found, contenders(&added));
+            let found: Vec<_> = found.iter().map(|contender| contender.key.as_str()).collect();
+            assert_eq!(found, all);
+        }
+    }
+
+    #[test]
+    fn figures_of_another_machine_or_build_are_not_added_to() {
+        let fresh = Results::default();
+        let mut there = Results::default();
+        // Which does not make it another machine.
+        there.machine.load_average = 3.0;
+        assert!(is_of_here(&there, &fresh));
+        there.machine.kernel = "Linux 2.6".to_string();
+        assert!(!is_of_here(&there, &fresh));
+        assert!(!is_of_here(&Results { optimized: true, ..Results::default() }, &fresh));
+    }
+}

@@ -1,0 +1,103 @@
+//! Arguments that the studies of one request share.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use crate::cli::output::{INTERRUPTED, show};
+use crate::cli::servers::{Own, Setup, entrants, from_outside, own, plan};
+use crate::report::page::Options;
+use crate::results::{Results, Settings};
+use crate::rig::fleet::Entrant;
+use crate::rig::study::Common;
+use crate::variants::{REFERENCE, VARIANTS};
+
+/// What all of them can be asked.
+#[derive(Args)]
+pub(crate) struct Study {
+    /// Who takes part, separated by commas
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        default_value = "pinloop,hyper_per_core"
+    )]
+    pub(crate) variants: Vec<String>,
+    /// Every variant takes part
+    #[arg(long, conflicts_with = "variants")]
+    pub(crate) all: bool,
+    /// A server of your own takes part too: 'NAME=COMMAND', with {port} where it is told
+    /// the port of 127.0.0.1 to listen on. Can be given several times
+    #[arg(long, value_name = "NAME=COMMAND", value_parser = own)]
+    pub(crate) with: Vec<Own>,
+    /// What is asked for, with GET
+    #[arg(long, default_value = "/data", value_parser = path)]
+    pub(crate) path: String,
+    /// Seed of the random order [default: the clock]
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// The results that this study is added to, or a new file [default:
+    /// pinloop/results.json in cargo's target directory]
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) setup: Setup,
+}
+
+/// Shows what came of it. `ended` says of the study whether it is complete, and whether
+/// anyone has failed.
+pub(crate) fn finish(
+    results: io::Result<Results>,
+    path: &Path,
+    ended: impl Fn(&Results) -> Option<(bool, bool)>,
+) -> anyhow::Result<ExitCode> {
+    let results =
+        results.with_context(|| format!("cannot measure, or write {}", path.display()))?;
+    show(&results, path, &Options::default())?;
+    Ok(match ended(&results) {
+        Some((true, false)) => ExitCode::SUCCESS,
+        Some((false, _)) => ExitCode::from(INTERRUPTED),
+        _ => ExitCode::FAILURE,
+    })
+}
+
+impl Study {
+    pub(crate) fn common(&self, name: &str, setup: &Setup) -> anyhow::Result<Common> {
+        let names = self.names()?;
+        let mut settings = plan(setup)?.settings;
+        settings.study = name.to_string();
+        settings.seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
+        let reference = names.iter().find(|&&name| name == REFERENCE).or(names.first());
+        let reference = reference.map(ToString::to_string).unwrap_or_default();
+        Ok(Common { settings, path: self.path.clone(), reference })
+    }
+
+    /// Those that take part, from the bottom of the ladder up.
+    fn names(&self) -> anyhow::Result<Vec<&'static str>> {
+        let answering: Vec<&str> =
+            VARIANTS.iter().filter(|variant| variant.answers).map(|variant| variant.name).collect();
+        if let Some(name) = self.variants.iter().find(|name| !answering.contains(&name.as_str())) {
+            bail!("no variant called {name:?} answers this; there are {}", answering.join(", "));
+        }
+        let takes_part = |name: &&str| self.all || self.variants.iter().any(|other| other == name);
+        Ok(answering.into_iter().filter(takes_part).collect())
+    }
+
+    pub(crate) fn entrants(&self, settings: &Settings) -> anyhow::Result<Vec<Entrant>> {
+        let names = self.names()?;
+        let mut entrants = entrants(settings, false)?;
+        entrants.retain(|entrant| names.contains(&entrant.contender.key.as_str()));
+        entrants.extend(from_outside(&self.with)?);
+        Ok(entrants)
+    }
+}
+
+pub(crate) fn path(text: &str) -> Result<String, String> {
+    if text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(text.to_string());
+    }
+    Err("expected a path such as /data: it begins with / and has no spaces".to_string())
+}

@@ -1,0 +1,171 @@
+//! What changed from one run to another, beyond the noise of both.
+//!
+//! Only ratios within blocks are compared: what else differs between two runs, such
+//! as the machine's pace, is in both of a ratio's parts. The reference, whose own
+//! ratio is 1, is held against the rung below it.
+
+use crate::report::units::interval;
+use crate::results::{Regime, Results};
+use crate::stats;
+use crate::stats::{Estimate, Interval, Verdict};
+use crate::studies::ladder::disturbance;
+use crate::studies::ladder::figures;
+
+/// All that can be compared.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    /// In the order of the newer run.
+    pub changes: Vec<Change>,
+    /// What cannot be compared, and why, in sentences.
+    pub missing: Vec<String>,
+    /// What makes the comparison doubtful, in sentences.
+    pub doubts: Vec<String>,
+}
+
+/// One ratio, then and now.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The regime in a few words.
+    pub regime: String,
+    /// Whose CPU time per request it is.
+    pub contender: String,
+    /// In ratio to whose.
+    pub to: String,
+    /// In the older run.
+    pub then: Estimate,
+    /// In the newer run.
+    pub now: Estimate,
+    /// The newer ratio over the older one.
+    pub factor: Estimate,
+    /// Whether that is a change.
+    pub verdict: Verdict,
+}
+
+impl Comparison {
+    /// How many of the ratios have changed, in a sentence.
+    pub fn summary(&self) -> String {
+        let changed = |change: &&Change| matches!(change.verdict, Verdict::Less | Verdict::More);
+        let count = self.changes.iter().filter(changed).count();
+        match (self.changes.len(), count) {
+            (0, _) => "The two runs have nothing that could be compared.".to_string(),
+            (all, 0) => format!("None of {all} ratios has changed beyond the noise of both runs."),
+            (all, count) => {
+                format!("{count} of {all} ratios have changed beyond the noise of both runs.")
+            }
+        }
+    }
+}
+
+impl Change {
+    /// `−10.0 %`
+    pub fn percent(&self) -> String {
+        format!("{:+.1} %", (self.factor.value - 1.0) * 100.0).replace('-', "−")
+    }
+
+    /// The interval of the factor, and whether that is a change.
+    pub fn spread(&self) -> String {
+        let Some(bounds) = self.factor.interval else { return "too few blocks to say".to_string() };
+        let remark = match self.verdict {
+            Verdict::NoDifference => ", no change",
+            Verdict::Unknown => ", not sure",
+            Verdict::Less | Verdict::More => "",
+        };
+        format!("{}{remark}", interval(bounds))
+    }
+
+    /// Both.
+    pub fn in_words(&self) -> String {
+        format!("{} [{}]", self.percent(), self.spread())
+    }
+}
+
+/// Compares `now` with `then`.
+pub fn compare(now: &Results, then: &Results) -> Comparison {
+    let mut comparison =
+        Comparison { changes: Vec::new(), missing: Vec::new(), doubts: doubts(now, then) };
+    for regime in &now.regimes {
+        let Some(before) = then.regimes.iter().find(|before| before.key == regime.key) else {
+            comparison.missing.push(format!("The older run has nothing {}.", regime.brief));
+            continue;
+        };
+        let band = band(now, regime)
+            .zip(band(then, before))
+            .map(|(now, then)| Interval { low: now.low * then.low, high: now.high * then.high });
+        for contender in &now.contenders {
+            let Some(to) = held_against(now, &contender.key) else { continue };
+            let ratios = |results, regime| ratios(results, regime, &contender.key, to);
+            let (after, before) = (ratios(now, regime), ratios(then, before));
+            if after.is_empty() || before.is_empty() {
+                let lacks = if after.is_empty() { "newer" } else { "older" };
+                if !(after.is_empty() && before.is_empty()) {
+                    comparison.missing.push(format!(
+                        "The {lacks} run has no figure of {} {}.",
+                        contender.key, regime.brief
+                    ));
+                }
+                continue;
+            }
+            let factor = stats::quotient(&after, &before);
+            comparison.changes.push(Change {
+                regime: regime.brief.clone(),
+                contender: contender.key.clone(),
+                to: to.to_string(),
+                then: stats::estimate_in(&before),
+                now: stats::estimate_in(&after),
+                factor,
+                verdict: stats::verdict(factor, band),
+            });
+        }
+    }
+    comparison
+}
+
+/// None for the second of the A/A pair, and where there is no rung below.
+fn held_against<'a>(results: &'a Results, key: &str) -> Option<&'a str> {
+    let of = |key: &str| results.contenders.iter().find(|contender| contender.key == key);
+    let reference = of(&results.reference)?;
+    if key == reference.key {
+        return reference.base.as_deref();
+    }
+    (of(key)?.variant != reference.variant).then_some(reference.key.as_str())
+}
+
+fn ratios(results: &Results, regime: &Regime, key: &str, to: &str) -> Vec<Vec<f64>> {
+    if regime.has_failed(key) || regime.has_failed(to) {
+        return Vec::new();
+    }
+    figures::by_pass(&disturbance::sift(results, regime), |block| {
+        Some(figures::cpu_ns_in(block, key)? / figures::cpu_ns_in(block, to)?)
+    })
+}
+
+/// Ratios that are no difference in one run.
+fn band(results: &Results, regime: &Regime) -> Option<Interval> {
+    let reference = results.contenders.iter().find(|of| of.key == results.reference)?;
+    let again = results
+        .contenders
+        .iter()
+        .find(|of| of.variant == reference.variant && of.key != reference.key)?;
+    let ratios = ratios(results, regime, &again.key, &reference.key);
+    stats::estimate_in(&ratios).interval.map(stats::same_band)
+}
+
+fn doubts(now: &Results, then: &Results) -> Vec<String> {
+    let mut doubts = Vec::new();
+    if now.machine.cpu != then.machine.cpu {
+        doubts.push(format!(
+            "The older run is of another machine ({}): a ratio may differ for that alone.",
+            then.machine.cpu
+        ));
+    }
+    if now.machine.kernel != then.machine.kernel {
+        doubts.push(format!("The older run is of another kernel ({}).", then.machine.kernel));
+    }
+    if now.settings.server_cores.len() != then.settings.server_cores.len() {
+        doubts.push("The older run had another number of CPUs for the servers.".to_string());
+    }
+    if now.settings.work_rounds != then.settings.work_rounds {
+        doubts.push("The older run had another amount of work for /data.".to_string());
+    }
+    doubts
+}

@@ -1,0 +1,33 @@
+//! What is left of a difference when requests take work.
+
+use serde::{Deserialize, Serialize};
+
+use crate::results::Regime;
+
+/// The study `work`: two servers, the same work, more and more of it.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Work {
+    /// Seconds since the Unix epoch at the start.
+    pub started_unix_s: u64,
+    /// Whether all that was planned has been measured.
+    pub complete: bool,
+    /// Key of the contender that the other is held against.
+    pub base: String,
+    /// Key of the other.
+    pub over: String,
+    /// Key of the first one's second process, for A/A.
+    pub again: String,
+    /// Length of one slice, in milliseconds.
+    pub slice_ms: u64,
+    /// By rounds, ascending; the first has none.
+    pub points: Vec<WorkPoint>,
+}
+
+/// One amount of work.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct WorkPoint {
+    /// Of the work function for one `GET /data`.
+    pub rounds: u32,
+    /// As in the ladder, without latencies.
+    pub regime: Regime,
+}
