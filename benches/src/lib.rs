@@ -7,5 +7,6 @@ pub mod results;
 pub mod rig;
 pub mod serve;
 pub mod stats;
+pub mod stdout;
 pub mod studies;
 pub mod variants;

@@ -85,7 +85,7 @@ fn serve(variant: &str, rounds: u32) -> Server {
     let cores = vec![machine::allowed_cores().unwrap()[0]];
     let (ready, address) = mpsc::channel();
     thread::spawn(move || {
-        let settings = Settings { port: 0, cores, rounds };
+        let settings = Settings { port: 0, cores, rounds, connections: 0 };
         let announce = |address: SocketAddr| ready.send(address).unwrap();
         (variant.serve)(&settings, &announce).unwrap();
     });

@@ -1,5 +1,4 @@
-//! Adds HTTP: this project's core, with every check, limit and timeout;
-//! otherwise as `floor`.
+//! Adds HTTP: this project's core, with every check, limit and timeout; otherwise as `floor`.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,12 +12,19 @@ use super::common::Settings;
 /// The library starts the pinned threads, and binds their listeners, by itself.
 pub(super) fn serve(settings: &Settings, ready: Ready<'_>) -> io::Result<()> {
     let rounds = settings.rounds;
-    let config = Config {
-        addr: SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port)),
-        cores: Some(settings.cores.clone()),
-        ..Config::default()
-    };
-    let server = pinloop::start(&config, move |_| App::new(rounds)).map_err(io::Error::other)?;
+    let server =
+        pinloop::start(&config(settings), move |_| App::new(rounds)).map_err(io::Error::other)?;
     ready(server.addr());
     server.join()
+}
+
+/// Returns the library's defaults with what every rung is told.
+pub(super) fn config(settings: &Settings) -> Config {
+    let defaults = Config::default();
+    Config {
+        addr: SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port)),
+        cores: Some(settings.cores.clone()),
+        connections_max: defaults.connections_max.max(settings.connections),
+        ..defaults
+    }
 }
