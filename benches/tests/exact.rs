@@ -1,10 +1,10 @@
 //! The sections on exact counts, memory and work, from results of a real run: its
 //! counts, its memory, and the first blocks of its work, all of a busy machine.
 
+mod rendered;
+
 use std::path::Path;
 
-use pinloop_bench::report::page::{self, Options};
-use pinloop_bench::report::table;
 use pinloop_bench::results::{Results, Workload};
 use pinloop_bench::studies::count::{figures as counts, split};
 use pinloop_bench::studies::memory::figures as memory;
@@ -66,27 +66,25 @@ fn an_idle_connection_of_pinloop_takes_less_than_one_of_hyper() {
 #[test]
 fn the_break_even_is_between_the_works_that_were_measured() {
     let results = results();
-    let curve = work::curve(&results, results.work.as_ref().unwrap()).unwrap();
+    let curve = work::curve(results.work.as_ref().unwrap()).unwrap();
     let [five, one] = curve.break_even_ns;
     assert!(five.value < one.value);
     let most = curve.points.last().unwrap().work_ns;
     assert!(0.0 < five.value && one.value < most, "{five:?} {one:?} {most}");
-    for estimate in [five, one] {
-        let bounds = estimate.interval.unwrap();
-        assert!(bounds.low <= estimate.value && estimate.value <= bounds.high);
-    }
+    // The blocks of this file are of one start, which is too few for an interval.
+    assert!(five.interval.is_none() && one.interval.is_none());
 }
 
 #[test]
 fn page_and_terminal_show_all_three() {
     let results = results();
-    let page = page::render(&results, &Options::default()).unwrap();
-    let terminal = table::render(&results);
+    let page = rendered::page(&results);
+    let terminal = rendered::text(&results);
     for words in ["Counted exactly", "Memory of an idle connection", "When requests take work"] {
         assert!(page.contains(words), "{words}");
     }
     assert!(page.contains("Where the"));
-    for words in ["instructions", "RSS per connection", "costs under 5 % more than"] {
+    for words in ["instructions", "RSS per connection", "under 5 % "] {
         assert!(terminal.contains(words), "{words}: {terminal}");
         assert!(page.contains(words), "{words}");
     }
@@ -95,7 +93,7 @@ fn page_and_terminal_show_all_three() {
 #[test]
 fn nothing_is_shown_of_what_was_not_measured() {
     let bare = Results { counts: None, memory: None, work: None, ..results() };
-    let page = page::render(&bare, &Options::default()).unwrap();
+    let page = rendered::page(&bare);
     for words in ["Counted exactly", "Memory of an idle connection", "When requests take work"] {
         assert!(!page.contains(words), "{words}");
     }
@@ -114,9 +112,9 @@ fn a_missing_tool_and_a_failure_are_told_on_the_page() {
             tally.syscalls = None;
         }
     }
-    let page = page::render(&results, &Options::default()).unwrap();
+    let page = rendered::page(&results);
     assert!(page.contains("No system calls: there is no strace; install it."));
-    assert!(table::render(&results).contains("No system calls: there is no strace"));
+    assert!(rendered::text(&results).contains("No system calls: there is no strace"));
 }
 
 fn workload<'a>(results: &'a Results, key: &str) -> &'a Workload {

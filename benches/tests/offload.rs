@@ -1,8 +1,8 @@
 //! The report of short requests beside long ones, from made-up results whose figures are
 //! known beforehand.
 
-use pinloop_bench::report::page::{self, Options};
-use pinloop_bench::report::table;
+mod rendered;
+
 use pinloop_bench::results::{
     Contender, Failure, Latency, LongSlice, Occasion, Offload, OffloadPoint, OffloadSlice, Results,
     SCHEMA,
@@ -57,9 +57,9 @@ fn where_nothing_gains_that_is_said() {
 #[test]
 fn the_page_and_the_terminal_have_it() {
     let results = results();
-    let page = page::render(&results, &Options::default()).unwrap();
+    let page = rendered::page(&results);
     assert!(page.contains("Offloading: GET / beside GET /data?offload"));
-    for text in [page, table::render(&results)] {
+    for text in [page, rendered::text(&results)] {
         assert!(text.contains("broken has no figures: it fell over"), "{text}");
         assert!(text.contains("1,010.00") || text.contains("1010.00"), "{text}");
     }

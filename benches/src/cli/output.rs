@@ -9,18 +9,27 @@ use std::{env, fs};
 use anyhow::Context;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::report::page::{self, Options};
-use crate::report::table;
+use crate::report::section::Options;
+use crate::report::{html, terminal};
 use crate::results::Results;
+use crate::studies;
 
 /// Of a study that was interrupted: 128 + SIGINT, as shells have it.
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// The report, on the terminal and as a page.
+/// Shows the report on the terminal, and writes it as a page beside the results.
 pub(crate) fn show(results: &Results, path: &Path, options: &Options<'_>) -> anyhow::Result<()> {
-    say(&table::render(results))?;
+    let report = studies::report(results, options)?;
+    say(&terminal::render(&report))?;
     say(&format!("All that was counted: {}", path.display()))?;
-    write_page(results, path, options)
+    let name = match path.file_stem() {
+        Some(stem) if stem != "results" => Path::new(stem).with_extension("html"),
+        _ => PathBuf::from("report.html"),
+    };
+    let page = path.with_file_name(name);
+    fs::write(&page, html::render(&report)?)
+        .with_context(|| format!("cannot write {}", page.display()))?;
+    say(&format!("The report: {}", page.display()))
 }
 
 /// Where results go; its directory is there.
@@ -33,22 +42,6 @@ pub(crate) fn results_path(out: Option<&Path>) -> anyhow::Result<PathBuf> {
     fs::create_dir_all(directory)
         .with_context(|| format!("cannot create {}", directory.display()))?;
     Ok(path)
-}
-
-/// Writes the page beside the results that it is made of.
-pub(crate) fn write_page(
-    results: &Results,
-    file: &Path,
-    options: &Options<'_>,
-) -> anyhow::Result<()> {
-    let name = match file.file_stem() {
-        Some(stem) if stem != "results" => Path::new(stem).with_extension("html"),
-        _ => PathBuf::from("report.html"),
-    };
-    let path = file.with_file_name(name);
-    let page = page::render(results, options)?;
-    fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))?;
-    say(&format!("The report: {}", path.display()))
 }
 
 /// Set by the first SIGINT or SIGTERM; the second ends this process at once, and

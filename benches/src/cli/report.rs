@@ -7,12 +7,12 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 
-use super::output::{from_callers_directory, say, write_page};
-use crate::report::page::{self, Options};
-use crate::report::{markdown, table};
+use super::output::{from_callers_directory, say, show};
+use crate::report::markdown;
+use crate::report::section::Options;
 use crate::results::Results;
+use crate::studies;
 use crate::studies::ladder::assertion::Assertion;
-use crate::studies::ladder::comparison;
 
 /// Of a report of which something was claimed that is not so.
 const CLAIM_FAILED: u8 = 3;
@@ -52,7 +52,7 @@ pub(crate) struct Price {
 
 impl Price {
     pub(crate) fn options(&self) -> Options<'static> {
-        Options { price_per_core_hour: self.price_per_core_hour, baseline: None }
+        Options { price_per_core_hour: self.price_per_core_hour, ..Options::default() }
     }
 }
 
@@ -63,27 +63,23 @@ pub(crate) fn run(arguments: &Report) -> anyhow::Result<ExitCode> {
     };
     let results = read(&arguments.file)?;
     let baseline = arguments.baseline.as_deref().map(read).transpose()?;
-    let changes = baseline.as_ref().map(|older| comparison::compare(&results, older));
+    let options = Options { baseline: baseline.as_ref(), ..arguments.price.options() };
+    let report = studies::report(&results, &options)?;
     if arguments.markdown {
-        say(markdown::render(&results).trim_end())?;
-        changes.iter().try_for_each(|changes| say(&markdown::changes(changes)))?;
+        say(markdown::render(&report).trim_end())?;
     } else {
-        say(&table::render(&results))?;
-        changes.iter().try_for_each(|changes| say(&table::changes(changes)))?;
-        let file = from_callers_directory(&arguments.file);
-        let options = Options { baseline: baseline.as_ref(), ..arguments.price.options() };
-        write_page(&results, &file, &options)?;
+        show(&results, &from_callers_directory(&arguments.file), &options)?;
     }
     if let Some(path) = &arguments.picture {
         let path = from_callers_directory(path);
-        let picture = page::ladder_picture(&results)?.context("there is nothing to draw")?;
+        let picture = studies::ladder_picture(&results)?.context("there is nothing to draw")?;
         fs::write(&path, picture).with_context(|| format!("cannot write {}", path.display()))?;
     }
     if let Some(path) = &arguments.readme {
         let path = from_callers_directory(path);
         let readme =
             fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let readme = markdown::into_readme(&results, &readme)
+        let readme = markdown::into_readme(&report, &readme)
             .with_context(|| format!("{} has no marks for a run", path.display()))?;
         fs::write(&path, readme).with_context(|| format!("cannot write {}", path.display()))?;
     }

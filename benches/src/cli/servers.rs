@@ -17,6 +17,9 @@ use crate::serve::{Cores, cores};
 use crate::studies::ladder::measure::Plan;
 use crate::variants::{self, REFERENCE, SQUARE, VARIANTS, Variant};
 
+/// Length of the load before a slice: caches and connections are warm after it.
+const WARM_UP_MS: u64 = 25;
+
 /// What the key of the second of the A/A pair ends with.
 pub(crate) const AGAIN: &str = "_again";
 
@@ -89,7 +92,7 @@ pub(crate) fn plan(setup: &Setup) -> anyhow::Result<Plan> {
         server_cores,
         generator_core,
         work_rounds: setup.work,
-        passes: 1,
+        warm_up_ms: WARM_UP_MS,
         ..Settings::default()
     };
     Ok(Plan {
@@ -140,6 +143,7 @@ pub(crate) fn entrants_of(
                     command: None,
                 },
                 answers: variant.answers,
+                does_the_work: variant.answers,
                 command,
                 readiness: Readiness::Announced,
             });
@@ -148,7 +152,7 @@ pub(crate) fn entrants_of(
     Ok(entrants)
 }
 
-pub(crate) fn from_outside(servers: &[Own]) -> anyhow::Result<Vec<Entrant>> {
+pub(crate) fn from_outside(servers: &[Own], does_the_work: bool) -> anyhow::Result<Vec<Entrant>> {
     let program = env::current_exe().context("cannot find this program")?;
     let entrant = |own: &Own| {
         let mut command = Command::new(&program);
@@ -163,6 +167,7 @@ pub(crate) fn from_outside(servers: &[Own]) -> anyhow::Result<Vec<Entrant>> {
                 command: Some(own.command.clone()),
             },
             answers: true,
+            does_the_work,
             command,
             readiness: Readiness::Accepting,
         }

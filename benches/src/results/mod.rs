@@ -53,6 +53,9 @@ pub struct Results {
     pub gate: Option<Gate>,
     /// In the order measured.
     pub regimes: Vec<Regime>,
+    /// In order. Empty in files of older versions.
+    #[serde(default)]
+    pub starts: Vec<Start>,
     /// What can be counted exactly, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<Counts>,
@@ -119,10 +122,13 @@ pub struct Settings {
     pub work_rounds: u32,
     /// Of the random order of slices.
     pub seed: u64,
-    /// How many times the servers were started, each time for an equal share of
-    /// the blocks of every regime.
+    /// Length of the load before a slice, which is not measured, in milliseconds.
     #[serde(default)]
-    pub passes: u32,
+    pub warm_up_ms: u64,
+    /// Number of times that all servers are started. Each start takes a slice of each
+    /// server in each regime.
+    #[serde(default, alias = "passes")]
+    pub starts: u32,
     /// What loaded the servers: ours, or wrk.
     #[serde(default)]
     pub generator: GeneratorKind,
@@ -251,12 +257,49 @@ pub struct Regime {
     pub failures: Vec<Failure>,
 }
 
+/// One start of all servers, with what is known besides the slices.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Start {
+    /// Pace of the machine at that time; none if it could not be read.
+    pub thermometer: Option<Thermometer>,
+    /// CPU time of each server's life.
+    pub lives: Vec<Life>,
+}
+
+/// CPU time that a fixed amount of work takes on the servers' CPU.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+pub struct Thermometer {
+    /// CPU time of a loop in user space.
+    pub user_ns: u64,
+    /// CPU time of a loop of system calls over loopback TCP.
+    pub syscall_ns: u64,
+    /// Time of the same loop by the clock, without waiting for a CPU.
+    pub syscall_elapsed_ns: u64,
+}
+
+/// CPU time of one server from its start to its end, with all its descendants.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Life {
+    /// Key of the contender.
+    pub contender: String,
+    /// Until it was ready.
+    pub startup_cpu_ns: u64,
+    /// While it was loaded: warm-ups, slices, and closing the connections.
+    pub loaded_cpu_ns: u64,
+    /// While it had nothing to do.
+    pub idle_cpu_ns: u64,
+    /// Largest number of processes that was seen.
+    pub processes: usize,
+    /// CPUs apart from the server's that one of its threads was allowed to run on.
+    pub strayed_cpus: Vec<usize>,
+}
+
 /// One slice of each contender, in the random order in which they were taken.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Block {
-    /// Which of [`Settings::passes`] it belongs to, from 0 on.
-    #[serde(default)]
-    pub pass: u32,
+    /// Number of the start that it belongs to, from 0 on.
+    #[serde(default, alias = "pass")]
+    pub start: u32,
     /// Those that failed are missing.
     pub samples: Vec<Sample>,
 }
@@ -279,7 +322,7 @@ pub struct Sample {
     pub requests: u64,
     /// From the first request to the last answer.
     pub elapsed_ns: u64,
-    /// CPU time of all threads of the server, from schedstat.
+    /// CPU time of all processes of the server, by their CPU clocks.
     pub cpu_ns: u64,
     /// Time that threads of the server could have run and waited for a CPU.
     pub wait_ns: u64,

@@ -3,8 +3,9 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::results::{Contender, Failure};
+use crate::results::{Contender, Failure, Life};
 use crate::rig::gate::Server;
+use crate::rig::meter::Account;
 use crate::rig::process::{Process, Readiness};
 
 /// A server starts in milliseconds; a machine that is busy with a build may
@@ -18,6 +19,8 @@ pub struct Entrant {
     pub contender: Contender,
     /// Whether the gate holds its answers against the others'.
     pub answers: bool,
+    /// Whether it does the work of `GET /data`.
+    pub does_the_work: bool,
     /// Starts it.
     pub command: Command,
     /// How it is known to be ready.
@@ -44,6 +47,8 @@ pub struct Member {
     pub outside: bool,
     /// Ends with this value.
     pub process: Process,
+    /// All CPU time that it uses.
+    pub account: Account,
 }
 
 impl Fleet {
@@ -51,15 +56,20 @@ impl Fleet {
     /// `goes_on`.
     pub fn start(entrants: &mut [Entrant], cores: &[usize], goes_on: &dyn Fn() -> bool) -> Self {
         let mut fleet = Self::default();
-        for Entrant { contender, answers, command, readiness } in entrants {
+        for Entrant { contender, answers, command, readiness, .. } in entrants {
             if !goes_on() {
                 break;
             }
             let key = contender.key.clone();
-            match Process::start(command, cores, *readiness, PATIENCE) {
-                Ok(process) => {
-                    let outside = contender.command.is_some();
-                    fleet.members.push(Member { key, answers: *answers, outside, process });
+            let started = Process::start(command, cores, *readiness, PATIENCE);
+            let opened = started.and_then(|mut process| {
+                let account = Account::open(&mut process)?;
+                Ok((process, account))
+            });
+            match opened {
+                Ok((process, account)) => {
+                    let (answers, outside) = (*answers, contender.command.is_some());
+                    fleet.members.push(Member { key, answers, outside, process, account });
                 }
                 Err(error) => {
                     fleet.failures.push(Failure { contender: key, reason: error.to_string() });
@@ -67,6 +77,13 @@ impl Fleet {
             }
         }
         fleet
+    }
+
+    /// Ends all servers, and returns the account of each.
+    pub fn end(mut self, cores: &[usize]) -> Vec<Life> {
+        let end =
+            |Member { key, mut process, account, .. }| account.close(&key, &mut process, cores);
+        self.members.drain(..).map(end).collect()
     }
 
     /// Takes out those that have ended by themselves.

@@ -1,10 +1,10 @@
-//! Runs the variants as processes, loads one after the other in short slices,
-//! and records what the kernel counted: [`crate::results`].
+//! Runs the servers as processes, loads one after the other in short slices, and records
+//! what the kernel counted: [`crate::results`].
 //!
-//! Two noisy cores are assumed, and no more. All servers are up at once; one is
-//! loaded at a time, for a moment; within a block every one has its turn, in a
-//! random order. Whatever disturbs the machine for longer than a block then
-//! disturbs all of them alike, and figures are compared within a block only.
+//! The rig assumes no more than two noisy cores. All servers run at once, and one is
+//! loaded at a time. A block starts fresh processes and takes a slice of each in a random
+//! order. Whatever disturbs the machine for longer than a block disturbs all of them
+//! alike, so figures are compared within a block only.
 //!
 //! What may not live here: figures. Medians, ratios and intervals are made by
 //! [`crate::report`] from the recorded counts.
@@ -22,5 +22,6 @@ pub mod regimes;
 pub mod rounds;
 pub mod slice;
 pub mod study;
+pub mod thermometer;
 pub mod usage;
 pub mod wrk;

@@ -1,22 +1,26 @@
 //! A server as a process: started, known to be ready, and surely ended.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{
-    Pid, Signal, getppid, kill_process, kill_process_group, set_parent_process_death_signal,
+    Pid, Signal, WaitOptions, getppid, kill_process, kill_process_group, set_child_subreaper,
+    set_parent_process_death_signal, waitpid,
 };
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+use crate::rig::usage::{self, Stat, Usage};
 
 /// What a server prints to stdout before its address, once it accepts.
 pub const READY: &str = "listening on ";
@@ -26,6 +30,12 @@ const QUOTED_BYTES_MAX: usize = 2048;
 
 /// In the arguments of a command, stands for the port it is to listen on.
 pub const PORT: &str = "{port}";
+
+/// Name of the environment variable that tells whose descendant a process is.
+const MARK: &str = "PINLOOP_BENCH_SERVER";
+
+/// Number of servers that this process has started.
+static STARTED: AtomicU32 = AtomicU32::new(0);
 
 /// Between two tries to connect to a server that doesn't say when it is ready.
 const KNOCK_EVERY: Duration = Duration::from_millis(10);
@@ -50,6 +60,12 @@ pub struct Process {
     stdout: Option<ChildStdout>,
     stderr: File,
     address: SocketAddr,
+    /// Value of [`MARK`] in its environment.
+    mark: String,
+    /// Descendants that have lost their parents: this process is their parent now.
+    adopted: Vec<u32>,
+    /// CPU time of adopted processes that have ended.
+    waited_for: Duration,
 }
 
 /// Why a server did not get ready, or is no more.
@@ -101,9 +117,22 @@ impl Process {
         let stderr = File::from(memfd_create("stderr", MemfdFlags::CLOEXEC)?);
         command.stdin(Stdio::null()).stdout(stdout).stderr(stderr.try_clone()?);
         command.process_group(0);
+        // A daemon leaves the group, and its parent ends. It becomes our child then.
+        set_child_subreaper(Pid::from_raw(std::process::id() as i32))?;
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let mark = format!("{MARK}={}-{number}", std::process::id());
+        command.env(MARK, &mark[MARK.len() + 1..]);
         let mut child = spawn_on(command, cores)?;
         let stdout = child.stdout.take();
-        Ok(Self { child, stdout, stderr, address: SocketAddr::from(([0, 0, 0, 0], 0)) })
+        Ok(Self {
+            child,
+            stdout,
+            stderr,
+            address: SocketAddr::from(([0, 0, 0, 0], 0)),
+            mark,
+            adopted: Vec::new(),
+            waited_for: Duration::ZERO,
+        })
     }
 
     /// The process id.
@@ -114,6 +143,51 @@ impl Process {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Reads what it and all its descendants have used.
+    pub fn usage(&mut self) -> io::Result<Usage> {
+        self.adopt();
+        Usage::of_tree(&self.roots(), self.waited_for)
+    }
+
+    /// Reports whether no thread of it or of its descendants runs.
+    pub fn sleeps(&mut self) -> io::Result<bool> {
+        self.adopt();
+        usage::sleep(&usage::tree(&self.roots()))
+    }
+
+    fn roots(&self) -> Vec<u32> {
+        [self.id()].iter().chain(&self.adopted).copied().collect()
+    }
+
+    /// Finds descendants that have become children of this process, and waits for those
+    /// that have ended.
+    fn adopt(&mut self) {
+        for id in usage::children(std::process::id()) {
+            let is_known = id == self.id() || self.adopted.contains(&id);
+            if !is_known && self.is_descendant(id) {
+                self.adopted.push(id);
+            }
+        }
+        let adopted = std::mem::take(&mut self.adopted);
+        self.adopted = adopted.into_iter().filter(|&id| !self.has_ended(id)).collect();
+    }
+
+    /// A zombie has no environment any more, but still its group.
+    fn is_descendant(&self, id: u32) -> bool {
+        let environment = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+        environment.split(|&byte| byte == 0).any(|entry| entry == self.mark.as_bytes())
+            || Stat::of(id).is_ok_and(|stat| stat.group == self.id())
+    }
+
+    fn has_ended(&mut self, id: u32) -> bool {
+        if !Stat::of(id).is_ok_and(|stat| stat.state == 'Z') {
+            return false;
+        }
+        self.waited_for += usage::of_the_ended(id).unwrap_or_default();
+        wait_for(id);
+        true
     }
 
     /// An error if it has ended.
@@ -199,13 +273,27 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Whatever fails here fails because the process is gone already. Its group may
-        // hold what a server from outside has started.
+        // Whatever fails here fails because the process is gone already.
+        self.adopt();
+        let root = self.id();
+        let others: Vec<u32> =
+            usage::tree(&self.roots()).into_iter().filter(|&id| id != root).collect();
         if let Ok(None) = self.child.try_wait() {
             let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         }
+        for pid in others.iter().filter_map(|&id| Pid::from_raw(id as i32)) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
         let _ = self.child.wait();
+        // Parents stand before their children here, and leave these to this process.
+        others.into_iter().for_each(wait_for);
     }
+}
+
+/// Waits for a child that has ended or was killed; does nothing for another process.
+fn wait_for(id: u32) {
+    let pid = Pid::from_raw(id as i32);
+    while matches!(waitpid(pid, WaitOptions::empty()), Err(rustix::io::Errno::INTR)) {}
 }
 
 /// A port of this machine that nobody listens on.

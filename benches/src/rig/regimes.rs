@@ -25,6 +25,9 @@ pub struct Regime {
     /// Whether the floor takes part: its constant bytes are as long as this
     /// regime's answers, and these take no work.
     pub floor: bool,
+    /// Whether a request takes work: a server from outside takes part only if its
+    /// user says that it does the same work.
+    pub has_work: bool,
 }
 
 /// When a request is due.
@@ -71,6 +74,7 @@ impl Regime {
             pipeline: 1,
             requests_per_connection: None,
             floor: false,
+            has_work: false,
         }
     }
 }
@@ -97,12 +101,15 @@ pub fn quick() -> Vec<Regime> {
                 get("/"),
             )
         },
-        Regime::closed(
-            "data",
-            "GET /data with its work, one at a time on each of 64 connections",
-            "with the work of /data",
-            get("/data"),
-        ),
+        Regime {
+            has_work: true,
+            ..Regime::closed(
+                "data",
+                "GET /data with its work, one at a time on each of 64 connections",
+                "with the work of /data",
+                get("/data"),
+            )
+        },
     ]
 }
 

@@ -8,21 +8,18 @@ use hdrhistogram::Histogram;
 use crate::load::{Generator, Outcome, Pace, Shape, Stop, Target};
 use crate::results::{self, GeneratorKind, Latency, Sample, Settings};
 use crate::rig::fleet::Member;
-use crate::rig::meter::{judge, metered};
-use crate::rig::process::Process;
+use crate::rig::meter::{Reading, judge};
 use crate::rig::regimes::Regime;
 use crate::rig::wrk::Wrk;
 
-/// A server with its connections in one regime; idle but for its slices.
+/// A server with its connections in one regime; idle but for its slice.
 pub struct Lane<'a> {
-    key: String,
-    process: &'a mut Process,
+    member: &'a mut Member,
     /// Or why there are no connections.
     driver: Result<Driver, String>,
     pace: Pace,
-    length: Duration,
-    server_cores: &'a [usize],
-    /// What it answered a second in its first slice, in a closed loop.
+    settings: &'a Settings,
+    /// Answers a second in the warm-up, which is a closed loop.
     capacity: f64,
 }
 
@@ -46,21 +43,23 @@ pub struct Answered {
 }
 
 impl<'a> Lane<'a> {
-    /// Connects, and loads the server once for the length of a slice, so that
-    /// none begins cold.
+    /// Connects, and loads the server until it is warm.
     pub fn open(member: &'a mut Member, regime: &Regime, settings: &'a Settings) -> Self {
         let address = member.process.address();
-        let mut lane = Self {
-            key: member.key.clone(),
-            process: &mut member.process,
-            driver: Driver::open(address, regime, settings.generator),
-            pace: Pace::Closed,
-            length: Duration::from_millis(settings.slice_ms),
-            server_cores: &settings.server_cores,
-            capacity: f64::INFINITY,
-        };
-        match lane.slice() {
-            Ok(sample) => lane.capacity = sample.requests as f64 / sample.elapsed_ns as f64 * 1e9,
+        let not_yet = Err("it has no connections".to_string());
+        let (pace, capacity) = (Pace::Closed, f64::INFINITY);
+        let mut lane = Self { member, driver: not_yet, pace, settings, capacity };
+        let warmed = lane.metered(|_| {
+            let mut driver = Driver::open(address, regime, settings.generator)?;
+            let warm_up = Duration::from_millis(settings.warm_up_ms);
+            let answered = driver.run(Pace::Closed, warm_up)?;
+            Ok((driver, answered))
+        });
+        match warmed {
+            Ok(((driver, answered), _)) => {
+                lane.capacity = answered.requests as f64 / answered.elapsed.as_secs_f64();
+                lane.driver = Ok(driver);
+            }
             Err(reason) => lane.driver = Err(reason),
         }
         lane
@@ -68,32 +67,31 @@ impl<'a> Lane<'a> {
 
     /// The contender's key.
     pub fn key(&self) -> &str {
-        &self.key
+        &self.member.key
     }
 
-    /// Requests per second that it answered in a closed loop when it began;
-    /// infinite if it did not.
+    /// Requests per second that it answered in a closed loop; infinite if it did not.
     pub fn capacity(&self) -> f64 {
         self.capacity
     }
 
-    /// Has its requests sent at this pace from now on.
+    /// Sends its requests at this pace from now on.
     pub fn set_pace(&mut self, pace: Pace) {
         self.pace = pace;
     }
 
     /// Takes one slice. The error is a sentence for people.
     pub fn slice(&mut self) -> Result<Sample, String> {
-        let (driver, pace, length) = (&mut self.driver, self.pace, self.length);
-        let (answered, reading) = metered(self.process, self.server_cores, || {
+        let (pace, length) = (self.pace, Duration::from_millis(self.settings.slice_ms));
+        let (answered, reading) = self.metered(|driver| {
             driver.as_mut().map_err(|reason| reason.clone())?.run(pace, length)
         })?;
         let used = reading.used;
         Ok(Sample {
-            contender: self.key.clone(),
+            contender: self.member.key.clone(),
             requests: answered.requests,
             elapsed_ns: nanoseconds(answered.elapsed),
-            cpu_ns: nanoseconds(used.threads.cpu),
+            cpu_ns: nanoseconds(used.cpu),
             wait_ns: nanoseconds(used.threads.wait),
             user_ticks: used.user_ticks,
             system_ticks: used.system_ticks,
@@ -103,6 +101,24 @@ impl<'a> Lane<'a> {
             latency: answered.latency,
             generator: answered.generator,
         })
+    }
+
+    /// Closes the connections, which is work for the server too.
+    pub fn close(mut self) {
+        // A server that has failed was named already.
+        let _ = self.metered(|driver| {
+            *driver = Err("its connections are closed".to_string());
+            Ok(())
+        });
+    }
+
+    fn metered<T>(
+        &mut self,
+        load: impl FnOnce(&mut Result<Driver, String>) -> Result<T, String>,
+    ) -> Result<(T, Reading), String> {
+        let (driver, cores) = (&mut self.driver, &self.settings.server_cores);
+        let Member { process, account, .. } = &mut *self.member;
+        account.metered(process, cores, || load(driver))
     }
 }
 

@@ -13,12 +13,15 @@ pub const VALUES_MIN: usize = 6;
 /// Share of cases in which an interval is meant to hold the true value.
 pub const CONFIDENCE: f64 = 0.95;
 
+/// Two servers are equal if the whole interval of their ratio is this close to 1.
+pub const EQUAL_WITHIN: f64 = 0.02;
+
 /// Of the bootstrap: enough that another seed moves a bound by far less than
 /// the interval is wide.
 const RESAMPLES: usize = 4000;
 
 /// Any seed will do; a fixed one makes a report a function of its file.
-pub(crate) const SEED: u64 = 0x0070_696e_6c6f_6f70;
+const SEED: u64 = 0x0070_696e_6c6f_6f70;
 
 /// From `low` to `high`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,6 +48,17 @@ impl Estimate {
             self.interval.map(|Interval { low, high }| Interval { low: of(low), high: of(high) });
         Self { value: of(self.value), interval }
     }
+
+    /// Returns the quotient of two ratios of different runs, which are independent.
+    pub fn over(self, below: Self) -> Self {
+        let value = self.value / below.value;
+        let half = |of: Self| of.interval.map(|Interval { low, high }| (high / low).ln() / 2.0);
+        let interval = half(self).zip(half(below)).map(|(above, below)| {
+            let factor = above.hypot(below).exp();
+            Interval { low: value / factor, high: value * factor }
+        });
+        Self { value, interval }
+    }
 }
 
 /// What a ratio's interval says, given what the machine makes of two equal
@@ -53,11 +67,13 @@ impl Estimate {
 pub enum Verdict {
     /// Surely below the reference.
     Less,
-    /// Equal servers differ as much here.
-    NoDifference,
+    /// Surely within [`EQUAL_WITHIN`] of the reference.
+    Equal,
+    /// The run cannot tell the two apart.
+    NotApart,
     /// Surely above the reference.
     More,
-    /// Too few blocks to say.
+    /// Too few starts to say.
     Unknown,
 }
 
@@ -68,37 +84,9 @@ pub fn median(values: &[f64]) -> f64 {
 
 /// The median with its bootstrap percentile interval.
 pub fn estimate(values: &[f64]) -> Estimate {
-    estimate_in(&[values.to_vec()])
-}
-
-/// The median of values that come in clusters, as those of one start of the servers
-/// do, with its bootstrap percentile interval: clusters are drawn first, and then
-/// values within them, so that an interval holds what differs between starts too.
-pub fn estimate_in(clusters: &[Vec<f64>]) -> Estimate {
-    let clusters: Vec<&[f64]> =
-        clusters.iter().map(Vec::as_slice).filter(|values| !values.is_empty()).collect();
-    let values = clusters.concat();
-    let value = median(&values);
-    if values.len() < VALUES_MIN {
-        return Estimate { value, interval: None };
-    }
-    Estimate { value, interval: Some(bootstrap(&clusters, RESAMPLES)) }
-}
-
-/// The median of some values over that of others, which come from another run and so
-/// in no pairs; clusters as in [`estimate_in`].
-pub fn quotient(above: &[Vec<f64>], below: &[Vec<f64>]) -> Estimate {
-    let value = median(&above.concat()) / median(&below.concat());
-    if above.concat().len().min(below.concat().len()) < VALUES_MIN {
-        return Estimate { value, interval: None };
-    }
-    let of = |clusters: &[Vec<f64>], seed| {
-        let clusters: Vec<&[f64]> = clusters.iter().map(Vec::as_slice).collect();
-        medians(&clusters, RESAMPLES, seed)
-    };
-    // Each by its own seed: the same one would pair them.
-    let quotients = of(above, SEED).into_iter().zip(of(below, !SEED)).map(|(a, b)| a / b);
-    Estimate { value, interval: Some(middle(quotients.collect())) }
+    let value = median(values);
+    let interval = (values.len() >= VALUES_MIN).then(|| bootstrap(values, RESAMPLES));
+    Estimate { value, interval }
 }
 
 /// The band around 1 in which a ratio is no difference: as far as the ratio of
@@ -114,9 +102,16 @@ pub fn verdict(ratio: Estimate, band: Option<Interval>) -> Verdict {
     match (ratio.interval, band) {
         (Some(ratio), Some(band)) if ratio.low > band.high => Verdict::More,
         (Some(ratio), Some(band)) if ratio.high < band.low => Verdict::Less,
-        (Some(_), Some(_)) => Verdict::NoDifference,
+        (Some(ratio), Some(_)) if farthest(ratio) < EQUAL_WITHIN => Verdict::Equal,
+        (Some(_), Some(_)) => Verdict::NotApart,
         _ => Verdict::Unknown,
     }
+}
+
+/// Returns the largest distance of a ratio's interval from 1: the run excludes that the
+/// two differ by more.
+pub fn farthest(ratio: Interval) -> f64 {
+    (1.0 - ratio.low).max(ratio.high - 1.0)
 }
 
 /// The upper bound of the histogram's bucket below which `share` of the counts
@@ -135,23 +130,15 @@ pub fn percentile(buckets: &[(u64, u64)], share: f64) -> Option<u64> {
 }
 
 /// Where the medians of samples drawn with replacement lie.
-fn bootstrap(clusters: &[&[f64]], resamples: usize) -> Interval {
-    middle(medians(clusters, resamples, SEED))
-}
-
-fn medians(clusters: &[&[f64]], resamples: usize, seed: u64) -> Vec<f64> {
-    let mut rng = Rng::with_seed(seed);
+fn bootstrap(values: &[f64], resamples: usize) -> Interval {
+    let mut rng = Rng::with_seed(SEED);
     let mut resample = Vec::new();
-    (0..resamples)
-        .map(|_| {
-            resample.clear();
-            for _ in clusters {
-                let values = clusters[rng.usize(..clusters.len())];
-                resample.extend(values.iter().map(|_| values[rng.usize(..values.len())]));
-            }
-            median_of(&mut resample)
-        })
-        .collect()
+    let median = |_| {
+        resample.clear();
+        resample.extend(values.iter().map(|_| values[rng.usize(..values.len())]));
+        median_of(&mut resample)
+    };
+    middle((0..resamples).map(median).collect())
 }
 
 /// The interval that holds [`CONFIDENCE`] of `values`, with as many on either side.
@@ -225,7 +212,7 @@ mod tests {
         let mut held = 0;
         for _ in 0..runs {
             let ratios: Vec<f64> = (0..25).map(|_| TRUE_RATIO * noise() / noise()).collect();
-            let interval = bootstrap(&[&ratios], 400);
+            let interval = bootstrap(&ratios, 400);
             held += usize::from(interval.low <= TRUE_RATIO && TRUE_RATIO <= interval.high);
         }
         let share = held as f64 / f64::from(runs);
@@ -234,25 +221,14 @@ mod tests {
 
     #[test]
     fn a_quotient_of_two_runs_has_the_noise_of_both() {
-        let run = |middle: f64, spread: f64| {
-            vec![(0..31).map(|at| middle + spread * f64::from(at - 15)).collect::<Vec<f64>>()]
+        let run = |value: f64, half: f64| Estimate {
+            value,
+            interval: Some(Interval { low: value / half, high: value * half }),
         };
-        let calm = quotient(&run(2.0, 0.001), &run(1.0, 0.001));
-        let noisy = quotient(&run(2.0, 0.001), &run(1.0, 0.02));
-        assert_eq!((calm.value, noisy.value), (2.0, 2.0));
-        let width = |of: Estimate| of.interval.map(|Interval { low, high }| high - low).unwrap();
-        assert!(width(noisy) > 5.0 * width(calm), "{noisy:?} {calm:?}");
-    }
-
-    /// Five starts, each with an offset of its own, known to average to nothing.
-    #[test]
-    fn what_differs_between_starts_is_in_the_interval() {
-        let start = |offset: f64| (0..20).map(|at| 1.0 + offset + f64::from(at) / 1e3).collect();
-        let clusters: Vec<Vec<f64>> = [-0.1, -0.05, 0.0, 0.05, 0.1].map(start).into();
-        let width = |of: Estimate| of.interval.map(|Interval { low, high }| high - low).unwrap();
-        let (starts, one) = (estimate_in(&clusters), estimate(&clusters.concat()));
-        assert_eq!(starts.value, one.value);
-        assert!(width(starts) > 1.5 * width(one), "{starts:?} {one:?}");
+        let quotient = run(2.0, 1.03).over(run(1.0, 1.04));
+        assert_eq!(quotient.value, 2.0);
+        let interval = quotient.interval.unwrap();
+        assert!((interval.high / 2.0 - 1.05).abs() < 0.001, "{interval:?}");
     }
 
     #[test]
@@ -262,9 +238,11 @@ mod tests {
         assert!((band.low - 0.96).abs() < 1e-12);
         let ratio = |low, high| Estimate { value: low, interval: Some(Interval { low, high }) };
         assert_eq!(verdict(ratio(1.05, 1.1), Some(band)), Verdict::More);
-        assert_eq!(verdict(ratio(1.03, 1.1), Some(band)), Verdict::NoDifference);
+        assert_eq!(verdict(ratio(1.03, 1.1), Some(band)), Verdict::NotApart);
         assert_eq!(verdict(ratio(0.9, 0.95), Some(band)), Verdict::Less);
-        assert_eq!(verdict(ratio(0.9, 0.97), Some(band)), Verdict::NoDifference);
+        assert_eq!(verdict(ratio(0.9, 0.97), Some(band)), Verdict::NotApart);
+        assert_eq!(verdict(ratio(0.99, 1.01), Some(band)), Verdict::Equal);
+        assert_eq!(verdict(ratio(0.99, 1.03), Some(band)), Verdict::NotApart);
         assert_eq!(verdict(ratio(1.5, 1.6), None), Verdict::Unknown);
     }
 

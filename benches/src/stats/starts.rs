@@ -62,6 +62,12 @@ impl Costs {
         Some(Self { keys, reference: at, centers: centers.collect() })
     }
 
+    /// Returns the number of starts.
+    pub fn starts(&self) -> usize {
+        let center = self.centers.iter().flatten().next();
+        center.map_or(0, |center| center.influences.len())
+    }
+
     /// Returns the cost of one server.
     pub fn cost(&self, key: &str) -> Option<Estimate> {
         self.sum(&[(1.0, key)])
@@ -77,7 +83,7 @@ impl Costs {
     /// Returns a sum of costs, each times its factor. With factors 1 and -1 it is what
     /// one server costs more than another one.
     pub fn sum(&self, terms: &[(f64, &str)]) -> Option<Estimate> {
-        let base = self.centers[self.reference].as_ref()?;
+        let base = self.centers.get(self.reference)?.as_ref()?;
         let mut value = 0.0;
         let mut parts = Vec::new();
         for &(factor, key) in terms {
@@ -148,6 +154,14 @@ fn combine(terms: &[(f64, &Center)]) -> Center {
     }
 }
 
+/// Returns the level of values that are above 0: one for each start, infinite if it is
+/// not known how large it is. None if more than the trimmed ones are infinite.
+pub fn level(values: &[f64]) -> Option<Estimate> {
+    let logs: Vec<f64> = values.iter().map(|value| value.ln()).collect();
+    let center = Center::of(&logs).filter(|center| center.mean.is_finite())?;
+    Some(center.estimate().map(f64::exp))
+}
+
 /// Returns the 97.5 % quantile of Student's t.
 pub fn student_t(freedom: usize) -> f64 {
     const EXACT: [f64; 9] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262];
@@ -210,6 +224,17 @@ mod tests {
         let after = costs(&[("a", &plain), ("b", &more)]).ratio("b", "a").unwrap();
         assert!((before.value - after.value).abs() < 0.003, "{before:?} {after:?}");
         assert!(after.interval.unwrap().high < 1.23, "{after:?}");
+    }
+
+    #[test]
+    fn a_level_holds_as_long_as_the_unknown_values_are_trimmed() {
+        let mut values: Vec<f64> = (0..20).map(|at| 100.0 + f64::from(at % 3)).collect();
+        values[3] = f64::INFINITY;
+        let level_of_most = level(&values).unwrap();
+        assert!((level_of_most.value - 101.0).abs() < 0.5, "{level_of_most:?}");
+        values[5..12].fill(f64::INFINITY);
+        assert!(level(&values).is_none());
+        assert!(level(&[]).is_none());
     }
 
     #[test]

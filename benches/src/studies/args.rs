@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::cli::output::{INTERRUPTED, show};
 use crate::cli::servers::{Own, Setup, entrants, from_outside, own, plan};
-use crate::report::page::Options;
+use crate::report::section::Options;
 use crate::results::{Results, Settings};
 use crate::rig::fleet::Entrant;
 use crate::rig::study::Common;
@@ -50,13 +50,14 @@ pub(crate) struct Study {
 /// Shows what came of it. `ended` says of the study whether it is complete, and whether
 /// anyone has failed.
 pub(crate) fn finish(
+    study: &str,
     results: io::Result<Results>,
     path: &Path,
     ended: impl Fn(&Results) -> Option<(bool, bool)>,
 ) -> anyhow::Result<ExitCode> {
     let results =
         results.with_context(|| format!("cannot measure, or write {}", path.display()))?;
-    show(&results, path, &Options::default())?;
+    show(&results, path, &Options { first: study, ..Options::default() })?;
     Ok(match ended(&results) {
         Some((true, false)) => ExitCode::SUCCESS,
         Some((false, _)) => ExitCode::from(INTERRUPTED),
@@ -90,7 +91,7 @@ impl Study {
         let names = self.names()?;
         let mut entrants = entrants(settings, false)?;
         entrants.retain(|entrant| names.contains(&entrant.contender.key.as_str()));
-        entrants.extend(from_outside(&self.with)?);
+        entrants.extend(from_outside(&self.with, true)?);
         Ok(entrants)
     }
 }

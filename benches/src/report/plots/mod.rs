@@ -26,21 +26,6 @@ pub(crate) const SMALL: f64 = 12.0;
 /// plotters takes a font's line for its size, and so writes it this much smaller.
 pub(crate) const LINE: f64 = 1.24;
 
-/// The palette of Okabe and Ito, whose colours stay apart for those who see
-/// fewer of them, in an order that gives neighbours on the ladder unlike ones. In
-/// place of its yellow, which is hard to see as a line on white, a grey; then two of
-/// Tol's for servers from outside.
-pub(crate) const PALETTE: [&str; 10] = [
-    "#000000", "#0072b2", "#56b4e9", "#e69f00", "#cc79a7", "#d55e00", "#8c8c8c", "#009e73",
-    "#882255", "#999933",
-];
-
-/// Time in the kernel.
-pub const KERNEL: &str = PALETTE[1];
-
-/// Time in user space.
-pub const USER: &str = PALETTE[3];
-
 pub(crate) const GREY: RGBColor = RGBColor(0x66, 0x66, 0x66);
 pub(crate) const GRID: RGBColor = RGBColor(0xe3, 0xe3, 0xe3);
 
@@ -70,11 +55,6 @@ pub struct PlotError(String);
 
 /// What is drawn on.
 pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-
-/// The colour of the contender at this place of the ladder.
-pub fn colour(place: usize) -> &'static str {
-    PALETTE[place % PALETTE.len()]
-}
 
 /// Draws in both sizes. `label` says in words what there is to see.
 pub(crate) fn picture(
@@ -135,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colours_are_read_from_hex() {
+    fn colors_are_read_from_hex() {
         let RGBColor(red, green, blue) = rgb("#e69f00");
         assert_eq!((red, green, blue), (0xe6, 0x9f, 0x00));
     }

@@ -7,9 +7,8 @@ use plotters::series::LineSeries;
 use plotters::style::Color;
 use plotters::style::text_anchor::HPos;
 
-use crate::report::plots::{
-    GREY, GRID, Picture, PlotError, SMALL, colour, is_narrow, picture, rgb, text,
-};
+use crate::report::colors;
+use crate::report::plots::{GREY, GRID, Picture, PlotError, SMALL, is_narrow, picture, rgb, text};
 use crate::report::units::latency_in_short;
 
 /// A percentile is drawn where so many requests were slower: fewer are chance.
@@ -26,9 +25,9 @@ const DENSE: f64 = 300.0;
 /// bounds in ns with their counts, of each contender.
 pub fn percentiles(
     title: &str,
-    curves: &[(usize, &[(u64, u64)])],
+    curves: &[(&str, &[(u64, u64)])],
 ) -> Result<Option<Picture>, PlotError> {
-    let curves: Vec<_> = curves.iter().map(|(place, buckets)| (*place, curve(buckets))).collect();
+    let curves: Vec<_> = curves.iter().map(|(name, buckets)| (name, curve(buckets))).collect();
     let points = || curves.iter().flat_map(|(_, points)| points);
     let nines = points().map(|point| point.0).fold(0.0, f64::max);
     let most = points().filter(|point| point.0 >= NINES_MIN);
@@ -62,8 +61,8 @@ pub fn percentiles(
                 .label_style(text(SMALL, GREY, HPos::Center))
                 .x_desc("share of requests that were faster")
                 .draw()?;
-            for (place, points) in &curves {
-                let line = rgb(colour(*place)).stroke_width(2);
+            for (name, points) in &curves {
+                let line = rgb(colors::of(name)).stroke_width(2);
                 let points = points.iter().copied().filter(|point| point.0 >= NINES_MIN);
                 chart.draw_series(LineSeries::new(points, line))?;
             }

@@ -51,7 +51,7 @@ pub(crate) fn run(arguments: &Arrivals) -> anyhow::Result<ExitCode> {
     ensure!(plan.arrivals.clients() > 0, "no client arrives in these phases");
     let (path, stop) = (results_path(study.out.as_deref())?, interrupts()?);
     let entrants = study.entrants(&plan.common.settings)?;
-    finish(measure::run(&plan, entrants, &path, &stop), &path, |results| {
+    finish("arrivals", measure::run(&plan, entrants, &path, &stop), &path, |results| {
         let arrivals = results.arrivals.as_ref()?;
         let failed = arrivals.tours.iter().any(|tour| tour.failure.is_some());
         Some((arrivals.occasion.complete, failed))

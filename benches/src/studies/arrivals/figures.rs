@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use crate::report::occasion;
-use crate::report::table::align;
 use crate::report::units::{latency, thousands};
 use crate::results::{Arrivals, Results, Second, Tour};
 use crate::stats;
@@ -136,40 +135,4 @@ pub fn notes(arrivals: &Arrivals) -> Vec<String> {
     )];
     notes.extend(occasion::notes(&arrivals.occasion));
     notes
-}
-
-/// For the terminal.
-pub fn paragraphs(results: &Results) -> Vec<String> {
-    let Some(arrivals) = &results.arrivals else { return Vec::new() };
-    let head = ["", "clients", "req/s", "p50", "p99", "server", "generator", "requests", "errors"];
-    let mut cells = vec![head.map(String::from)];
-    let mut remarks = Vec::new();
-    for (tour, figures) in rows(results, arrivals) {
-        match figures {
-            Ok(figures) => {
-                cells.push(line(tour, &figures));
-                remarks.extend(occasion::disturbed(&tour.contender, figures.disturbed));
-            }
-            Err(reason) => remarks.push(format!("{} has no figures: {reason}", tour.contender)),
-        }
-    }
-    let mut lines = vec![format!("Arriving clients, GET {}", arrivals.occasion.path)];
-    lines.extend(align(&cells));
-    lines.extend(remarks);
-    lines.extend(notes(arrivals));
-    vec![lines.join("\n")]
-}
-
-fn line(tour: &Tour, figures: &Figures) -> [String; 9] {
-    [
-        tour.contender.clone(),
-        figures.clients.to_string(),
-        thousands(figures.requests_per_s),
-        latency(figures.p50_ns),
-        latency(figures.p99_ns),
-        busy_text(figures.server_busy),
-        busy_text(Some(figures.generator_busy)),
-        thousands(figures.requests as f64),
-        errors_text(figures),
-    ]
 }

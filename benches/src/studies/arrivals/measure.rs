@@ -152,7 +152,7 @@ impl Diary {
             p50_ns: snapshot.p50_ns,
             p99_ns: snapshot.p99_ns,
             errors: errors.map(|(kind, count)| (kind.to_string(), count)).collect(),
-            server_cpu_ns: server.map(|used| used.threads.cpu.as_nanos() as u64),
+            server_cpu_ns: server.map(|used| used.cpu.as_nanos() as u64),
             server_wait_ns: server.map(|used| used.threads.wait.as_nanos() as u64),
             generator_cpu_ns: generator_cpu.as_nanos() as u64,
             generator_wait_ns: generator_wait.as_nanos() as u64,

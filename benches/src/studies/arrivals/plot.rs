@@ -9,10 +9,10 @@ use plotters::series::LineSeries;
 use plotters::style::text_anchor::HPos;
 use plotters::style::{BLACK, Color, ShapeStyle};
 
+use crate::report::colors;
 use crate::report::plots::percentiles::round;
 use crate::report::plots::{
-    Area, GREY, GRID, PALETTE, Picture, PlotError, SMALL, TEXT, colour, is_narrow, picture, rgb,
-    text,
+    Area, GREY, GRID, Picture, PlotError, SMALL, TEXT, is_narrow, picture, rgb, text,
 };
 use crate::report::units::{latency_in_short, thousands};
 use crate::results::{Second, Tour};
@@ -26,7 +26,7 @@ const STRIPS: usize = 3;
 const AXIS: u32 = 34;
 
 /// Of an interval in which something went wrong.
-const WRONG: &str = PALETTE[5];
+const WRONG: &str = "#d55e00";
 
 /// What all panels share, from 0 but for latency.
 struct Frame {
@@ -39,7 +39,7 @@ struct Frame {
 
 /// Draws tours, each with the place of its contender on the ladder. None where there is
 /// nothing to draw.
-pub fn arrivals(tours: &[(usize, &Tour)]) -> Result<Option<Picture>, PlotError> {
+pub fn arrivals(tours: &[(&str, &Tour)]) -> Result<Option<Picture>, PlotError> {
     let seconds = || tours.iter().flat_map(|(_, tour)| &tour.seconds);
     let most = |of: &dyn Fn(&Second) -> f64| seconds().map(of).fold(0.0, f64::max);
     let answered = seconds().filter(|second| second.requests > 0);
@@ -62,8 +62,8 @@ pub fn arrivals(tours: &[(usize, &Tour)]) -> Result<Option<Picture>, PlotError> 
         |area| {
             let (width, _) = area.dim_in_pixel();
             let panels = area.split_evenly((rows(width), columns(width)));
-            for (panel, (place, tour)) in panels.iter().zip(tours) {
-                draw(panel, &frame, *place, tour)?;
+            for (panel, (name, tour)) in panels.iter().zip(tours) {
+                draw(panel, &frame, name, tour)?;
             }
             Ok(())
         },
@@ -71,12 +71,12 @@ pub fn arrivals(tours: &[(usize, &Tour)]) -> Result<Option<Picture>, PlotError> 
     Ok(Some(drawn))
 }
 
-fn draw(area: &Area<'_>, frame: &Frame, place: usize, tour: &Tour) -> Result<(), PlotError> {
-    let (name, strips) = area.split_vertically(NAME);
-    name.draw(&Text::new(tour.contender.clone(), (66, 14), text(TEXT, BLACK, HPos::Left)))?;
+fn draw(area: &Area<'_>, frame: &Frame, name: &str, tour: &Tour) -> Result<(), PlotError> {
+    let (title, strips) = area.split_vertically(NAME);
+    title.draw(&Text::new(tour.contender.clone(), (66, 14), text(TEXT, BLACK, HPos::Left)))?;
     let (clients, strips) = strips.split_vertically(STRIP);
     let (rates, latencies) = strips.split_vertically(STRIP);
-    let line = rgb(colour(place));
+    let line = rgb(colors::of(name));
     let over_time = |of: &dyn Fn(&Second) -> f64| -> Vec<(f64, f64)> {
         tour.seconds.iter().map(|second| (second.at_s, of(second))).collect()
     };

@@ -1,74 +1,55 @@
 //! Arriving clients, second by second.
 
-use askama::Template;
-
+use super::figures;
+use super::plot;
 use crate::report::occasion;
-use crate::report::page::{Context, Section};
-use crate::report::plots::Picture;
+use crate::report::section::{Context, Section, Sections, Table};
 use crate::report::units::{latency, thousands};
-use crate::results::Tour;
-use crate::studies::arrivals::figures as arrivals;
-use crate::studies::arrivals::figures::Figures;
 
-#[derive(Template)]
-#[template(path = "sections/arrivals.html")]
-struct Arrivals<'a> {
-    path: &'a str,
-    sentence: Option<String>,
-    picture: Option<Picture>,
-    rows: Vec<RowView>,
-    remarks: Vec<String>,
-    notes: Vec<String>,
-}
-
-struct RowView {
-    name: String,
-    clients: usize,
-    requests_per_s: String,
-    p50: String,
-    p99: String,
-    busy: String,
-    errors: String,
-}
-
-pub(crate) fn render(context: &Context<'_>) -> Section {
-    let Some(measured) = &context.results.arrivals else { return Ok(None) };
+/// Makes the section.
+pub(crate) fn sections(context: &Context<'_>) -> Sections {
+    let Some(arrivals) = &context.results.arrivals else { return Ok(Vec::new()) };
+    let mut section = Section::new(format!("Arriving clients: GET {}", arrivals.occasion.path));
+    section.answer.extend(figures::sentence(context.results));
+    let columns = [
+        "",
+        "clients at the end",
+        "requests per second",
+        "p50",
+        "p99",
+        "CPU of the server",
+        "of the generator",
+        "requests",
+        "errors",
+    ];
+    let mut table = Table::new("", &columns);
     let mut tours = Vec::new();
-    let mut rows = Vec::new();
-    let mut remarks = Vec::new();
-    for (tour, figures) in arrivals::rows(context.results, measured) {
+    for (tour, figures) in figures::rows(context.results, arrivals) {
         match figures {
             Ok(figures) => {
-                tours.push((context.place(&tour.contender), tour));
-                rows.push(view(tour, &figures));
-                remarks.extend(occasion::disturbed(&tour.contender, figures.disturbed));
+                tours.push((tour.contender.as_str(), tour));
+                section.warnings.extend(occasion::disturbed(&tour.contender, figures.disturbed));
+                table.row([
+                    tour.contender.clone(),
+                    figures.clients.to_string(),
+                    thousands(figures.requests_per_s),
+                    latency(figures.p50_ns),
+                    latency(figures.p99_ns),
+                    figures::busy_text(figures.server_busy),
+                    figures::busy_text(Some(figures.generator_busy)),
+                    thousands(figures.requests as f64),
+                    figures::errors_text(&figures),
+                ]);
             }
-            Err(reason) => remarks.push(format!("{} has no figures: {reason}", tour.contender)),
+            Err(reason) => {
+                section.warnings.push(format!("{} has no figures: {reason}", tour.contender));
+            }
         }
     }
-    let section = Arrivals {
-        path: &measured.occasion.path,
-        sentence: context.beside_the_answer(arrivals::sentence),
-        picture: crate::studies::arrivals::plot::arrivals(&tours)?,
-        rows,
-        remarks,
-        notes: arrivals::notes(measured),
-    };
-    Ok(Some(section.render()?))
-}
-
-fn view(tour: &Tour, figures: &Figures) -> RowView {
-    RowView {
-        name: tour.contender.clone(),
-        clients: figures.clients,
-        requests_per_s: thousands(figures.requests_per_s),
-        p50: latency(figures.p50_ns),
-        p99: latency(figures.p99_ns),
-        busy: format!(
-            "{}, {}",
-            arrivals::busy_text(figures.server_busy),
-            arrivals::busy_text(Some(figures.generator_busy))
-        ),
-        errors: arrivals::errors_text(figures),
-    }
+    section.tables.push(table);
+    let caption = "Of latency the bold line is p99, the thin one p50. A dot is a second with an \
+                   error.";
+    section.plot(plot::arrivals(&tours)?, caption, Vec::new());
+    section.notes = figures::notes(arrivals);
+    Ok(vec![section])
 }

@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use crate::report::page::Options;
-use crate::report::table;
+use crate::report::section::Options;
 use crate::rig::fleet::Entrant;
 use crate::rig::study::Common;
 use crate::studies::count::measure::Subject;
@@ -13,7 +12,7 @@ use crate::variants::REFERENCE;
 use anyhow::Context;
 use clap::Args;
 
-use crate::cli::output::{INTERRUPTED, interrupts, results_path, say, write_page};
+use crate::cli::output::{INTERRUPTED, interrupts, results_path, show};
 use crate::cli::servers::{Setup, chosen, plan, warn};
 
 #[derive(Args)]
@@ -52,9 +51,7 @@ pub(crate) fn run(arguments: &Count, program: &Path) -> anyhow::Result<ExitCode>
         results.write(&path)
     });
     let counted = counted.with_context(|| format!("cannot count, or write {}", path.display()))?;
-    say(&table::counted(&counted).join("\n\n"))?;
-    say(&format!("All that was counted: {}", path.display()))?;
-    write_page(&results, &path, &Options::default())?;
+    show(&results, &path, &Options { first: "count", ..Options::default() })?;
     let failed = counted.workloads.iter().any(|workload| !workload.failures.is_empty());
     Ok(match counted.complete {
         false => ExitCode::from(INTERRUPTED),

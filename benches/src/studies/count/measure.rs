@@ -208,13 +208,13 @@ fn run_once(
     };
     let file = Scratch::new();
     let mut command = tool.around(server, &file.path);
-    let process =
+    let mut process =
         Process::start(&mut command, &settings.server_cores, Readiness::Announced, PATIENCE)
             .map_err(|error| error.to_string())?;
 
     let (outcome, generator) = ask(&process, workload, requests)?;
     // So that the kernel is done with the last answer, and the server as well.
-    fall_asleep(process.id()).map_err(|error| format!("its threads cannot be read: {error}"))?;
+    fall_asleep(&mut process).map_err(|error| format!("its threads cannot be read: {error}"))?;
     let printed = process.finish(PATIENCE).map_err(|error| error.to_string())?;
     // Its connections stayed open, so that no run counts their end.
     drop(generator);

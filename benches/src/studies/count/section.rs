@@ -1,98 +1,59 @@
-//! What can be counted exactly, and where pinloop's instructions are.
+//! Exact counts, and where pinloop's instructions are.
 
-use askama::Template;
-
-use crate::report::page::{Context, Section};
-use crate::report::plots::{self, Bar, Picture, PlotError};
+use super::figures::{self, HEAD, Row};
+use super::record::Workload;
+use super::split::{self, Share};
+use crate::report::colors;
+use crate::report::plots::{self, Bar};
+use crate::report::section::{Cell, Context, Section, Sections, Table};
 use crate::report::units::thousands;
-use crate::results::Workload;
-use crate::studies::count::figures as counts;
-use crate::studies::count::figures::{HEAD, Row};
-use crate::studies::count::split;
-use crate::studies::count::split::Share;
 
 /// Functions that are named of each part of the split.
 const FUNCTIONS_MAX: usize = 6;
 
-#[derive(Template)]
-#[template(path = "sections/counts.html")]
-struct Exact<'a> {
-    head: [&'static str; 7],
-    workloads: Vec<WorkloadView<'a>>,
-    picture: Option<Picture>,
-    split: Option<SplitView<'a>>,
-    gaps: Vec<String>,
+/// Makes both sections.
+pub(crate) fn sections(context: &Context<'_>) -> Sections {
+    let Some(counts) = &context.results.counts else { return Ok(Vec::new()) };
+    let mut section = Section::new("Counted exactly");
+    section.warnings = figures::gaps(counts);
+    if let Some(first) = counts.workloads.first() {
+        let rows = figures::rows(first);
+        let bars: Vec<Bar> = rows.iter().filter_map(bar).collect();
+        let caption = format!("User instructions per request: {}.", first.title);
+        section.plot(plots::bars(&caption, &bars)?, &caption, Vec::new());
+    }
+    for workload in &counts.workloads {
+        let mut table = Table::new(format!("{}, per request", workload.title), &HEAD);
+        figures::rows(workload).iter().for_each(|row| table.row(figures::words(row)));
+        section.tables.push(table);
+    }
+    section.notes = vec![
+        "Each server is run twice, with N and 2N requests, and the difference is divided by N. \
+         The costs of a start, a connection and the first requests cancel, and the counts do not \
+         depend on how busy the machine is."
+            .to_string(),
+        "Instructions of user space come from callgrind, allocations from an allocator that \
+         counts in a program that is never timed, system calls from strace. Wake-ups are returns \
+         from epoll_wait. A server is slow under strace and finds more events at once, so with \
+         several connections its wake-ups are a lower bound. An echo's body may come in other \
+         pieces each time, and its counts differ by that."
+            .to_string(),
+    ];
+    let mut sections = vec![section];
+    sections.extend(split_section(&context.results.reference, &counts.workloads)?);
+    Ok(sections)
 }
 
-struct WorkloadView<'a> {
-    title: &'a str,
-    rows: Vec<[String; 7]>,
-    requests: String,
+fn bar(row: &Row) -> Option<Bar> {
+    let amount = row.instructions?;
+    let (name, color) = (row.contender.clone(), colors::of(&row.contender));
+    Some(Bar { name, amount, words: thousands(amount), color })
 }
 
-/// Where the reference's instructions are.
-struct SplitView<'a> {
-    contender: &'a str,
-    total: String,
-    picture: Option<Picture>,
-    parts: Vec<PartView>,
-    grouping: Vec<(&'static str, String)>,
-}
-
-struct PartView {
-    name: &'static str,
-    one: String,
-    pipelined: String,
-    functions: String,
-}
-
-/// None where nothing was counted.
-pub(crate) fn render(context: &Context<'_>) -> Section {
-    let Some(counts) = &context.results.counts else { return Ok(None) };
-    let picture = counts.workloads.first().map(|first| picture(context, first)).transpose()?;
-    let workloads = counts.workloads.iter().map(|workload| WorkloadView {
-        title: &workload.title,
-        rows: counts::rows(workload).iter().map(counts::words).collect(),
-        requests: format!(
-            "{} and {}",
-            thousands(workload.requests.0 as f64),
-            thousands(workload.requests.1 as f64)
-        ),
-    });
-    let section = Exact {
-        head: HEAD,
-        workloads: workloads.collect(),
-        picture: picture.flatten(),
-        split: split_view(context, &counts.workloads)?,
-        gaps: counts::gaps(counts),
-    };
-    Ok(Some(section.render()?))
-}
-
-fn picture(context: &Context<'_>, workload: &Workload) -> Result<Option<Picture>, PlotError> {
-    let rows = counts::rows(workload);
-    let bar = |row: &'_ Row| -> Option<(usize, f64)> {
-        let place = context.legend.iter().position(|key| key.name == row.contender)?;
-        Some((place, row.instructions?))
-    };
-    let bars: Vec<Bar<'_>> = rows
-        .iter()
-        .filter_map(bar)
-        .map(|(place, amount)| Bar {
-            name: &context.legend[place].name,
-            amount,
-            words: thousands(amount),
-            colour: context.legend[place].colour,
-        })
-        .collect();
-    plots::bars(&format!("User instructions per request: {}", workload.title), &bars)
-}
-
-fn split_view<'a>(
-    context: &Context<'a>,
+fn split_section(
+    reference: &str,
     workloads: &[Workload],
-) -> Result<Option<SplitView<'a>>, PlotError> {
-    let reference = &context.results.reference;
+) -> Result<Option<Section>, plots::PlotError> {
     let of = |key: &str| {
         let workload = workloads.iter().find(|workload| workload.key == key);
         workload.map(|workload| split::of(workload, reference)).unwrap_or_default()
@@ -102,34 +63,42 @@ fn split_view<'a>(
         return Ok(None);
     }
     let total: f64 = one.iter().map(|share| share.instructions).sum();
+    let mut section =
+        Section::new(format!("Where the {} instructions of {reference} are", thousands(total)));
     let bar = |share: &Share| Bar {
-        name: share.name,
+        name: share.name.to_string(),
         amount: share.instructions,
         words: format!(
             "{} · {:.0} %",
             thousands(share.instructions),
             share.instructions / total * 100.0
         ),
-        colour: plots::USER,
+        color: colors::USER,
     };
-    let part = |share: &Share| {
+    let bars: Vec<Bar> = one.iter().map(bar).collect();
+    section.plot(plots::bars(&section.heading, &bars)?, "", Vec::new());
+    let columns = ["instructions per request", "one at a time", "16 pipelined", "functions"];
+    let mut table = Table::new("", &columns);
+    for share in &one {
         let there = pipelined.iter().find(|other| other.name == share.name);
         let functions = share.functions.iter().take(FUNCTIONS_MAX);
-        let functions = functions.map(|(name, each)| format!("{name} {each:.0}"));
-        PartView {
-            name: share.name,
-            one: thousands(share.instructions),
-            pipelined: there.map_or("–".to_string(), |there| thousands(there.instructions)),
-            functions: functions.collect::<Vec<_>>().join(", "),
-        }
-    };
-    let bars: Vec<Bar<'_>> = one.iter().map(bar).collect();
-    let label = format!("Where the instructions of {reference} are");
-    Ok(Some(SplitView {
-        contender: reference,
-        total: thousands(total),
-        picture: plots::bars(&label, &bars)?,
-        parts: one.iter().map(part).collect(),
-        grouping: split::grouping(),
-    }))
+        let functions: Vec<String> =
+            functions.map(|(name, each)| format!("{name} {each:.0}")).collect();
+        table.cells([
+            Cell::plain(share.name),
+            Cell::plain(thousands(share.instructions)),
+            Cell::plain(there.map_or("–".to_string(), |there| thousands(there.instructions))),
+            Cell::plain(functions.join(", ")),
+        ]);
+    }
+    section.tables.push(table);
+    let grouping = split::grouping().into_iter();
+    section.definitions = grouping.map(|(part, files)| (part.to_string(), files)).collect();
+    section.notes = vec![
+        "An instruction counts for the source line that it comes from, wherever the compiler put \
+         it; inlined functions of the standard library count for their callers. It counts for \
+         the first part whose files fit."
+            .to_string(),
+    ];
+    Ok(Some(section))
 }

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use crate::report::table::align;
-use crate::report::units::{interval, latency, thousands};
+use crate::report::units::{latency, thousands};
 use crate::results::{Knee, Probe, Results};
 use crate::stats;
 use crate::stats::Estimate;
 
 /// A generator that is at work for so much of its time may be what a rate fails on.
 const GENERATOR_BUSY: f64 = 0.95;
+
+/// Rates that differ by less are one point of the curve.
+const NEIGHBORS: f64 = 1.06;
 
 /// One contender.
 #[derive(Clone, Debug)]
@@ -148,10 +150,16 @@ fn nothing(probes: &[&Probe], knee: &Knee) -> String {
     format!("it did not sustain even {} requests per second: {reason}", thousands(probe.rate))
 }
 
+/// Neighboring rates are one point, so that the chance of single probes makes no zigzag.
 fn curve(probes: &[&Probe]) -> Vec<Offered> {
-    let mut by_rate: BTreeMap<u64, Vec<&Probe>> = BTreeMap::new();
-    for probe in probes {
-        by_rate.entry(probe.rate.round() as u64).or_default().push(probe);
+    let mut sorted = probes.to_vec();
+    sorted.sort_by(|one, other| one.rate.total_cmp(&other.rate));
+    let mut groups: Vec<Vec<&Probe>> = Vec::new();
+    for probe in sorted {
+        match groups.last_mut().filter(|group| probe.rate <= group[0].rate * NEIGHBORS) {
+            Some(group) => group.push(probe),
+            None => groups.push(vec![probe]),
+        }
     }
     let offered = |probes: &Vec<&Probe>| {
         let median = |figure: &dyn Fn(&Probe) -> u64| {
@@ -162,9 +170,10 @@ fn curve(probes: &[&Probe]) -> Vec<Offered> {
             median(&|probe| probe.p99_ns),
             median(&|probe| probe.p99_9_ns),
         ];
-        Offered { rate: probes[0].rate, latency_ns }
+        let rates: Vec<f64> = probes.iter().map(|probe| probe.rate).collect();
+        Offered { rate: stats::median(&rates), latency_ns }
     };
-    by_rate.values().map(offered).collect()
+    groups.iter().map(offered).collect()
 }
 
 /// Who sustains how much, in a sentence.
@@ -221,68 +230,6 @@ pub fn notes(knee: &Knee) -> Vec<String> {
     )];
     notes.extend(crate::report::occasion::notes(&knee.occasion));
     notes
-}
-
-/// For the terminal.
-pub fn paragraphs(results: &Results) -> Vec<String> {
-    let Some(knee) = &results.knee else { return Vec::new() };
-    let reference_head = format!("to {}", results.reference);
-    let head = [
-        "",
-        "sustained req/s",
-        "95 % interval",
-        &reference_head,
-        "p50",
-        "p99",
-        "p99.9",
-        "server",
-        "generator",
-    ];
-    let mut cells = vec![head.map(String::from)];
-    let mut lines = vec![format!("The knee of GET {}", knee.occasion.path)];
-    let mut remarks = Vec::new();
-    for row in rows(results, knee) {
-        match &row.figures {
-            Ok(figures) => {
-                cells.push(line(&row, figures));
-                remarks.extend(self::remarks(&row, figures));
-            }
-            Err(reason) => remarks.push(format!("{} has no figures: {reason}", row.contender)),
-        }
-    }
-    lines.extend(align(&cells));
-    lines.extend(remarks);
-    lines.extend(notes(knee));
-    vec![lines.join("\n")]
-}
-
-fn line(row: &Row, figures: &Figures) -> [String; 9] {
-    let bounds = figures.sustained.interval;
-    let [p50, p99, p99_9] = figures.latency_ns.map(|ns| latency(ns as u64));
-    [
-        row.contender.clone(),
-        thousands(figures.sustained.value),
-        bounds.map_or("too few searches".to_string(), |bounds| {
-            format!("{}–{}", thousands(bounds.low), thousands(bounds.high))
-        }),
-        ratio_text(figures),
-        p50,
-        p99,
-        p99_9,
-        format!("{:.0} %", figures.server_busy * 100.0),
-        format!("{:.0} %", figures.generator_busy * 100.0),
-    ]
-}
-
-/// `0.81 [0.795–0.823]`; `1` of the reference.
-pub fn ratio_text(figures: &Figures) -> String {
-    match figures.ratio {
-        None => "1".to_string(),
-        Some(Estimate { value, interval: None }) => format!("{value:.2}"),
-        Some(Estimate { value, interval: Some(bounds) }) => {
-            format!("{value:.2} [{}]", interval(bounds))
-        }
-    }
 }
 
 /// That the figure is not the server's alone, where it is not.

@@ -223,7 +223,7 @@ impl Lane<'_> {
             p99_9_ns: percentile(0.999),
             errors: outcome.errors.total(),
             first_error: outcome.first_error,
-            server_cpu_ns: reading.used.threads.cpu.as_nanos() as u64,
+            server_cpu_ns: reading.used.cpu.as_nanos() as u64,
             server_wait_ns: reading.used.threads.wait.as_nanos() as u64,
             generator_cpu_ns: outcome.cpu.as_nanos() as u64,
             generator_wait_ns: generator_wait.as_nanos() as u64,

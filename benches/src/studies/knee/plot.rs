@@ -8,9 +8,10 @@ use plotters::series::LineSeries;
 use plotters::style::Color;
 use plotters::style::text_anchor::HPos;
 
+use crate::report::colors;
 use crate::report::plots::percentiles::round;
 use crate::report::plots::{
-    Area, GREY, GRID, Picture, PlotError, SMALL, TEXT, colour, is_narrow, picture, rgb, text,
+    Area, GREY, GRID, Picture, PlotError, SMALL, TEXT, is_narrow, picture, rgb, text,
 };
 use crate::report::units::{latency_in_short, thousands};
 use crate::studies::knee::figures::Figures;
@@ -31,7 +32,7 @@ struct Frame {
 
 /// Draws the curves of contenders, each with its place on the ladder. The bound on p99
 /// is given in ns. None where there is nothing to draw.
-pub fn knee(bound_ns: u64, curves: &[(usize, &Figures)]) -> Result<Option<Picture>, PlotError> {
+pub fn knee(bound_ns: u64, curves: &[(&str, &Figures)]) -> Result<Option<Picture>, PlotError> {
     let offered = || curves.iter().flat_map(|(_, figures)| &figures.curve);
     let latencies = || offered().flat_map(|at| at.latency_ns).filter(|&ns| ns > 0.0);
     let frame = Frame {
@@ -60,7 +61,7 @@ fn draw(
     area: &Area<'_>,
     nth: usize,
     frame: &Frame,
-    curves: &[(usize, &Figures)],
+    curves: &[(&str, &Figures)],
 ) -> Result<(), PlotError> {
     let Frame { rate_max, low_ns, high_ns, bound_ns } = *frame;
     let (width, _) = area.dim_in_pixel();
@@ -92,8 +93,8 @@ fn draw(
         let line = vec![(0.0, bound_ns), (rate_max * 1.02, bound_ns)];
         chart.draw_series([PathElement::new(line, GREY.stroke_width(1))])?;
     }
-    for (place, figures) in curves {
-        let line = rgb(colour(*place));
+    for (name, figures) in curves {
+        let line = rgb(colors::of(name));
         let points: Vec<(f64, f64)> = figures
             .curve
             .iter()

@@ -1,85 +1,76 @@
 //! The knee: how much each server sustains.
 
-use askama::Template;
+use super::figures::{self, Figures};
+use super::plot;
+use crate::report::section::{Cell, Context, Key, Section, Sections, Table};
+use crate::report::units::{interval, latency, thousands};
+use crate::stats::Estimate;
 
-use crate::report::page::{Context, Key, Section};
-use crate::report::plots::Picture;
-use crate::report::units::{latency, thousands};
-use crate::studies::knee::figures as knee;
-use crate::studies::knee::figures::{Figures, Row};
-
-#[derive(Template)]
-#[template(path = "sections/knee.html")]
-struct Knee<'a> {
-    path: &'a str,
-    sentence: Option<String>,
-    picture: Option<Picture>,
-    bound: String,
-    legend: Vec<&'a Key>,
-    reference: &'a str,
-    rows: Vec<RowView>,
-    remarks: Vec<String>,
-    notes: Vec<String>,
-}
-
-struct RowView {
-    name: String,
-    sustained: String,
-    bounds: String,
-    ratio: String,
-    p50: String,
-    p99: String,
-    p99_9: String,
-    busy: String,
-}
-
-pub(crate) fn render(context: &Context<'_>) -> Section {
-    let Some(knee) = &context.results.knee else { return Ok(None) };
-    let rows = knee::rows(context.results, knee);
+/// Makes the section.
+pub(crate) fn sections(context: &Context<'_>) -> Sections {
+    let Some(knee) = &context.results.knee else { return Ok(Vec::new()) };
+    let mut section =
+        Section::new(format!("The knee: GET {} at constant rates", knee.occasion.path));
+    section.answer.extend(figures::sentence(context.results));
+    let reference = format!("times {}", context.results.reference);
+    let columns = [
+        "",
+        "requests per second sustained",
+        &reference,
+        "p50 there",
+        "p99",
+        "p99.9",
+        "CPU of the server",
+        "of the generator",
+    ];
+    let mut table = Table::new("", &columns);
+    let rows = figures::rows(context.results, knee);
     let mut curves = Vec::new();
-    let mut views = Vec::new();
-    let mut remarks = Vec::new();
     for row in &rows {
         match &row.figures {
             Ok(figures) => {
-                curves.push((context.place(&row.contender), figures));
-                views.push(view(row, figures));
-                remarks.extend(knee::remarks(row, figures));
+                curves.push((row.contender.as_str(), figures));
+                table.cells(cells(&row.contender, figures));
+                section.warnings.extend(figures::remarks(row, figures));
             }
-            Err(reason) => remarks.push(format!("{} has no figures: {reason}", row.contender)),
+            Err(reason) => {
+                section.warnings.push(format!("{} has no figures: {reason}", row.contender));
+            }
         }
     }
-    let section = Knee {
-        path: &knee.occasion.path,
-        sentence: context.beside_the_answer(knee::sentence),
-        picture: crate::studies::knee::plot::knee(knee.bound.p99_ns, &curves)?,
-        bound: latency(knee.bound.p99_ns),
-        legend: curves.iter().map(|(place, _)| &context.legend[*place]).collect(),
-        reference: &context.results.reference,
-        rows: views,
-        remarks,
-        notes: knee::notes(knee),
-    };
-    Ok(Some(section.render()?))
+    section.tables.push(table);
+    let caption = format!(
+        "Latency from when a request should have been sent, median of the probes at each rate. \
+         Vertical lines are the highest rates sustained; the \
+         horizontal line is the bound on p99, {}.",
+        latency(knee.bound.p99_ns)
+    );
+    let keys = curves.iter().map(|(name, _)| Key::of_server(name)).collect();
+    section.plot(plot::knee(knee.bound.p99_ns, &curves)?, &caption, keys);
+    section.notes = figures::notes(knee);
+    Ok(vec![section])
 }
 
-fn view(row: &Row, figures: &Figures) -> RowView {
-    let [p50, p99, p99_9] = figures.latency_ns.map(|ns| latency(ns as u64));
+fn cells(name: &str, figures: &Figures) -> [Cell; 8] {
+    let [p50, p99, p99_9] = figures.latency_ns.map(|ns| Cell::plain(latency(ns as u64)));
     let bounds = figures.sustained.interval.map_or("too few searches".to_string(), |bounds| {
         format!("{}–{}", thousands(bounds.low), thousands(bounds.high))
     });
-    RowView {
-        name: row.contender.clone(),
-        sustained: thousands(figures.sustained.value),
-        bounds,
-        ratio: knee::ratio_text(figures),
+    let ratio = match figures.ratio {
+        None => Cell::plain("1"),
+        Some(Estimate { value, interval: bounds }) => {
+            Cell::with(format!("{value:.2}"), bounds.map_or(String::new(), interval))
+        }
+    };
+    let percent = |share: f64| Cell::plain(format!("{:.0} %", share * 100.0));
+    [
+        Cell::plain(name),
+        Cell::with(thousands(figures.sustained.value), bounds),
+        ratio,
         p50,
         p99,
         p99_9,
-        busy: format!(
-            "{:.0} %, {:.0} %",
-            figures.server_busy * 100.0,
-            figures.generator_busy * 100.0
-        ),
-    }
+        percent(figures.server_busy),
+        percent(figures.generator_busy),
+    ]
 }

@@ -11,24 +11,19 @@ use super::measure;
 use crate::cli::output::{INTERRUPTED, interrupts, results_path, say, show};
 use crate::cli::report::Price;
 use crate::cli::servers::{Own, Setup, entrants, from_outside, own, plan, warn};
-use crate::report::table;
+use crate::report::{gate, terminal};
 use crate::results::GeneratorKind;
 use crate::rig::fleet::Entrant;
 use crate::rig::regimes::{self, Regime};
 use crate::rig::wrk;
 use crate::variants::{self, REFERENCE, VARIANTS};
 
-/// How often `--full` starts the servers: where a process's code and memory happen
-/// to lie is part of its figures, and another one's lie elsewhere.
-const PASSES: u32 = 5;
-
 #[derive(Args)]
 pub(crate) struct Ladder {
     /// Measure for 20 s in all, with wider intervals, instead of about 90 s
     #[arg(long, conflicts_with = "full")]
     quick: bool,
-    /// Measure in all regimes and with servers that are started again five times, in
-    /// about ten minutes
+    /// Measure in all regimes and with three times as many starts, in about ten minutes
     #[arg(long, conflicts_with = "generator")]
     full: bool,
     /// Measure in these regimes only, separated by commas: closed, pipelined, data, half,
@@ -40,8 +35,8 @@ pub(crate) struct Ladder {
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = variant)]
     variants: Vec<String>,
     /// Measure a server of your own too: 'NAME=COMMAND', with {port} where it is told
-    /// the port of 127.0.0.1 to listen on. It is to be one process: what its
-    /// children use is not counted. Can be given several times
+    /// the port of 127.0.0.1 to listen on. It answers GET / at least, and may have any
+    /// number of threads and processes. Can be given several times
     #[arg(long, value_name = "NAME=COMMAND", value_parser = own)]
     with: Vec<Own>,
     /// What loads the servers: wrk shows that the figures don't hang on our generator.
@@ -52,12 +47,15 @@ pub(crate) struct Ladder {
     #[arg(long, conflicts_with = "quick", value_parser = clap::value_parser!(u64).range(1..))]
     seconds: Option<u64>,
     /// Length of one slice in milliseconds: short, so that a block is soon over,
-    /// and long against the start of a run [default: 100; 1000 with wrk]
+    /// and long against the start of a run [default: 75; 1000 with wrk]
     #[arg(long, value_parser = clap::value_parser!(u64).range(10..=60_000))]
     slice_ms: Option<u64>,
     /// Seed of the random order [default: the clock]
     #[arg(long)]
     seed: Option<u64>,
+    /// The servers of --with do the work of GET /data: they take part there too
+    #[arg(long, requires = "with")]
+    does_the_work: bool,
     /// Where to write the results [default: pinloop/results.json in cargo's
     /// target directory]
     #[arg(long)]
@@ -82,10 +80,9 @@ pub(crate) fn run(arguments: &Ladder) -> anyhow::Result<ExitCode> {
         None => 85,
     });
     plan.settings.generator = arguments.generator;
-    plan.settings.slice_ms = arguments.slice_ms.unwrap_or(if by_wrk { 1000 } else { 100 });
+    plan.settings.slice_ms = arguments.slice_ms.unwrap_or(if by_wrk { 1000 } else { 75 });
     plan.settings.seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
     if arguments.full {
-        plan.settings.passes = PASSES;
         plan.regimes = regimes::full();
     }
     if !arguments.regimes.is_empty() {
@@ -102,7 +99,7 @@ pub(crate) fn run(arguments: &Ladder) -> anyhow::Result<ExitCode> {
             name(entrant) == REFERENCE || arguments.variants.contains(&name(entrant))
         });
     }
-    entrants.extend(from_outside(&arguments.with)?);
+    entrants.extend(from_outside(&arguments.with, arguments.does_the_work)?);
     let results = measure::run(&plan, entrants, &path, &stop)
         .with_context(|| format!("cannot measure, or write {}", path.display()))?;
     show(&results, &path, &arguments.price.options())?;
@@ -116,12 +113,14 @@ pub(crate) fn run(arguments: &Ladder) -> anyhow::Result<ExitCode> {
 
 pub(crate) fn check(setup: &Setup) -> anyhow::Result<ExitCode> {
     let plan = plan(setup)?;
-    let (gate, failures) = measure::check(&plan, entrants(&plan.settings, false)?);
+    let (found, failures) = measure::check(&plan, entrants(&plan.settings, false)?);
     for failure in &failures {
         say(&format!("{} {}", failure.contender, failure.reason))?;
     }
-    say(&table::gate(&gate))?;
-    let passed = gate.is_passed() && failures.is_empty();
+    let section = gate::section(&found);
+    say(&terminal::section(&section))?;
+    say(&terminal::quotes(&section))?;
+    let passed = found.is_passed() && failures.is_empty();
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

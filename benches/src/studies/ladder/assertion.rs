@@ -9,9 +9,7 @@ use std::str::FromStr;
 
 use crate::report::units::interval;
 use crate::results::{Regime, Results, Sample};
-use crate::stats;
 use crate::stats::Estimate;
-use crate::studies::ladder::disturbance;
 use crate::studies::ladder::figures;
 use crate::studies::ladder::figures::RegimeFigures;
 
@@ -78,24 +76,18 @@ impl Assertion {
         for quantity in [Some(&self.left), self.right.as_ref()].into_iter().flatten() {
             quantity.must_have_figures(results, regime)?;
         }
-        let clusters = figures::by_pass(&disturbance::sift(results, regime), |block| {
-            let of = |quantity: &Quantity| {
-                let mut samples = block.samples.iter();
-                let sample = samples.find(|sample| sample.contender == quantity.contender)?;
-                quantity.metric.of(sample)
-            };
-            let left = of(&self.left)?;
-            match &self.right {
-                Some(right) => Some(left / of(right)?),
-                None => Some(left),
-            }
-        });
-        Ok(stats::estimate_in(&clusters))
+        let costs = figures::estimate(results, regime, &|sample| self.left.metric.of(sample));
+        let left = &self.left.contender;
+        let known = match &self.right {
+            Some(right) => costs.ratio(left, &right.contender),
+            None => costs.cost(left),
+        };
+        known.ok_or_else(|| format!("there are no figures of {left}"))
     }
 
     fn judge(&self, Estimate { value, interval: bounds }: Estimate) -> Outcome {
         let Some(bounds) = bounds else {
-            let sentence = format!("'{self}' fails: there are too few blocks for an interval.");
+            let sentence = format!("'{self}' fails: there are too few starts for an interval.");
             return Outcome { holds: false, sentence };
         };
         let (bound, name) = if self.less { (bounds.high, "upper") } else { (bounds.low, "lower") };
@@ -141,8 +133,7 @@ impl Metric {
     /// In one slice.
     fn of(self, sample: &Sample) -> Option<f64> {
         let percentile = |share| {
-            let buckets: Vec<(u64, u64)> = sample.latency.buckets().collect();
-            stats::percentile(&buckets, share).map(|ns| ns as f64)
+            Some(figures::percentile(sample, share)).filter(|percentile| percentile.is_finite())
         };
         match self {
             Self::CpuNs => Some(sample.cpu_ns as f64 / sample.requests as f64),

@@ -1,15 +1,14 @@
 //! What changed from one run to another, beyond the noise of both.
 //!
-//! Only ratios within blocks are compared: what else differs between two runs, such
+//! Only ratios within starts are compared: what else differs between two runs, such
 //! as the machine's pace, is in both of a ratio's parts. The reference, whose own
 //! ratio is 1, is held against the rung below it.
 
 use crate::report::units::interval;
-use crate::results::{Regime, Results};
+use crate::results::Results;
 use crate::stats;
 use crate::stats::{Estimate, Interval, Verdict};
-use crate::studies::ladder::disturbance;
-use crate::studies::ladder::figures;
+use crate::studies::ladder::figures::{self, RegimeFigures};
 
 /// All that can be compared.
 #[derive(Clone, Debug)]
@@ -64,9 +63,9 @@ impl Change {
 
     /// The interval of the factor, and whether that is a change.
     pub fn spread(&self) -> String {
-        let Some(bounds) = self.factor.interval else { return "too few blocks to say".to_string() };
+        let Some(bounds) = self.factor.interval else { return "too few starts to say".to_string() };
         let remark = match self.verdict {
-            Verdict::NoDifference => ", no change",
+            Verdict::NotApart | Verdict::Equal => ", no change",
             Verdict::Unknown => ", not sure",
             Verdict::Less | Verdict::More => "",
         };
@@ -83,37 +82,42 @@ impl Change {
 pub fn compare(now: &Results, then: &Results) -> Comparison {
     let mut comparison =
         Comparison { changes: Vec::new(), missing: Vec::new(), doubts: doubts(now, then) };
-    for regime in &now.regimes {
-        let Some(before) = then.regimes.iter().find(|before| before.key == regime.key) else {
+    let older = figures::of(then);
+    for regime in figures::of(now) {
+        let Some(before) = older.iter().find(|before| before.key == regime.key) else {
             comparison.missing.push(format!("The older run has nothing {}.", regime.brief));
             continue;
         };
-        let band = band(now, regime)
-            .zip(band(then, before))
+        let band = regime
+            .same_band
+            .zip(before.same_band)
             .map(|(now, then)| Interval { low: now.low * then.low, high: now.high * then.high });
         for contender in &now.contenders {
             let Some(to) = held_against(now, &contender.key) else { continue };
-            let ratios = |results, regime| ratios(results, regime, &contender.key, to);
-            let (after, before) = (ratios(now, regime), ratios(then, before));
-            if after.is_empty() || before.is_empty() {
-                let lacks = if after.is_empty() { "newer" } else { "older" };
-                if !(after.is_empty() && before.is_empty()) {
+            let ratio = |of: &RegimeFigures| of.costs.ratio(&contender.key, to);
+            let (now, then) = match (ratio(&regime), ratio(before)) {
+                (Some(now), Some(then)) => (now, then),
+                (None, None) => continue,
+                (now, _) => {
                     comparison.missing.push(format!(
-                        "The {lacks} run has no figure of {} {}.",
-                        contender.key, regime.brief
+                        "The {} run has no figure of {} {}.",
+                        if now.is_none() { "newer" } else { "older" },
+                        contender.key,
+                        regime.brief
                     ));
+                    continue;
                 }
-                continue;
-            }
-            let factor = stats::quotient(&after, &before);
+            };
+            let factor = now.over(then);
+            let verdict = stats::verdict(factor, band);
             comparison.changes.push(Change {
                 regime: regime.brief.clone(),
                 contender: contender.key.clone(),
                 to: to.to_string(),
-                then: stats::estimate_in(&before),
-                now: stats::estimate_in(&after),
+                then,
+                now,
                 factor,
-                verdict: stats::verdict(factor, band),
+                verdict,
             });
         }
     }
@@ -128,26 +132,6 @@ fn held_against<'a>(results: &'a Results, key: &str) -> Option<&'a str> {
         return reference.base.as_deref();
     }
     (of(key)?.variant != reference.variant).then_some(reference.key.as_str())
-}
-
-fn ratios(results: &Results, regime: &Regime, key: &str, to: &str) -> Vec<Vec<f64>> {
-    if regime.has_failed(key) || regime.has_failed(to) {
-        return Vec::new();
-    }
-    figures::by_pass(&disturbance::sift(results, regime), |block| {
-        Some(figures::cpu_ns_in(block, key)? / figures::cpu_ns_in(block, to)?)
-    })
-}
-
-/// Ratios that are no difference in one run.
-fn band(results: &Results, regime: &Regime) -> Option<Interval> {
-    let reference = results.contenders.iter().find(|of| of.key == results.reference)?;
-    let again = results
-        .contenders
-        .iter()
-        .find(|of| of.variant == reference.variant && of.key != reference.key)?;
-    let ratios = ratios(results, regime, &again.key, &reference.key);
-    stats::estimate_in(&ratios).interval.map(stats::same_band)
 }
 
 fn doubts(now: &Results, then: &Results) -> Vec<String> {

@@ -2,18 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use crate::results::{Block, Contender, Regime, Results, Sample};
-use crate::stats;
-use crate::stats::{Estimate, Interval, Verdict};
+use crate::report::costs;
+use crate::results::{Contender, Regime, Results, Sample};
+use crate::stats::starts::{self, Costs};
+use crate::stats::{self, Estimate, Interval, Verdict};
 use crate::studies::ladder::disturbance;
-use crate::studies::ladder::disturbance::Kept;
 
-/// Fewer ticks say nothing about the share of user space: of 20, one is 5 %.
-const TICKS_MIN: u64 = 20;
+/// Fewer ticks say little about the share of user space: of 200, the error is 3 %.
+const TICKS_MIN: u64 = 200;
 
-/// Below it a rate counts as not reached: another load than the others had is no
-/// ground for a comparison.
+/// Below it a rate counts as not reached: a comparison needs the same load for all.
 const RATE_REACHED_MIN: f64 = 0.98;
+
+/// A server that works for a smaller share of the time was not kept busy.
+const BUSY_MIN: f64 = 0.8;
+
+/// A generator that works for a larger share of the time is the limit.
+const GENERATOR_BUSY: f64 = 0.9;
+
+/// A server that waits for its CPU for a larger share of the time is kept off it.
+const KEPT_OFF: f64 = 0.1;
 
 /// All contenders in one regime.
 #[derive(Clone, Debug)]
@@ -24,12 +32,10 @@ pub struct RegimeFigures {
     pub title: String,
     /// The same in a few words, for the middle of a sentence.
     pub brief: String,
-    /// Blocks that figures are made of.
-    pub blocks: usize,
-    /// Blocks that were dropped: see [`disturbance`].
-    pub dropped: usize,
-    /// Whether so many blocks were disturbed that none was dropped.
-    pub none_spared: bool,
+    /// Number of starts that figures are made of.
+    pub starts: usize,
+    /// Costs of all servers with figures.
+    pub costs: Costs,
     /// Requests that were due each second; none in a closed loop.
     pub rate_per_s: Option<f64>,
     /// Ratio of the A/A pair.
@@ -63,35 +69,51 @@ pub struct Row {
 /// Figures of one contender in one regime.
 #[derive(Clone, Debug)]
 pub struct Figures {
-    /// CPU time of the server per request, in ns: median of all blocks.
+    /// CPU time of the server per request, in ns.
     pub cpu_ns: f64,
-    /// Share of it that was spent in user space; none of too few ticks.
+    /// Share of it that was spent in user space; none with too few ticks.
     pub user_share: Option<f64>,
-    /// CPU time in ratio to the reference: median of the ratios within blocks.
-    /// None for the reference itself and where it has failed.
+    /// CPU time in ratio to the reference. None for the reference itself and if the
+    /// reference has failed.
     pub ratio: Option<Estimate>,
     /// What the ratio says.
     pub verdict: Verdict,
     /// What its layer adds to the rung below; none where that has no figures here.
     pub step: Option<Step>,
-    /// Median of all blocks.
+    /// Median of all slices.
     pub requests_per_s: f64,
-    /// Of all requests.
-    pub p50_ns: Option<u64>,
-    /// Of all requests.
-    pub p99_ns: Option<u64>,
+    /// Median latency of a slice. Requests that were not sent in time count as slower
+    /// than all others; none if it is one of these.
+    pub p50_ns: Option<Estimate>,
+    /// 99th percentile of a slice, likewise.
+    pub p99_ns: Option<Estimate>,
     /// Latencies of all requests: upper bound in ns, and count.
     pub latencies: Vec<(u64, u64)>,
     /// Share of the time that the server's CPUs, as many as it has threads,
-    /// were at work for it: median of all blocks.
+    /// were at work for it: median of all slices.
     pub busy: f64,
+    /// Why it was not busy, if it was not and nothing but its answers was to limit it.
+    pub stall: Option<Stall>,
+    /// Share of its slices that the machine disturbed.
+    pub disturbed: f64,
 }
 
-/// From one rung to the next, taken within blocks.
+/// Why a server was not busy although requests were always due.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Stall {
+    /// The load generator was at its limit.
+    Generator,
+    /// Something else ran on its CPU.
+    KeptOff,
+    /// It sleeps or waits for something else, with this many switches for each request.
+    Sleeps(f64),
+}
+
+/// From one rung to the next.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
     /// CPU time per request that is added, in ns.
-    pub added_ns: f64,
+    pub added_ns: Estimate,
     /// Whether that is a difference.
     pub verdict: Verdict,
 }
@@ -102,18 +124,15 @@ pub fn of(results: &Results) -> Vec<RegimeFigures> {
 }
 
 fn of_regime(results: &Results, regime: &Regime) -> RegimeFigures {
-    let kept = disturbance::sift(results, regime);
     let reference = &results.reference;
     let reference_variant =
         results.contenders.iter().find(|c| c.key == *reference).map(|c| &c.variant);
     let again =
         |key: &str, variant: &String| key != reference && Some(variant) == reference_variant;
 
-    let a_to_a = results
-        .contenders
-        .iter()
-        .find(|contender| again(&contender.key, &contender.variant))
-        .and_then(|contender| ratio(&kept, &contender.key, reference));
+    let costs = estimate(results, regime, &|sample| Some(costs::cpu_ns(sample)));
+    let mut pair = results.contenders.iter().filter(|of| again(&of.key, &of.variant));
+    let a_to_a = pair.next().and_then(|contender| costs.ratio(&contender.key, reference));
     let same_band = a_to_a.and_then(|ratio| ratio.interval).map(stats::same_band);
 
     let rows = results
@@ -124,7 +143,7 @@ fn of_regime(results: &Results, regime: &Regime) -> RegimeFigures {
             let failure = regime.failures.iter().find(|failure| failure.contender == *key);
             let figures = match failure {
                 Some(failure) => Err(failure.reason.clone()),
-                None => figures(results, &kept, contender, same_band)?,
+                None => figures(results, regime, &costs, contender, same_band)?,
             };
             Some(Row {
                 contender: key.clone(),
@@ -138,9 +157,8 @@ fn of_regime(results: &Results, regime: &Regime) -> RegimeFigures {
         key: regime.key.clone(),
         title: regime.title.clone(),
         brief: regime.brief.clone(),
-        blocks: kept.blocks.len(),
-        dropped: kept.dropped,
-        none_spared: kept.none_spared,
+        starts: costs.starts(),
+        costs,
         rate_per_s: regime.rate_per_s,
         a_to_a,
         same_band,
@@ -148,19 +166,28 @@ fn of_regime(results: &Results, regime: &Regime) -> RegimeFigures {
     }
 }
 
+/// Estimates what `of` says of each slice, for all servers.
+pub fn estimate(results: &Results, regime: &Regime, of: &dyn Fn(&Sample) -> Option<f64>) -> Costs {
+    let keys: Vec<&str> = results.contenders.iter().map(|of| of.key.as_str()).collect();
+    costs::of(&keys, &results.reference, regime, of)
+}
+
 /// None if the contender has no part in this regime, and a sentence for people if
 /// it has, and no figures.
 fn figures(
     results: &Results,
-    kept: &Kept<'_>,
+    regime: &Regime,
+    costs: &Costs,
     contender: &Contender,
     same_band: Option<Interval>,
 ) -> Option<Result<Figures, String>> {
     let key = &contender.key;
-    let samples: Vec<&Sample> = samples(kept, key).flatten().collect();
-    if samples.is_empty() {
-        return None;
-    }
+    let samples: Vec<&Sample> = regime
+        .blocks
+        .iter()
+        .filter_map(|block| block.samples.iter().find(|sample| sample.contender == *key))
+        .collect();
+    let cpu = costs.cost(key)?;
     let reached = rate_reached(&samples);
     if reached < RATE_REACHED_MIN {
         return Some(Err(format!("it reached {:.0} % of the rate only", reached * 100.0)));
@@ -168,22 +195,49 @@ fn figures(
     let median = |figure: &dyn Fn(&Sample) -> f64| {
         stats::median(&samples.iter().map(|sample| figure(sample)).collect::<Vec<_>>())
     };
-    let server_cores = results.settings.server_cores.len().max(1) as f64;
-    let ratio = (*key != results.reference).then(|| ratio(kept, key, &results.reference)).flatten();
-    let latencies = latencies(&samples);
-    let step = contender.base.as_ref().and_then(|base| step(kept, key, base, same_band));
+    let cores = results.settings.server_cores.len().max(1) as f64;
+    let ratio = (*key != results.reference).then(|| costs.ratio(key, &results.reference)).flatten();
+    let busy = median(&|s| s.cpu_ns as f64 / s.elapsed_ns as f64 / cores);
+    let is_limited = regime.rate_per_s.is_some();
+    let percentile =
+        |share| starts::level(&samples.iter().map(|of| percentile(of, share)).collect::<Vec<_>>());
     Some(Ok(Figures {
-        cpu_ns: median(&cpu_ns),
-        step,
+        cpu_ns: cpu.value,
+        step: contender.base.as_ref().and_then(|base| step(costs, key, base, same_band)),
         user_share: user_share(&samples),
         ratio,
         verdict: ratio.map_or(Verdict::Unknown, |ratio| stats::verdict(ratio, same_band)),
         requests_per_s: median(&|s| s.requests as f64 / s.elapsed_ns as f64 * 1e9),
-        p50_ns: stats::percentile(&latencies, 0.50),
-        p99_ns: stats::percentile(&latencies, 0.99),
-        latencies,
-        busy: median(&|s| s.cpu_ns as f64 / s.elapsed_ns as f64 / server_cores),
+        p50_ns: percentile(0.50),
+        p99_ns: percentile(0.99),
+        latencies: latencies(&samples),
+        busy,
+        stall: (busy < BUSY_MIN && !is_limited).then(|| stall(results, &samples)),
+        disturbed: disturbance::share(results, regime, key),
     }))
+}
+
+fn stall(results: &Results, samples: &[&Sample]) -> Stall {
+    let sum = |part: &dyn Fn(&Sample) -> u64| samples.iter().map(|s| part(s)).sum::<u64>() as f64;
+    let elapsed = sum(&|sample| sample.elapsed_ns);
+    let cores = results.settings.server_cores.len().max(1) as f64;
+    if sum(&|sample| sample.generator.cpu_ns) / elapsed > GENERATOR_BUSY {
+        Stall::Generator
+    } else if sum(&|sample| sample.wait_ns) / elapsed / cores > KEPT_OFF {
+        Stall::KeptOff
+    } else {
+        Stall::Sleeps(sum(&|sample| sample.voluntary_switches) / sum(&|sample| sample.requests))
+    }
+}
+
+/// Of one slice, in ns; infinite if it is a request that was not sent in time.
+pub fn percentile(sample: &Sample, share: f64) -> f64 {
+    let mut buckets: Vec<(u64, u64)> = sample.latency.buckets().collect();
+    buckets.push((u64::MAX, sample.generator.unsent));
+    match stats::percentile(&buckets, share) {
+        None | Some(u64::MAX) => f64::INFINITY,
+        Some(ns) => ns as f64,
+    }
 }
 
 /// The share of the requests that were due that were sent in time; 1 in a closed
@@ -194,45 +248,9 @@ fn rate_reached(samples: &[&Sample]) -> f64 {
     requests / (requests + sum(&|sample| sample.generator.unsent))
 }
 
-/// CPU time per request of one contender in one block, in ns.
-pub(crate) fn cpu_ns_in(block: &Block, key: &str) -> Option<f64> {
-    block.samples.iter().find(|sample| sample.contender == key).map(cpu_ns)
-}
-
-/// CPU time per request of one contender in ratio to another, over the blocks
-/// that have both; none without such blocks.
-fn ratio(kept: &Kept<'_>, key: &str, reference: &str) -> Option<Estimate> {
-    let clusters =
-        by_pass(kept, |block| Some(cpu_ns_in(block, key)? / cpu_ns_in(block, reference)?));
-    (!clusters.is_empty()).then(|| stats::estimate_in(&clusters))
-}
-
-fn step(kept: &Kept<'_>, key: &str, base: &str, same_band: Option<Interval>) -> Option<Step> {
-    let ratio = ratio(kept, key, base)?;
-    let of_base: Vec<f64> = samples(kept, base).flatten().map(cpu_ns).collect();
-    let verdict = stats::verdict(ratio, same_band);
-    Some(Step { added_ns: (ratio.value - 1.0) * stats::median(&of_base), verdict })
-}
-
-/// What `of` makes of each block that it can, those of one start of the servers
-/// together.
-pub(crate) fn by_pass<T>(kept: &Kept<'_>, of: impl Fn(&Block) -> Option<T>) -> Vec<Vec<T>> {
-    let mut passes: BTreeMap<u32, Vec<T>> = BTreeMap::new();
-    for block in &kept.blocks {
-        if let Some(value) = of(block) {
-            passes.entry(block.pass).or_default().push(value);
-        }
-    }
-    passes.into_values().collect()
-}
-
-/// The contender's sample in each block.
-fn samples<'a>(kept: &Kept<'a>, key: &str) -> impl Iterator<Item = Option<&'a Sample>> {
-    kept.blocks.iter().map(move |b| b.samples.iter().find(|sample| sample.contender == key))
-}
-
-fn cpu_ns(sample: &Sample) -> f64 {
-    sample.cpu_ns as f64 / sample.requests as f64
+fn step(costs: &Costs, key: &str, base: &str, same_band: Option<Interval>) -> Option<Step> {
+    let verdict = stats::verdict(costs.ratio(key, base)?, same_band);
+    Some(Step { added_ns: costs.sum(&[(1.0, key), (-1.0, base)])?, verdict })
 }
 
 fn user_share(samples: &[&Sample]) -> Option<f64> {

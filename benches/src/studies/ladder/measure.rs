@@ -9,20 +9,23 @@ use std::time::{Duration, SystemTime};
 use fastrand::Rng;
 
 use crate::load;
-use crate::results::{self, Contender, Failure, Gate, Results, Sample, Settings, Square, Subject};
-use crate::rig::fleet::{Entrant, Fleet, Member};
+use crate::results::{
+    self, Contender, Failure, Gate, Results, Sample, Settings, Square, Start, Subject,
+};
+use crate::rig::fleet::{Entrant, Fleet};
+use crate::rig::gate::{self, Verdict};
 use crate::rig::progress::Progress;
 use crate::rig::regimes::{Pace, Regime};
-use crate::rig::rounds;
-use crate::rig::rounds::{Bench, Ending, Rounds};
+use crate::rig::rounds::{self, Bench};
 use crate::rig::slice::Lane;
-use crate::rig::{gate, machine};
+use crate::rig::{machine, thermometer};
+use crate::stats::starts::STARTS_MIN;
 
-/// Fewer blocks give no interval, whatever the time asked for.
-pub(crate) const BLOCKS_MIN: usize = 6;
+/// Time that a slice takes beside its loads: connecting, settling, /proc.
+pub(crate) const SLICE_OVERHEAD: Duration = Duration::from_millis(8);
 
-/// What a slice takes beside its load: settling, /proc, its part of the file.
-pub(crate) const SLICE_OVERHEAD: Duration = Duration::from_millis(4);
+/// Time that starting and ending one server takes.
+pub(crate) const START_OVERHEAD: Duration = Duration::from_millis(15);
 
 /// What is to be measured, and with what.
 #[derive(Clone, Debug)]
@@ -52,62 +55,101 @@ pub fn run(
     results.write(path)?;
 
     let goes_on = || !stop.load(Ordering::Relaxed);
-    let mut rng = Rng::with_seed(plan.settings.seed);
-    let mut fleet = Fleet::start(&mut entrants, &plan.settings.server_cores, &goes_on);
-    let verdict = gate::run(&fleet.servers(&plan.reference), &plan.regimes, &goes_on);
-    fleet.failures.extend(verdict.failures);
-    fleet.check();
+    let verdict = compare_answers(plan, &mut entrants, &goes_on);
     // From here on this thread is the load generator.
     load::pin(plan.settings.generator_core)?;
 
-    let parts: Vec<Part> =
-        plan.regimes.iter().map(|r| Part::of(plan, r, &fleet, &verdict.gate)).collect();
+    let parts: Vec<Part> = plan.regimes.iter().map(|r| Part::of(r, &entrants, &verdict)).collect();
     results.regimes = parts.iter().map(Part::begin).collect();
     // Half a gate says nothing.
     results.gate = goes_on().then_some(verdict.gate);
-    let progress = Progress::new(parts.iter().map(Part::slices).sum());
-    for pass in 0..plan.settings.passes.max(1) {
-        if pass > 0 {
-            // The last ones end before the next ones start.
-            fleet.members.clear();
-            fleet = Fleet::start(&mut entrants, &plan.settings.server_cores, &goes_on);
+    results.settings.starts = plan.starts(&parts);
+    let slices: usize = parts.iter().map(|part| part.keys.len()).sum();
+    let progress = Progress::new(slices as u64 * u64::from(results.settings.starts));
+    let mut rng = Rng::with_seed(plan.settings.seed);
+    for start in 0..results.settings.starts {
+        progress.says(&format!("start {} of {}", start + 1, results.settings.starts));
+        let mut run = Run { plan, entrants: &mut entrants, rng: &mut rng, progress: &progress };
+        if !run.start(start, &parts, &mut results, stop) {
+            break;
         }
-        for (at, part) in parts.iter().enumerate() {
-            progress.says(&match plan.settings.passes {
-                0 | 1 => part.regime.title.to_string(),
-                passes => format!("{} of {passes}: {}", pass + 1, part.regime.title),
-            });
-            results.regimes[at].fail(&fleet.failures);
-            let mut turns = Turns {
-                lanes: part.connect(plan, &mut fleet, &results.regimes[at], &goes_on),
-                progress: &progress,
-                stop,
-                path,
-                unwritten: false,
-            };
-            turns.set_pace(part.regime.pace, &mut results.regimes[at].rate_per_s);
-            let rounds = Rounds { regime: at, pass, blocks: part.blocks, contenders: &part.keys };
-            let ending = rounds::run(&mut results, &rounds, &mut rng, &mut turns);
-            if ending == Ending::Interrupted {
-                progress.clear();
-                results.write(path)?;
-                return Ok(results);
-            }
-        }
+        results.complete = start + 1 == results.settings.starts;
+        results.write(path)?;
     }
     progress.clear();
-    results.complete = true;
     results.write(path)?;
     Ok(results)
 }
 
-/// Only the gate, with those that do not start, or hang.
-pub fn check(plan: &Plan, mut entrants: Vec<Entrant>) -> (Gate, Vec<Failure>) {
-    let mut fleet = Fleet::start(&mut entrants, &plan.settings.server_cores, &|| true);
-    let verdict = gate::run(&fleet.servers(&plan.reference), &plan.regimes, &|| true);
-    fleet.failures.extend(verdict.failures);
+/// What each start needs.
+struct Run<'a> {
+    plan: &'a Plan,
+    entrants: &'a mut [Entrant],
+    rng: &'a mut Rng,
+    progress: &'a Progress,
+}
+
+impl Run<'_> {
+    /// Starts all servers and takes a block in each regime. Adds them to `results` when
+    /// the whole start is measured, and returns false if it was interrupted.
+    fn start(
+        &mut self,
+        start: u32,
+        parts: &[Part<'_>],
+        results: &mut Results,
+        stop: &AtomicBool,
+    ) -> bool {
+        let settings = &self.plan.settings;
+        let goes_on = || !stop.load(Ordering::Relaxed);
+        let thermometer = thermometer::read(settings.server_cores[0]).ok();
+        let mut fleet = Fleet::start(self.entrants, &settings.server_cores, &goes_on);
+        let mut blocks = Vec::new();
+        for (part, regime) in parts.iter().zip(&mut results.regimes) {
+            regime.fail(&fleet.failures);
+            let lanes = part.connect(settings, &mut fleet, regime, &goes_on);
+            let mut turns = Turns { lanes, progress: self.progress, stop };
+            turns.set_pace(part.regime.pace, &mut regime.rate_per_s);
+            let keys: Vec<String> = turns.lanes.iter().map(|of| of.key().to_string()).collect();
+            let failures = &mut regime.failures;
+            match rounds::block(start, &keys, failures, self.rng, &mut turns) {
+                Some(block) => blocks.push(block),
+                None => return false,
+            }
+            turns.lanes.into_iter().for_each(Lane::close);
+        }
+        let lives = fleet.end(&settings.server_cores);
+        results.starts.push(Start { thermometer, lives });
+        results.regimes.iter_mut().zip(blocks).for_each(|(of, block)| of.blocks.push(block));
+        true
+    }
+}
+
+impl Plan {
+    /// The number of starts that fit into the time, but enough for an interval.
+    fn starts(&self, parts: &[Part<'_>]) -> u32 {
+        let Settings { slice_ms, warm_up_ms, .. } = self.settings;
+        let slice = Duration::from_millis(slice_ms + warm_up_ms) + SLICE_OVERHEAD;
+        let slices: usize = parts.iter().map(|part| part.keys.len()).sum();
+        let servers = parts.iter().map(|part| part.keys.len()).max().unwrap_or(0);
+        let start = slice * slices.max(1) as u32 + START_OVERHEAD * servers as u32;
+        let starts = self.budget.as_nanos() / start.as_nanos();
+        (starts as u32).max(STARTS_MIN as u32)
+    }
+}
+
+/// Starts all servers once for the gate.
+fn compare_answers(plan: &Plan, entrants: &mut [Entrant], goes_on: &dyn Fn() -> bool) -> Verdict {
+    let mut fleet = Fleet::start(entrants, &plan.settings.server_cores, goes_on);
+    let mut verdict = gate::run(&fleet.servers(&plan.reference), &plan.regimes, goes_on);
+    fleet.failures.append(&mut verdict.failures);
     fleet.check();
-    (verdict.gate, fleet.failures)
+    Verdict { failures: fleet.failures, ..verdict }
+}
+
+/// Only the gate, with the servers that do not start, or hang.
+pub fn check(plan: &Plan, mut entrants: Vec<Entrant>) -> (Gate, Vec<Failure>) {
+    let verdict = compare_answers(plan, &mut entrants, &|| true);
+    (verdict.gate, verdict.failures)
 }
 
 pub(crate) fn begin(plan: &Plan, contenders: Vec<Contender>) -> io::Result<Results> {
@@ -127,41 +169,30 @@ pub(crate) fn begin(plan: &Plan, contenders: Vec<Contender>) -> io::Result<Resul
     })
 }
 
-/// One regime, who is in it, and for how long.
+/// One regime and the servers in it.
 struct Part<'a> {
     regime: &'a Regime,
     keys: Vec<String>,
-    /// In each pass.
-    blocks: usize,
-    passes: usize,
     failures: Vec<Failure>,
 }
 
 impl<'a> Part<'a> {
-    fn of(plan: &Plan, regime: &'a Regime, fleet: &Fleet, gate: &Gate) -> Self {
+    fn of(regime: &'a Regime, entrants: &[Entrant], verdict: &Verdict) -> Self {
         let measured = Subject::Measured(regime.key.to_string());
-        let wrong = gate.differences.iter().filter(|d| d.subject == measured);
-        let mut failures = fleet.failures.clone();
+        let wrong = verdict.gate.differences.iter().filter(|d| d.subject == measured);
+        let mut failures = verdict.failures.clone();
         failures.extend(wrong.map(|difference| Failure {
             contender: difference.contender.clone(),
-            reason: format!("its answer differs from that of {}", gate.reference),
+            reason: format!("its answer differs from that of {}", verdict.gate.reference),
         }));
-        let takes_part = |member: &&Member| {
-            let failed = failures.iter().any(|failure| failure.contender == member.key);
-            !failed && (member.answers || regime.floor)
+        let takes_part = |entrant: &&Entrant| {
+            let key = &entrant.contender.key;
+            let failed = failures.iter().any(|failure| failure.contender == *key);
+            let can = entrant.answers || regime.floor;
+            !failed && can && (entrant.does_the_work || !regime.has_work)
         };
-        let keys: Vec<String> =
-            fleet.members.iter().filter(takes_part).map(|m| m.key.clone()).collect();
-        let passes = plan.settings.passes.max(1) as usize;
-        let budget = plan.budget / (plan.regimes.len() * passes).max(1) as u32;
-        let slice = Duration::from_millis(plan.settings.slice_ms) + SLICE_OVERHEAD;
-        let blocks = budget.as_nanos() / (slice * keys.len().max(1) as u32).as_nanos();
-        let blocks = (blocks as usize).max(BLOCKS_MIN.div_ceil(passes));
-        Self { regime, keys, blocks, passes, failures }
-    }
-
-    fn slices(&self) -> u64 {
-        (self.keys.len() * self.blocks * self.passes) as u64
+        let keys = entrants.iter().filter(takes_part).map(|of| of.contender.key.clone()).collect();
+        Self { regime, keys, failures }
     }
 
     /// The record of this regime, with no block yet.
@@ -178,11 +209,10 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// Who cannot be connected to gets a lane that says so at its first slice; no more
-    /// lanes once it does not go on.
+    /// A server that cannot be connected to gets a lane that says so at its slice.
     fn connect<'b>(
         &self,
-        plan: &'b Plan,
+        settings: &'b Settings,
         fleet: &'b mut Fleet,
         so_far: &results::Regime,
         goes_on: &dyn Fn() -> bool,
@@ -191,7 +221,7 @@ impl<'a> Part<'a> {
         let members = fleet.members.iter_mut().filter(|member| takes_part(&member.key));
         members
             .take_while(|_| goes_on())
-            .map(|member| Lane::open(member, self.regime, &plan.settings))
+            .map(|member| Lane::open(member, self.regime, settings))
             .collect()
     }
 }
@@ -201,13 +231,10 @@ struct Turns<'a> {
     lanes: Vec<Lane<'a>>,
     progress: &'a Progress,
     stop: &'a AtomicBool,
-    path: &'a Path,
-    /// Whether the last block could not be written.
-    unwritten: bool,
 }
 
 impl Turns<'_> {
-    /// `rate` is the one of an earlier pass, if there was one, else it is set.
+    /// The first start sets `rate`, and the others keep it.
     fn set_pace(&mut self, pace: Pace, rate: &mut Option<f64>) {
         *rate = rate.or_else(|| match pace {
             Pace::Closed => None,
@@ -232,10 +259,6 @@ impl Bench for Turns<'_> {
     }
 
     fn goes_on(&mut self) -> bool {
-        !self.unwritten && !self.stop.load(Ordering::Relaxed)
-    }
-
-    fn block_done(&mut self, results: &Results) {
-        self.unwritten = results.write(self.path).is_err();
+        !self.stop.load(Ordering::Relaxed)
     }
 }

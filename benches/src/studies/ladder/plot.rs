@@ -4,8 +4,9 @@ use plotters::element::{PathElement, Rectangle, Text};
 use plotters::style::text_anchor::HPos;
 use plotters::style::{BLACK, Color};
 
+use crate::report::colors;
 use crate::report::plots::{
-    Area, GREY, GRID, KERNEL, Picture, PlotError, SMALL, TEXT, USER, is_narrow, picture, rgb, text,
+    Area, GREY, GRID, Picture, PlotError, SMALL, TEXT, is_narrow, picture, rgb, text,
 };
 use crate::report::units::{microseconds, signed_microseconds};
 use crate::stats::Verdict;
@@ -85,22 +86,22 @@ fn rung(
     let (bar_top, bar_end) = (top + layout.above, top + layout.above + layout.bar);
     let x = |ns: f64| layout.x(ns, most);
     let mut from = 0.0;
-    let mut segment = |ns: f64, colour: &str| {
+    let mut segment = |ns: f64, color: &str| {
         let corners = [(x(from), bar_top), (x(from + ns), bar_end)];
         from += ns;
-        area.draw(&Rectangle::new(corners, rgb(colour).filled()))
+        area.draw(&Rectangle::new(corners, rgb(color).filled()))
     };
     let cpu_ns = rung.figures.cpu_ns;
     match rung.figures.user_share {
         Some(user) => {
-            segment(cpu_ns * (1.0 - user), KERNEL)?;
-            segment(cpu_ns * user, USER)?;
+            segment(cpu_ns * (1.0 - user), colors::KERNEL)?;
+            segment(cpu_ns * user, colors::USER)?;
         }
-        None => segment(cpu_ns, "#999999")?,
+        None => segment(cpu_ns, colors::UNSPLIT)?,
     }
     let mut right = x(cpu_ns);
     if let Some(step) = rung.figures.step {
-        let base = x(cpu_ns - step.added_ns);
+        let base = x(cpu_ns - step.added_ns.value);
         let path = vec![(base, bar_top - 3), (base, bar_end + 3)];
         area.draw(&PathElement::new(path, BLACK.stroke_width(2)))?;
         right = right.max(base);
@@ -116,8 +117,8 @@ fn labels(
     rung: &Rung<'_>,
 ) -> Result<(), PlotError> {
     let (width, _) = area.dim_in_pixel();
-    let write = |words: String, at: (i32, i32), size: f64, colour, to: HPos| {
-        area.draw(&Text::new(words, at, text(size, colour, to)))
+    let write = |words: String, at: (i32, i32), size: f64, color, to: HPos| {
+        area.draw(&Text::new(words, at, text(size, color, to)))
     };
     let name = rung.row.contender.clone();
     let mut figure = microseconds(rung.figures.cpu_ns);
@@ -142,10 +143,10 @@ fn labels(
 fn step_in_words(Rung { row, figures, .. }: &Rung<'_>) -> String {
     let Some(step) = figures.step else { return row.adds.clone() };
     let remark = match step.verdict {
-        Verdict::NoDifference => " (no difference)",
+        Verdict::NotApart | Verdict::Equal => " (not told apart)",
         _ => "",
     };
-    format!("{}  {}{remark}", signed_microseconds(step.added_ns), row.adds)
+    format!("{}  {}{remark}", signed_microseconds(step.added_ns.value), row.adds)
 }
 
 fn axis(area: &Area<'_>, layout: &Layout, most: f64, height: i32) -> Result<(), PlotError> {

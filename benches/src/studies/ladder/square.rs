@@ -1,11 +1,8 @@
 //! The square of {our core, hyper} x {mio, Tokio}: what each of the two costs,
 //! with and without the other.
 
-use crate::results::{Regime, Results, Square};
-use crate::stats;
+use crate::results::{Results, Square};
 use crate::stats::Estimate;
-use crate::studies::ladder::disturbance;
-use crate::studies::ladder::figures;
 use crate::studies::ladder::figures::RegimeFigures;
 
 /// Figures of the square in one regime. Costs are CPU time per request in ns.
@@ -45,37 +42,24 @@ impl SquareFigures {
     }
 }
 
-/// None where not all four corners have figures.
-///
-/// Differences are taken within blocks, as parts of the plain corner's cost in
-/// the same block, so that what disturbs a whole block is in none of them; then
-/// they are given in its median.
-pub fn of(results: &Results, regime: &Regime, figures: &RegimeFigures) -> Option<SquareFigures> {
+/// Returns none if one of the four corners has no figures.
+pub fn of(results: &Results, figures: &RegimeFigures) -> Option<SquareFigures> {
     let corners = results.square.clone()?;
+    let Square { plain, tokio, hyper, both } = &corners;
     let cost = |key: &str| figures.of(key).map(|figures| figures.cpu_ns);
-    let plain = cost(&corners.plain)?;
-    let parts: Vec<Vec<[f64; 3]>> =
-        figures::by_pass(&disturbance::sift(results, regime), |block| {
-            let of = |key: &str| figures::cpu_ns_in(block, key);
-            let plain = of(&corners.plain)?;
-            let others = [of(&corners.tokio)?, of(&corners.hyper)?, of(&corners.both)?];
-            Some(others.map(|other| other / plain))
-        });
-    let estimate = |part: &dyn Fn(&[f64; 3]) -> f64| {
-        let in_pass = |blocks: &Vec<[f64; 3]>| blocks.iter().map(|of| part(of) * plain).collect();
-        stats::estimate_in(&parts.iter().map(in_pass).collect::<Vec<_>>())
-    };
+    let sum = |terms: &[(f64, &str)]| figures.costs.sum(terms);
+    let more = |above: &str, below: &str| sum(&[(1.0, above), (-1.0, below)]);
     Some(SquareFigures {
-        plain,
-        tokio: cost(&corners.tokio)?,
-        hyper: cost(&corners.hyper)?,
-        both: cost(&corners.both)?,
-        tokio_to_core: estimate(&|[tokio, _, _]| tokio - 1.0),
-        tokio_to_hyper: estimate(&|[_, hyper, both]| both - hyper),
-        hyper_on_mio: estimate(&|[_, hyper, _]| hyper - 1.0),
-        hyper_on_tokio: estimate(&|[tokio, _, both]| both - tokio),
-        interaction: estimate(&|[tokio, hyper, both]| both - hyper - tokio + 1.0),
-        noise_ns: figures.same_band.map(|band| (band.high - 1.0) * plain),
+        plain: cost(plain)?,
+        tokio: cost(tokio)?,
+        hyper: cost(hyper)?,
+        both: cost(both)?,
+        tokio_to_core: more(tokio, plain)?,
+        tokio_to_hyper: more(both, hyper)?,
+        hyper_on_mio: more(hyper, plain)?,
+        hyper_on_tokio: more(both, tokio)?,
+        interaction: sum(&[(1.0, both), (-1.0, hyper), (-1.0, tokio), (1.0, plain)])?,
+        noise_ns: figures.same_band.zip(cost(plain)).map(|(band, ns)| (band.high - 1.0) * ns),
         corners,
     })
 }

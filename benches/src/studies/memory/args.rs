@@ -3,15 +3,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::report::page::Options;
-use crate::report::table;
+use crate::report::section::Options;
 use crate::rig::study::Common;
 use crate::studies::memory::measure as memory;
 use crate::variants::REFERENCE;
 use anyhow::Context;
 use clap::Args;
 
-use crate::cli::output::{INTERRUPTED, interrupts, results_path, say, write_page};
+use crate::cli::output::{INTERRUPTED, interrupts, results_path, show};
 use crate::cli::servers::{Setup, chosen, plan, warn};
 
 #[derive(Args)]
@@ -50,9 +49,7 @@ pub(crate) fn run(arguments: &Memory) -> anyhow::Result<ExitCode> {
         results.write(&path)
     });
     let found = found.with_context(|| format!("cannot measure, or write {}", path.display()))?;
-    say(&table::memory(&found).join("\n\n"))?;
-    say(&format!("All that was counted: {}", path.display()))?;
-    write_page(&results, &path, &Options::default())?;
+    show(&results, &path, &Options { first: "memory", ..Options::default() })?;
     Ok(match found.complete {
         false => ExitCode::from(INTERRUPTED),
         true if !found.failures.is_empty() => ExitCode::FAILURE,

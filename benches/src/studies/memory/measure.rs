@@ -106,7 +106,8 @@ fn climb(
         member.process.check().map_err(|ended| ended.to_string())?;
         generators.push(asked?);
         open = connections;
-        fall_asleep(id).map_err(|error| format!("its threads cannot be read: {error}"))?;
+        fall_asleep(&mut member.process)
+            .map_err(|error| format!("its threads cannot be read: {error}"))?;
         let rss = rss_bytes(id).map_err(|error| format!("its memory cannot be read: {error}"))?;
         climb.levels.push(Level {
             connections: open as u64,

@@ -1,33 +1,28 @@
-//! What an idle connection takes.
+//! Memory that an idle connection takes.
 
-use askama::Template;
+use super::figures::{self, HEAD, Row};
+use crate::report::colors;
+use crate::report::plots::{self, Bar};
+use crate::report::section::{Context, Section, Sections, Table};
 
-use crate::report::page::{Context, Section};
-use crate::report::plots::{self, Bar, Picture};
-use crate::studies::memory::figures as memory;
-use crate::studies::memory::figures::HEAD;
-
-#[derive(Template)]
-#[template(path = "sections/memory.html")]
-struct Idle {
-    head: [&'static str; 5],
-    rows: Vec<[String; 5]>,
-    picture: Option<Picture>,
-    remarks: Vec<String>,
-}
-
-/// None where it was not measured.
-pub(crate) fn render(context: &Context<'_>) -> Section {
-    let Some(found) = &context.results.memory else { return Ok(None) };
-    let rows = memory::rows(found);
-    let words: Vec<[String; 5]> = rows.iter().map(memory::words).collect();
-    let bar = |(row, words): (&memory::Row, &[String; 5])| {
-        let key = context.legend.iter().find(|key| key.name == row.contender)?;
-        let words = words[1].clone();
-        Some(Bar { name: &key.name, amount: row.rss_each, words, colour: key.colour })
+/// Makes the section.
+pub(crate) fn sections(context: &Context<'_>) -> Sections {
+    let Some(memory) = &context.results.memory else { return Ok(Vec::new()) };
+    let mut section = Section::new("Memory of an idle connection");
+    let rows = figures::rows(memory);
+    let mut table = Table::new("", &HEAD);
+    rows.iter().for_each(|row| table.row(figures::words(row)));
+    section.tables.push(table);
+    let bar = |row: &Row| Bar {
+        name: row.contender.clone(),
+        amount: row.rss_each,
+        words: figures::words(row)[1].clone(),
+        color: colors::of(&row.contender),
     };
-    let bars: Vec<Bar<'_>> = rows.iter().zip(&words).filter_map(bar).collect();
-    let picture = plots::bars("Resident memory per idle connection", &bars)?;
-    let section = Idle { head: HEAD, rows: words, picture, remarks: memory::remarks(found) };
-    Ok(Some(section.render()?))
+    let bars: Vec<Bar> = rows.iter().map(bar).collect();
+    let caption = "Resident memory of the server per connection that has served requests and is \
+                   idle.";
+    section.plot(plots::bars(caption, &bars)?, caption, Vec::new());
+    section.notes = figures::remarks(memory);
+    Ok(vec![section])
 }

@@ -91,7 +91,7 @@ pub(crate) fn run(arguments: &Offload) -> anyhow::Result<ExitCode> {
     let (path, stop) = (results_path(arguments.out.as_deref())?, interrupts()?);
     let entrants =
         |settings: &Settings| entrants_of(&variants, settings, false).map_err(io::Error::other);
-    finish(offload::run(&plan, entrants, &path, &stop), &path, |results| {
+    finish("offload", offload::run(&plan, entrants, &path, &stop), &path, |results| {
         let offload = results.offload.as_ref()?;
         Some((offload.occasion.complete, !offload.failures.is_empty()))
     })

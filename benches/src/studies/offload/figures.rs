@@ -1,7 +1,6 @@
 //! From short requests beside long ones to the size of work from which it pays to give
 //! it to another thread.
 
-use crate::report::table::align;
 use crate::report::units::{cpus, latency, microseconds, signed_microseconds, thousands};
 use crate::results::{Contender, Failure, Latency, Offload, OffloadPoint, OffloadSlice, Results};
 use crate::stats;
@@ -216,17 +215,3 @@ pub const HEAD: [&str; 10] = [
     "p99 beside",
     "p99 ratio",
 ];
-
-/// For the terminal.
-pub fn paragraphs(results: &Results) -> Vec<String> {
-    let Some(offload) = &results.offload else { return Vec::new() };
-    let mut table = vec![HEAD.map(String::from)];
-    table.extend(rows(results, offload).iter().map(cells));
-    let title = format!("GET {} beside GET {}", offload.short_path, offload.occasion.path);
-    let mut lines = vec![title];
-    lines.extend(align(&table));
-    lines.extend(sentences(results, offload));
-    lines.extend(failures(offload));
-    lines.extend(notes(offload));
-    vec![lines.join("\n")]
-}

@@ -196,7 +196,7 @@ impl<'a> Lane<'a> {
             long: LongSlice {
                 requests: long.requests,
                 elapsed_ns: long.elapsed.as_nanos() as u64,
-                cpu_ns: reading.used.threads.cpu.as_nanos() as u64,
+                cpu_ns: reading.used.cpu.as_nanos() as u64,
             },
         })
     }

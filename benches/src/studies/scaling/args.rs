@@ -53,7 +53,7 @@ pub(crate) fn run(arguments: &Scaling) -> anyhow::Result<ExitCode> {
         let settings = Settings { server_cores: cores.to_vec(), ..plan.common.settings.clone() };
         study.entrants(&settings).map_err(io::Error::other)
     };
-    finish(measure::run(&plan, entrants, &path, &stop), &path, |results| {
+    finish("scaling", measure::run(&plan, entrants, &path, &stop), &path, |results| {
         let scaling = results.scaling.as_ref()?;
         Some((scaling.occasion.complete, !scaling.failures.is_empty()))
     })

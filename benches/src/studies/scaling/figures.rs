@@ -10,8 +10,7 @@ use std::collections::BTreeSet;
 
 use fastrand::Rng;
 
-use crate::report::table::align;
-use crate::report::units::{cpus, cpus_count, microseconds, thousands};
+use crate::report::units::{cpus, cpus_count, thousands};
 use crate::results::{EventLoop, Point, Results, Scaling};
 use crate::stats;
 use crate::stats::usl;
@@ -320,58 +319,6 @@ fn sharing(scaling: &Scaling) -> Option<String> {
             cpus_count(cores)
         )),
     ))
-}
-
-/// For the terminal.
-pub fn paragraphs(results: &Results) -> Vec<String> {
-    let Some(scaling) = &results.scaling else { return Vec::new() };
-    let head = [
-        "",
-        "cores",
-        "generators",
-        "req/s",
-        "CPU/request",
-        "capacity",
-        "95 % interval",
-        "connections",
-        "requests",
-    ];
-    let mut cells = vec![head.map(String::from)];
-    let mut laws = Vec::new();
-    let rows = rows(results, scaling);
-    for row in &rows {
-        match &row.figures {
-            Ok(figures) => {
-                cells.extend(figures.sizes.iter().map(|size| line(&row.contender, size)));
-                laws.push(format!("{}: {}", row.contender, law_text(figures)));
-            }
-            Err(reason) => laws.push(format!("{} has no figures: {reason}", row.contender)),
-        }
-    }
-    let mut lines = vec![format!("Scaling of GET {}", scaling.occasion.path)];
-    lines.extend(align(&cells));
-    lines.push(
-        "connections, requests: what the busiest event loop had, in ratio to the mean".to_string(),
-    );
-    lines.extend(laws);
-    lines.extend(plan_text(scaling, &rows));
-    lines.extend(notes(scaling));
-    vec![lines.join("\n")]
-}
-
-fn line(contender: &str, size: &Size) -> [String; 9] {
-    let [connections, requests] = imbalance_text(size);
-    [
-        contender.to_string(),
-        size.cores.to_string(),
-        generators_text(size),
-        thousands(size.requests_per_s),
-        microseconds(size.cpu_ns),
-        thousands(size.capacity.value),
-        bounds_text(size),
-        connections,
-        requests,
-    ]
 }
 
 /// `1`, or `2, shared`.

@@ -197,7 +197,7 @@ impl<'a> Lane<'a> {
         Ok(Slice {
             requests: sum(&|outcome| outcome.requests),
             elapsed_ns: elapsed.as_nanos() as u64,
-            cpu_ns: reading.used.threads.cpu.as_nanos() as u64,
+            cpu_ns: reading.used.cpu.as_nanos() as u64,
             cpu_ns_max: reading.used.busiest.as_nanos() as u64,
             generator_cpu_ns: sum(&|outcome| outcome.cpu.as_nanos() as u64),
             steal_ticks: reading.steal_ticks,

@@ -6,9 +6,8 @@ use plotters::series::LineSeries;
 use plotters::style::Color;
 use plotters::style::text_anchor::HPos;
 
-use crate::report::plots::{
-    GREY, GRID, Picture, PlotError, SMALL, colour, is_narrow, picture, rgb, text,
-};
+use crate::report::colors;
+use crate::report::plots::{GREY, GRID, Picture, PlotError, SMALL, is_narrow, picture, rgb, text};
 use crate::report::units::thousands;
 use crate::studies::scaling::figures::{Figures, OF_2017};
 
@@ -18,7 +17,7 @@ const STEPS: u32 = 100;
 /// Draws contenders, each with its place on the ladder. The law ends where the points
 /// do, or those of 2017: further out it would be a line to nowhere, and these a blot.
 /// None where there is nothing to draw.
-pub fn scaling(rows: &[(usize, &Figures)]) -> Result<Option<Picture>, PlotError> {
+pub fn scaling(rows: &[(&str, &Figures)]) -> Result<Option<Picture>, PlotError> {
     let sizes = || rows.iter().flat_map(|(_, figures)| &figures.sizes);
     let measured = sizes().map(|size| size.cores).max().unwrap_or(0);
     let seen_2017 = OF_2017.iter().map(|&(cores, _)| cores).fold(0.0, f64::max);
@@ -50,8 +49,8 @@ pub fn scaling(rows: &[(usize, &Figures)]) -> Result<Option<Picture>, PlotError>
                 .label_style(text(SMALL, GREY, HPos::Center))
                 .x_desc("cores of the server")
                 .draw()?;
-            for (place, figures) in rows {
-                let line = rgb(colour(*place));
+            for (name, figures) in rows {
+                let line = rgb(colors::of(name));
                 let at = |step| f64::from(step) / f64::from(STEPS) * (most - 1.0) + 1.0;
                 let law = (0..=STEPS).map(|step| (at(step), figures.law.at(at(step))));
                 chart.draw_series(LineSeries::new(law, line.mix(0.6).stroke_width(1)))?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 
-use crate::report::page::Options;
+use crate::report::section::Options;
 use crate::studies::ladder::measure as ladder;
 use crate::variants::{REFERENCE, STATE, VARIANTS, Variant};
 

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::report::page::Options;
-use crate::report::table;
+use crate::report::section::Options;
 use crate::results::Settings;
 use crate::rig::study::Common;
 use crate::studies::work::measure as work;
@@ -15,7 +14,7 @@ use crate::variants::{REFERENCE, SQUARE};
 use anyhow::{Context, ensure};
 use clap::Args;
 
-use crate::cli::output::{INTERRUPTED, interrupts, results_path, say, write_page};
+use crate::cli::output::{INTERRUPTED, interrupts, results_path, show};
 use crate::cli::servers::{Setup, entrants, plan, warn};
 
 #[derive(Args)]
@@ -76,9 +75,7 @@ pub(crate) fn run(arguments: &Work) -> anyhow::Result<ExitCode> {
         results.write(&path)
     });
     let found = found.with_context(|| format!("cannot measure, or write {}", path.display()))?;
-    say(&table::work(&results, &found).join("\n\n"))?;
-    say(&format!("All that was counted: {}", path.display()))?;
-    write_page(&results, &path, &Options::default())?;
+    show(&results, &path, &Options { first: "work", ..Options::default() })?;
     let failed = found.points.iter().any(|point| !point.regime.failures.is_empty());
     Ok(match found.complete {
         false => ExitCode::from(INTERRUPTED),

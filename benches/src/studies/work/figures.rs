@@ -1,26 +1,23 @@
 //! From how much work on it no longer matters which server it is.
 //!
-//! The model: a request costs the one server `a + w` and the other `a + d + w`,
-//! where `w` is its work and `d` what the other costs more, however much work
-//! there is. So the other costs more by `d / (a + w)`, and by less than a share
-//! `s` where `w > d / s − a`. `a` is what the one takes without work; `d` is fitted
-//! to the ratios of all amounts of work by least squares, which gives each the
-//! weight that it has: with much work a ratio says little about `d`. Intervals are
-//! by bootstrap over the blocks of each amount.
+//! The model: a request costs one server `a + w` and the other `a + d + w`, where `w` is
+//! its work and `d` the overhead of the other, whatever the work. So the other costs more
+//! by `d / (a + w)`, and by less than a share `s` if `w > d / s − a`. `a` is the cost
+//! without work. `d` is fitted to the ratios of all amounts of work by least squares,
+//! which gives each its weight: with much work a ratio says little about `d`.
+//!
+//! The fit only draws the line. A sentence claims no more than the intervals of the
+//! measured points do.
 
-use fastrand::Rng;
-
+use crate::report::costs;
 use crate::report::units::{interval, microseconds, thousands};
-use crate::results::{Regime, Results, Work, WorkPoint};
-use crate::stats;
-use crate::stats::{CONFIDENCE, Estimate, Interval, SEED, VALUES_MIN};
-use crate::studies::ladder::disturbance;
+use crate::stats::starts::Costs;
+use crate::stats::{Estimate, Interval};
+
+use super::record::{Work, WorkPoint};
 
 /// Shares of a request's cost from where on a difference no longer matters.
 pub const SHARES: [f64; 2] = [0.05, 0.01];
-
-/// As of other intervals, with less: each takes medians of all points.
-const RESAMPLES: usize = 1_000;
 
 /// What the study says.
 #[derive(Clone, Debug)]
@@ -51,116 +48,75 @@ pub struct Point {
     pub fitted: f64,
 }
 
-/// What the blocks of one amount of work have: the one's cost in ns, and the
-/// other's in ratio to it.
-#[derive(Clone, Debug)]
-struct Blocks {
-    base_ns: Vec<f64>,
-    ratios: Vec<f64>,
-}
-
-/// None without blocks at no work.
-pub fn curve(results: &Results, work: &Work) -> Option<Curve> {
-    let blocks = |point: &WorkPoint| Blocks::of(results, &point.regime, &work.base, &work.over);
-    let measured: Vec<(&WorkPoint, Blocks)> =
-        work.points.iter().map(|point| (point, blocks(point))).collect();
-    let measured: Vec<_> = measured.into_iter().filter(|(_, b)| !b.ratios.is_empty()).collect();
-    let (first, _) = measured.first().filter(|(point, _)| point.rounds == 0)?;
-    debug_assert_eq!(first.rounds, 0);
-    let all: Vec<Blocks> = measured.iter().map(|(_, blocks)| blocks.clone()).collect();
-    let fit = Fit::of(&all);
-    let resampled = resampled(&all);
-    let estimate = |of: &dyn Fn(&Fit) -> f64| Estimate {
-        value: of(&fit),
-        interval: resampled.as_ref().map(|fits| percentiles(fits.iter().map(of).collect())),
-    };
-    let points = measured.iter().map(|(point, blocks)| {
-        let base_ns = stats::median(&blocks.base_ns);
-        let again = Blocks::of(results, &point.regime, &work.base, &work.again).ratios;
-        Point {
-            rounds: point.rounds,
-            base_ns,
-            work_ns: (base_ns - fit.base_ns).max(0.0),
-            ratio: stats::estimate(&blocks.ratios),
-            again: (!again.is_empty()).then(|| stats::estimate(&again)),
-            fitted: 1.0 + fit.overhead_ns / base_ns,
-        }
+/// Returns none without starts at no work.
+pub fn curve(work: &Work) -> Option<Curve> {
+    let keys = [work.base.as_str(), work.over.as_str(), work.again.as_str()];
+    let measured = work.points.iter().filter_map(|point| {
+        let cpu_ns = |sample: &_| Some(costs::cpu_ns(sample));
+        let costs = costs::of(&keys, &work.base, &point.regime, &cpu_ns);
+        Measured::of(point.rounds, &costs, work)
     });
-    Some(Curve {
-        points: points.collect(),
-        overhead_ns: estimate(&|fit| fit.overhead_ns),
-        break_even_ns: SHARES.map(|share| estimate(&|fit| fit.break_even_ns(share))),
-    })
-}
-
-impl Blocks {
-    /// Without those that the machine disturbed, as in the ladder.
-    fn of(results: &Results, regime: &Regime, base: &str, over: &str) -> Self {
-        let mut blocks = Self { base_ns: Vec::new(), ratios: Vec::new() };
-        for block in disturbance::sift(results, regime).blocks {
-            let of = |key: &str| {
-                let sample = block.samples.iter().find(|sample| sample.contender == key)?;
-                Some(sample.cpu_ns as f64 / sample.requests as f64)
-            };
-            if let (Some(base), Some(over)) = (of(base), of(over)) {
-                blocks.base_ns.push(base);
-                blocks.ratios.push(over / base);
-            }
-        }
-        blocks
-    }
-
-    /// As many blocks, drawn from these.
-    fn resample(&self, rng: &mut Rng) -> Self {
-        let drawn: Vec<usize> =
-            self.ratios.iter().map(|_| rng.usize(..self.ratios.len())).collect();
-        let pick = |values: &[f64]| drawn.iter().map(|&at| values[at]).collect();
-        Self { base_ns: pick(&self.base_ns), ratios: pick(&self.ratios) }
-    }
-}
-
-/// `a` and `d`.
-#[derive(Clone, Copy, Debug)]
-struct Fit {
-    base_ns: f64,
-    overhead_ns: f64,
-}
-
-impl Fit {
-    /// Of all amounts of work, the first being none.
-    fn of(all: &[Blocks]) -> Self {
-        let (mut numerator, mut denominator) = (0.0, 0.0);
-        for blocks in all {
-            let (cost, count) = (stats::median(&blocks.base_ns), blocks.ratios.len() as f64);
-            numerator += count * (stats::median(&blocks.ratios) - 1.0) / cost;
-            denominator += count / (cost * cost);
-        }
-        let base_ns = all.first().map_or(f64::NAN, |blocks| stats::median(&blocks.base_ns));
-        Self { base_ns, overhead_ns: numerator / denominator }
-    }
-
-    fn break_even_ns(&self, share: f64) -> f64 {
-        (self.overhead_ns / share - self.base_ns).max(0.0)
-    }
-}
-
-/// None where there are too few blocks.
-fn resampled(all: &[Blocks]) -> Option<Vec<Fit>> {
-    if all.iter().any(|blocks| blocks.ratios.len() < VALUES_MIN) {
-        return None;
-    }
-    let mut rng = Rng::with_seed(SEED);
-    let mut fit = || {
-        let drawn: Vec<Blocks> = all.iter().map(|blocks| blocks.resample(&mut rng)).collect();
-        Fit::of(&drawn)
+    let measured: Vec<Measured> = measured.collect();
+    let without = measured.first().filter(|point| point.rounds == 0)?.base;
+    let overhead_ns = overhead(&measured);
+    let points = measured.into_iter().map(|point| Point {
+        rounds: point.rounds,
+        base_ns: point.base.value,
+        work_ns: (point.base.value - without.value).max(0.0),
+        ratio: point.ratio,
+        again: point.again,
+        fitted: 1.0 + overhead_ns.value / point.base.value,
+    });
+    let break_even = |share: f64| Estimate {
+        value: (overhead_ns.value / share - without.value).max(0.0),
+        interval: half_width(overhead_ns).zip(half_width(without)).map(|(overhead, base)| {
+            around(overhead_ns.value / share - without.value, (overhead / share).hypot(base))
+        }),
     };
-    Some((0..RESAMPLES).map(|_| fit()).collect())
+    Some(Curve { points: points.collect(), overhead_ns, break_even_ns: SHARES.map(break_even) })
 }
 
-fn percentiles(mut values: Vec<f64>) -> Interval {
-    values.sort_unstable_by(f64::total_cmp);
-    let tail = ((1.0 - CONFIDENCE) / 2.0 * values.len() as f64) as usize;
-    Interval { low: values[tail], high: values[values.len() - 1 - tail] }
+/// One amount of work.
+struct Measured {
+    rounds: u32,
+    starts: f64,
+    base: Estimate,
+    ratio: Estimate,
+    again: Option<Estimate>,
+}
+
+impl Measured {
+    /// None without a figure of both servers.
+    fn of(rounds: u32, costs: &Costs, work: &Work) -> Option<Self> {
+        Some(Self {
+            rounds,
+            starts: costs.starts() as f64,
+            base: costs.cost(&work.base)?,
+            ratio: costs.ratio(&work.over, &work.base)?,
+            again: costs.ratio(&work.again, &work.base),
+        })
+    }
+}
+
+/// `d` by least squares over all amounts of work.
+fn overhead(measured: &[Measured]) -> Estimate {
+    let weight = |point: &Measured| point.starts / point.base.value;
+    let all: f64 = measured.iter().map(|point| weight(point) / point.base.value).sum();
+    let terms = measured.iter().map(|point| weight(point) * (point.ratio.value - 1.0));
+    let value = terms.sum::<f64>() / all;
+    // The starts of each amount of work are independent of the others'.
+    let half = |point: &Measured| Some(weight(point) / all * half_width(point.ratio)?);
+    let halves: Option<Vec<f64>> = measured.iter().map(half).collect();
+    let half = halves.map(|halves| halves.iter().map(|half| half * half).sum::<f64>().sqrt());
+    Estimate { value, interval: half.map(|half| around(value, half)) }
+}
+
+fn half_width(estimate: Estimate) -> Option<f64> {
+    estimate.interval.map(|Interval { low, high }| (high - low) / 2.0)
+}
+
+fn around(value: f64, half: f64) -> Interval {
+    Interval { low: (value - half).max(0.0), high: (value + half).max(0.0) }
 }
 
 /// The answer in sentences.
@@ -170,32 +126,49 @@ pub fn sentences(work: &Work, curve: &Curve) -> Vec<String> {
         Some(Interval { low, high }) => {
             format!(" [{} to {}]", microseconds(low), microseconds(high))
         }
-        None => " (no interval: too few blocks)".to_string(),
+        None => " (no interval: too few starts)".to_string(),
     };
     let costs_more = curve.overhead_ns.interval.is_none_or(|interval| interval.low > 0.0);
     if !costs_more || curve.overhead_ns.value <= 0.0 {
         return vec![format!("{over} costs no more than {base} here, whatever the work.")];
     }
-    let from = |share: f64, work: Estimate| {
-        let percent = share * 100.0;
-        match work.value {
-            0.0 => format!("{over} costs under {percent:.0} % more than {base} even without work."),
-            work_ns => format!(
-                "From {}{} of work for a request on, {over} costs under {percent:.0} % more than \
-                 {base}.",
-                microseconds(work_ns),
-                spread(work)
-            ),
-        }
-    };
-    let mut sentences: Vec<String> =
-        SHARES.iter().zip(curve.break_even_ns).map(|(&share, work)| from(share, work)).collect();
+    let mut sentences: Vec<String> = SHARES
+        .iter()
+        .zip(curve.break_even_ns)
+        .map(|(&share, fitted)| {
+            let percent = share * 100.0;
+            match measured_from(&curve.points, share) {
+                Some(0) => {
+                    format!("{over} costs under {percent:.0} % more than {base} even without work.")
+                }
+                Some(at) => format!(
+                    "From {} of work for a request on, {over} costs under {percent:.0} % more than \
+                     {base}, by the upper bound of each point that was measured.",
+                    microseconds(curve.points[at].work_ns)
+                ),
+                None => format!(
+                    "No amount of work that was measured shows {over} under {percent:.0} % more \
+                     than {base} beyond doubt; by the fit it is from {}{} on.",
+                    microseconds(fitted.value),
+                    spread(fitted)
+                ),
+            }
+        })
+        .collect();
     sentences.push(format!(
         "It costs {}{} more for each request, taken as the same whatever the work.",
         microseconds(curve.overhead_ns.value),
         spread(curve.overhead_ns)
     ));
     sentences
+}
+
+/// Returns the first point from which on all intervals lie below the share.
+fn measured_from(points: &[Point], share: f64) -> Option<usize> {
+    let is_below =
+        |point: &Point| point.ratio.interval.is_some_and(|bounds| bounds.high < 1.0 + share);
+    let from = points.iter().rposition(|point| !is_below(point)).map_or(0, |last| last + 1);
+    (from < points.len()).then_some(from)
 }
 
 /// Who has no figure, and why.
@@ -238,8 +211,10 @@ pub fn words(point: &Point) -> [String; 6] {
 
 #[cfg(test)]
 mod tests {
+    use fastrand::Rng;
+
     use super::*;
-    use crate::results::{Block, Sample};
+    use crate::results::{Block, Regime, Sample};
 
     const BASE_NS: f64 = 8_000.0;
     const OVERHEAD_NS: f64 = 2_000.0;
@@ -266,7 +241,7 @@ mod tests {
                     slice("hyper", cost + overhead_ns, storm),
                     slice("pinloop_again", cost, storm),
                 ];
-                Block { samples, ..Block::default() }
+                Block { start: at, samples }
             };
             let blocks = (0..30).map(block).collect();
             WorkPoint { rounds, regime: Regime { blocks, ..Regime::default() } }
@@ -282,7 +257,7 @@ mod tests {
 
     #[test]
     fn the_break_even_is_where_the_overhead_is_that_share() {
-        let curve = curve(&Results::default(), &work(0.0, OVERHEAD_NS)).unwrap();
+        let curve = curve(&work(0.0, OVERHEAD_NS)).unwrap();
         assert!((curve.overhead_ns.value - OVERHEAD_NS).abs() < 1.0, "{:?}", curve.overhead_ns);
         // 2 µs are 5 % of 40 µs, of which 8 are no work, and 1 % of 200 µs.
         let [five, one] = curve.break_even_ns;
@@ -294,26 +269,35 @@ mod tests {
 
     #[test]
     fn intervals_hold_the_truth_where_slices_are_noisy() {
-        let curve = curve(&Results::default(), &work(0.1, OVERHEAD_NS)).unwrap();
+        let curve = curve(&work(0.1, OVERHEAD_NS)).unwrap();
         for (estimate, truth) in curve.break_even_ns.iter().zip([32_000.0, 192_000.0]) {
             let Interval { low, high } = estimate.interval.unwrap();
             assert!(low < truth && truth < high, "{estimate:?}");
             assert!(high - low < truth, "{estimate:?}");
         }
-        let said = sentences(&work(0.1, OVERHEAD_NS), &curve);
-        assert!(said[0].contains("under 5 %") && said[1].contains("under 1 %"), "{said:?}");
+    }
+
+    #[test]
+    fn a_sentence_claims_no_more_than_the_points_show() {
+        let calm = work(0.0, OVERHEAD_NS);
+        let said = sentences(&calm, &curve(&calm).unwrap());
+        assert!(said[0].starts_with("From 100.00 µs of work"), "{said:?}");
+        assert!(said[1].starts_with("From 1000.00 µs of work"), "{said:?}");
+        let noisy = work(0.1, OVERHEAD_NS);
+        let said = sentences(&noisy, &curve(&noisy).unwrap());
+        assert!(said[1].starts_with("No amount of work that was measured"), "{said:?}");
     }
 
     #[test]
     fn no_overhead_is_said_to_be_none() {
         let work = work(0.1, 0.0);
-        let said = sentences(&work, &curve(&Results::default(), &work).unwrap());
+        let said = sentences(&work, &curve(&work).unwrap());
         assert_eq!(said, ["hyper costs no more than pinloop here, whatever the work."]);
     }
 
     #[test]
     fn an_overhead_below_the_share_needs_no_work() {
-        let curve = curve(&Results::default(), &work(0.0, 200.0)).unwrap();
+        let curve = curve(&work(0.0, 200.0)).unwrap();
         assert_eq!(curve.break_even_ns[0].value, 0.0);
         assert!(curve.break_even_ns[1].value > 0.0);
         assert!(sentences(&work(0.0, 200.0), &curve)[0].contains("even without work"));
@@ -323,7 +307,7 @@ mod tests {
     fn without_its_first_point_there_is_no_curve() {
         let mut work = work(0.0, OVERHEAD_NS);
         work.points.remove(0);
-        assert!(curve(&Results::default(), &work).is_none());
-        assert!(curve(&Results::default(), &Work::default()).is_none());
+        assert!(curve(&work).is_none());
+        assert!(curve(&Work::default()).is_none());
     }
 }

@@ -8,16 +8,16 @@ use std::time::{Duration, SystemTime};
 use fastrand::Rng;
 
 use crate::load;
-use crate::results::{self, Failure, Latency, Results, Sample, Settings, Work, WorkPoint};
+use crate::results::{self, Failure, Latency, Sample, Settings, Work, WorkPoint};
 use crate::rig::exchange::Exchange;
 use crate::rig::fleet::{Entrant, Fleet, Member};
 use crate::rig::progress::Progress;
 use crate::rig::regimes;
 use crate::rig::regimes::Regime;
-use crate::rig::rounds;
-use crate::rig::rounds::{Bench, Ending, Rounds};
+use crate::rig::rounds::{self, Bench};
 use crate::rig::slice::Lane;
-use crate::studies::ladder::measure::{BLOCKS_MIN, SLICE_OVERHEAD};
+use crate::stats::starts::STARTS_MIN;
+use crate::studies::ladder::measure::{SLICE_OVERHEAD, START_OVERHEAD};
 
 /// Rounds of the work function: even steps of a logarithmic axis, and none.
 pub const ROUNDS: [u32; 8] = [0, 10, 30, 100, 300, 1_000, 3_000, 10_000];
@@ -74,41 +74,50 @@ pub fn run(
         )
     };
     let goes_on = || !stop.load(Ordering::Relaxed);
-    let contenders = 3;
-    let slice = Duration::from_millis(plan.settings.slice_ms) + SLICE_OVERHEAD;
-    let blocks = plan.budget.as_nanos() / (slice * contenders * ROUNDS.len() as u32).as_nanos();
-    let blocks = (blocks as usize).max(BLOCKS_MIN);
-    let progress = Progress::new((ROUNDS.len() * contenders as usize * blocks) as u64);
-    for rounds in ROUNDS {
-        progress.says(&format!("{rounds} rounds of work"));
-        let mut fleet = Fleet::start(&mut entrants(rounds)?, &plan.settings.server_cores, &goes_on);
-        fleet.failures.extend(drop_those_that_differ(&mut fleet.members, &regime));
-        let keys: Vec<String> = fleet.members.iter().map(|member| member.key.clone()).collect();
-        let mut measured = Results::default();
-        measured.regimes.push(results::Regime {
-            key: format!("work-{rounds}"),
-            title: format!("GET /data with {rounds} rounds of work"),
-            brief: format!("with {rounds} rounds of work"),
-            connections: regime.connections,
-            pipeline: regime.pipeline,
-            failures: fleet.failures,
-            ..results::Regime::default()
-        });
-        let lanes = fleet.members.iter_mut();
-        let lanes = lanes.map(|member| Lane::open(member, &regime, &plan.settings)).collect();
-        let of_point = Rounds { regime: 0, pass: 0, blocks, contenders: &keys };
-        let mut turns = Turns { lanes, progress: &progress, stop };
-        let ending = rounds::run(&mut measured, &of_point, &mut rng, &mut turns);
-        let points = measured.regimes.into_iter().map(|regime| WorkPoint { rounds, regime });
-        work.points.extend(points);
-        work.complete = ending == Ending::Complete && work.points.len() == ROUNDS.len();
-        save(&work)?;
-        if ending == Ending::Interrupted {
-            break;
+    let servers = [&plan.base, &plan.over, &plan.again].map(String::clone);
+    let slice = Duration::from_millis(plan.settings.slice_ms + plan.settings.warm_up_ms);
+    let point = (slice + SLICE_OVERHEAD + START_OVERHEAD) * servers.len() as u32;
+    let starts = plan.budget.as_nanos() / (point * ROUNDS.len() as u32).as_nanos();
+    let starts = (starts as u32).max(STARTS_MIN as u32);
+    work.points = ROUNDS.iter().map(|&rounds| begin(rounds, &regime)).collect();
+    let progress = Progress::new(u64::from(starts) * (ROUNDS.len() * servers.len()) as u64);
+    for start in 0..starts {
+        progress.says(&format!("start {} of {starts}", start + 1));
+        let mut blocks = Vec::new();
+        for WorkPoint { rounds, regime: record } in &mut work.points {
+            let cores = &plan.settings.server_cores;
+            let mut fleet = Fleet::start(&mut entrants(*rounds)?, cores, &goes_on);
+            record.fail(&fleet.failures);
+            record.fail(&drop_those_that_differ(&mut fleet.members, &regime));
+            let members = fleet.members.iter_mut().filter(|of| !record.has_failed(&of.key));
+            let lanes: Vec<Lane> =
+                members.map(|member| Lane::open(member, &regime, &plan.settings)).collect();
+            let keys: Vec<String> = lanes.iter().map(|lane| lane.key().to_string()).collect();
+            let mut turns = Turns { lanes, progress: &progress, stop };
+            let failures = &mut record.failures;
+            blocks.push(rounds::block(start, &keys, failures, &mut rng, &mut turns));
+            turns.lanes.into_iter().for_each(Lane::close);
         }
+        let Some(blocks) = blocks.into_iter().collect::<Option<Vec<_>>>() else { break };
+        work.points.iter_mut().zip(blocks).for_each(|(of, block)| of.regime.blocks.push(block));
+        work.complete = start + 1 == starts;
+        save(&work)?;
     }
     progress.clear();
     Ok(work)
+}
+
+/// The record of one amount of work, with no block yet.
+fn begin(rounds: u32, regime: &Regime) -> WorkPoint {
+    let regime = results::Regime {
+        key: format!("work-{rounds}"),
+        title: format!("GET /data with {rounds} rounds of work"),
+        brief: format!("with {rounds} rounds of work"),
+        connections: regime.connections,
+        pipeline: regime.pipeline,
+        ..results::Regime::default()
+    };
+    WorkPoint { rounds, regime }
 }
 
 /// Keeps those that answer as the first does.
@@ -152,6 +161,4 @@ impl Bench for Turns<'_> {
     fn goes_on(&mut self) -> bool {
         !self.stop.load(Ordering::Relaxed)
     }
-
-    fn block_done(&mut self, _: &Results) {}
 }

@@ -15,7 +15,7 @@ const STEPS: u32 = 100;
 
 /// Draws what the other server costs more, in percent, over the work; none if no
 /// point has work. The one without has no place on a logarithmic axis.
-pub fn work(label: &str, curve: &Curve, colour: &str) -> Result<Option<Picture>, PlotError> {
+pub fn work(label: &str, curve: &Curve, color: &str) -> Result<Option<Picture>, PlotError> {
     let points: Vec<&Point> = curve.points.iter().filter(|point| point.work_ns > 0.0).collect();
     let (Some(first), Some(last)) = (points.first(), points.last()) else { return Ok(None) };
     let (low_ns, high_ns) = (first.work_ns * 0.7, last.work_ns * 1.4);
@@ -56,7 +56,7 @@ pub fn work(label: &str, curve: &Curve, colour: &str) -> Result<Option<Picture>,
             }
             let step = (high_ns / low_ns).powf(1.0 / f64::from(STEPS));
             let along = (0..=STEPS).map(|at| low_ns * step.powi(at as i32));
-            let line = rgb(colour).stroke_width(2);
+            let line = rgb(color).stroke_width(2);
             chart.draw_series(LineSeries::new(along.map(|ns| (ns, fitted(ns))), line))?;
             for point in &points {
                 let at = (point.work_ns, percent(point.ratio.value));
@@ -65,7 +65,7 @@ pub fn work(label: &str, curve: &Curve, colour: &str) -> Result<Option<Picture>,
                         [spread.low, spread.high].map(|ratio| (point.work_ns, percent(ratio)));
                     chart.draw_series([PathElement::new(bar.to_vec(), line)])?;
                 }
-                chart.draw_series([Circle::new(at, 4, rgb(colour).filled())])?;
+                chart.draw_series([Circle::new(at, 4, rgb(color).filled())])?;
             }
             Ok(())
         },

@@ -1,39 +1,31 @@
-//! From how much work on it no longer matters which server it is.
+//! The difference that remains when requests take work.
 
-use askama::Template;
+use super::{figures, plot};
+use crate::report::colors;
+use crate::report::section::{Context, Key, Section, Sections, Table};
 
-use crate::report::page::{Context, Section};
-use crate::report::plots::{self, Picture};
-use crate::studies::work::figures as work;
-use crate::studies::work::figures::Point;
-
-#[derive(Template)]
-#[template(path = "sections/work.html")]
-struct BreakEven<'a> {
-    base: &'a str,
-    over: &'a str,
-    sentences: Vec<String>,
-    picture: Option<Picture>,
-    head: [String; 6],
-    rows: Vec<[String; 6]>,
-    failures: Vec<String>,
-}
-
-/// None where it was not measured.
-pub(crate) fn render(context: &Context<'_>) -> Section {
-    let Some(found) = &context.results.work else { return Ok(None) };
-    let Some(curve) = work::curve(context.results, found) else { return Ok(None) };
-    let label = format!("What {} costs more than {}, by work", found.over, found.base);
-    let key = context.legend.iter().find(|key| key.name == found.over);
-    let colour = key.map_or(plots::KERNEL, |key| key.colour);
-    let section = BreakEven {
-        base: &found.base,
-        over: &found.over,
-        sentences: work::sentences(found, &curve),
-        picture: crate::studies::work::plot::work(&label, &curve, colour)?,
-        head: work::head(found),
-        rows: curve.points.iter().map(|point: &Point| work::words(point)).collect(),
-        failures: work::failures(found),
-    };
-    Ok(Some(section.render()?))
+/// Makes the section.
+pub(crate) fn sections(context: &Context<'_>) -> Sections {
+    let Some(work) = &context.results.work else { return Ok(Vec::new()) };
+    let mut section = Section::new("When requests take work");
+    section.warnings = figures::failures(work);
+    let Some(curve) = figures::curve(work) else { return Ok(vec![section]) };
+    section.answer = figures::sentences(work, &curve);
+    let mut table = Table::new("", &figures::head(work));
+    curve.points.iter().for_each(|point| table.row(figures::words(point)));
+    section.tables.push(table);
+    let caption = format!(
+        "CPU time per request of {} beyond that of {}, in percent, over the CPU time of the work. \
+         Bars are 95 % intervals; the line is the fit.",
+        work.over, work.base
+    );
+    let picture = plot::work(&caption, &curve, colors::of(&work.over))?;
+    section.plot(picture, &caption, vec![Key::of_server(&work.over)]);
+    section.notes.push(format!(
+        "Each point has as many starts of its servers, and its ratio is estimated from these as \
+         in the ladder. The fit takes the difference d as the same for every amount of work, so \
+         that it is a share of d / (a + work), where a is the cost of {} without work.",
+        work.base
+    ));
+    Ok(vec![section])
 }
