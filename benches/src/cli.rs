@@ -1,6 +1,8 @@
 //! `cargo bench -- …`: parses the command line and calls the study.
 
+pub(crate) mod check;
 pub(crate) mod output;
+pub(crate) mod outside;
 pub(crate) mod report;
 pub(crate) mod servers;
 
@@ -9,9 +11,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::check::Check;
 use self::output::say;
+use self::outside::Become;
 use self::report::Report;
-use self::servers::{Become, Setup};
 use crate::load;
 use crate::load::command::LoadArgs;
 use crate::serve::{self, Serve};
@@ -44,8 +47,8 @@ struct Arguments {
 enum Study {
     /// Measure every variant in every regime (the default)
     Ladder(Ladder),
-    /// Only check that every variant gives the same bytes
-    Check(Setup),
+    /// Only check that every server gives the same answers
+    Check(Check),
     /// Show the report of an earlier run
     Report(Report),
     /// Count exactly what a request takes: instructions, system calls, allocations
@@ -80,7 +83,7 @@ pub fn main(counted: &Path) -> ExitCode {
     let Arguments { study, ladder, bench } = Arguments::parse();
     let done = match study {
         Some(Study::Ladder(ladder)) => ladder::run(&ladder),
-        Some(Study::Check(setup)) => ladder::check(&setup),
+        Some(Study::Check(arguments)) => check::run(&arguments),
         Some(Study::Report(arguments)) => report::run(&arguments),
         Some(Study::Arrivals(arguments)) => arrivals::args::run(&arguments),
         Some(Study::Knee(arguments)) => knee::args::run(&arguments),
@@ -92,7 +95,7 @@ pub fn main(counted: &Path) -> ExitCode {
         Some(Study::Memory(arguments)) => memory::args::run(&arguments),
         Some(Study::Work(arguments)) => work::args::run(&arguments),
         Some(Study::Serve(arguments)) => serve::run(&arguments).map(|()| ExitCode::SUCCESS),
-        Some(Study::Become(arguments)) => servers::become_server(&arguments),
+        Some(Study::Become(arguments)) => outside::become_server(&arguments),
         None if bench => ladder::run(&ladder),
         // `cargo test --all-targets` runs benches too, without `--bench`.
         None => say("Nothing measured: this is run by `cargo bench`.").map(|()| ExitCode::SUCCESS),

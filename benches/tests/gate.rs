@@ -58,7 +58,7 @@ fn a_server_that_is_gone_differs_in_everything() {
     let live = serve("hyper_single", 100);
     // Bound and dropped: nobody listens there.
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let gone = Server { key: "gone".to_string(), address: gone, outside: false };
+    let gone = Server { key: "gone".to_string(), address: gone, outside: false, works: true };
     let gate = gate::run(&[live, gone], &[], &|| true).gate;
     assert_eq!(gate.differences.len(), gate.exchanges.len());
 }
@@ -72,6 +72,7 @@ fn a_server_that_hangs_is_asked_once_only() {
         key: "silent".to_string(),
         address: listener.local_addr().unwrap(),
         outside: false,
+        works: true,
     };
     let verdict = gate::run(&[live, silent], &[], &|| true);
     assert_eq!(verdict.failures.len(), 1);
@@ -89,5 +90,10 @@ fn serve(variant: &str, rounds: u32) -> Server {
         let announce = |address: SocketAddr| ready.send(address).unwrap();
         (variant.serve)(&settings, &announce).unwrap();
     });
-    Server { key: variant.name.to_string(), address: address.recv().unwrap(), outside: false }
+    Server {
+        key: variant.name.to_string(),
+        address: address.recv().unwrap(),
+        outside: false,
+        works: true,
+    }
 }

@@ -1,6 +1,5 @@
 //! Where results and pages go, and how a study is interrupted.
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -12,6 +11,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use crate::report::page::{self, Options};
 use crate::report::table;
 use crate::results::Results;
+use crate::stdout;
 
 /// Of a study that was interrupted: 128 + SIGINT, as shells have it.
 pub(crate) const INTERRUPTED: u8 = 130;
@@ -80,9 +80,7 @@ pub(crate) fn from_callers_directory(path: &Path) -> PathBuf {
     }
 }
 
-/// Prints a line, or says why it cannot; `println!` would panic.
+/// Prints a line. Prints nothing if the reader of stdout, such as `head`, has seen enough.
 pub(crate) fn say(text: &str) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{text}")?;
-    Ok(stdout.flush()?)
+    Ok(stdout::print(&format!("{text}\n"))?)
 }

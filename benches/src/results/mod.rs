@@ -126,6 +126,23 @@ pub struct Settings {
     /// What loaded the servers: ours, or wrk.
     #[serde(default)]
     pub generator: GeneratorKind,
+    /// Time that a server may take until it is ready, in milliseconds.
+    #[serde(default)]
+    pub ready_within_ms: u64,
+    /// Allocator of all variants.
+    #[serde(default)]
+    pub allocator: Allocator,
+}
+
+/// A memory allocator.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Allocator {
+    /// The C library's.
+    #[default]
+    System,
+    /// mimalloc.
+    Mimalloc,
 }
 
 /// A load generator.

@@ -1,15 +1,12 @@
 //! All servers of a study, up at once.
 
+use std::io;
 use std::process::Command;
 use std::time::Duration;
 
 use crate::results::{Contender, Failure};
 use crate::rig::gate::Server;
 use crate::rig::process::{Process, Readiness};
-
-/// A server starts in milliseconds; a machine that is busy with a build may
-/// take seconds.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A server that is to take part.
 #[derive(Debug)]
@@ -18,10 +15,14 @@ pub struct Entrant {
     pub contender: Contender,
     /// Whether the gate holds its answers against the others'.
     pub answers: bool,
+    /// Whether it may be asked for the work of `/data`.
+    pub works: bool,
     /// Starts it.
     pub command: Command,
     /// How it is known to be ready.
     pub readiness: Readiness,
+    /// Time that it may take until it is ready.
+    pub patience: Duration,
 }
 
 /// The servers that are up.
@@ -40,7 +41,9 @@ pub struct Member {
     pub key: String,
     /// Whether the gate holds its answers against the others'.
     pub answers: bool,
-    /// Whether it is none of the variants.
+    /// Whether it may be asked for the work of `/data`.
+    pub works: bool,
+    /// Whether it is a server from outside.
     pub outside: bool,
     /// Ends with this value.
     pub process: Process,
@@ -51,15 +54,16 @@ impl Fleet {
     /// `goes_on`.
     pub fn start(entrants: &mut [Entrant], cores: &[usize], goes_on: &dyn Fn() -> bool) -> Self {
         let mut fleet = Self::default();
-        for Entrant { contender, answers, command, readiness } in entrants {
+        for Entrant { contender, answers, works, command, readiness, patience } in entrants {
             if !goes_on() {
                 break;
             }
             let key = contender.key.clone();
-            match Process::start(command, cores, *readiness, PATIENCE) {
+            match Process::start(command, cores, *readiness, *patience) {
                 Ok(process) => {
                     let outside = contender.command.is_some();
-                    fleet.members.push(Member { key, answers: *answers, outside, process });
+                    let (answers, works) = (*answers, *works);
+                    fleet.members.push(Member { key, answers, works, outside, process });
                 }
                 Err(error) => {
                     fleet.failures.push(Failure { contender: key, reason: error.to_string() });
@@ -67,6 +71,21 @@ impl Fleet {
             }
         }
         fleet
+    }
+
+    /// Fails if a server from outside did not get ready. Its command is wrong then, and the user
+    /// learns it before anything is measured.
+    pub fn check_outside(&self, entrants: &[Entrant]) -> io::Result<()> {
+        let is_outside = |failure: &&Failure| {
+            let mut outside = entrants.iter().filter(|e| e.contender.command.is_some());
+            outside.any(|entrant| entrant.contender.key == failure.contender)
+        };
+        match self.failures.iter().find(is_outside) {
+            None => Ok(()),
+            Some(Failure { contender, reason }) => Err(io::Error::other(format!(
+                "nothing was measured, because {contender} is not ready: it {reason}"
+            ))),
+        }
     }
 
     /// Takes out those that have ended by themselves.
@@ -92,6 +111,7 @@ impl Fleet {
                 key: member.key.clone(),
                 address: member.process.address(),
                 outside: member.outside,
+                works: member.works,
             })
             .collect()
     }

@@ -26,6 +26,8 @@ pub struct Server {
     /// Whether it is none of the variants: whoever brings it knows what it answers,
     /// and no other answer is a fault.
     pub outside: bool,
+    /// Whether it may be asked for the work of `/data`.
+    pub works: bool,
 }
 
 /// What the gate lets through.

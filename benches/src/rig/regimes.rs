@@ -25,6 +25,8 @@ pub struct Regime {
     /// Whether the floor takes part: its constant bytes are as long as this
     /// regime's answers, and these take no work.
     pub floor: bool,
+    /// Whether the answers take the work of `/data`. A server that skips the work would win.
+    pub work: bool,
 }
 
 /// When a request is due.
@@ -71,6 +73,7 @@ impl Regime {
             pipeline: 1,
             requests_per_connection: None,
             floor: false,
+            work: false,
         }
     }
 }
@@ -97,12 +100,15 @@ pub fn quick() -> Vec<Regime> {
                 get("/"),
             )
         },
-        Regime::closed(
-            "data",
-            "GET /data with its work, one at a time on each of 64 connections",
-            "with the work of /data",
-            get("/data"),
-        ),
+        Regime {
+            work: true,
+            ..Regime::closed(
+                "data",
+                "GET /data with its work, one at a time on each of 64 connections",
+                "with the work of /data",
+                get("/data"),
+            )
+        },
     ]
 }
 

@@ -85,8 +85,13 @@ impl Common {
     /// Starts the servers and holds their answers against each other's. Who does
     /// not start, hangs or gives another answer is named among the failures and
     /// is no member any more.
-    pub fn gather(&self, mut entrants: Vec<Entrant>, goes_on: &dyn Fn() -> bool) -> Field {
+    pub fn gather(
+        &self,
+        mut entrants: Vec<Entrant>,
+        goes_on: &dyn Fn() -> bool,
+    ) -> io::Result<Field> {
         let mut fleet = Fleet::start(&mut entrants, &self.settings.server_cores, goes_on);
+        fleet.check_outside(&entrants)?;
         let studied = Regime::closed(
             STUDIED,
             "the request of this study",
@@ -104,7 +109,7 @@ impl Common {
         }));
         let Fleet { members, failures } = &mut fleet;
         members.retain(|member| failures.iter().all(|failure| failure.contender != member.key));
-        Field { fleet, gate: verdict.gate }
+        Ok(Field { fleet, gate: verdict.gate })
     }
 }
 

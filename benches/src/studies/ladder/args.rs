@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::measure;
-use crate::cli::output::{INTERRUPTED, interrupts, results_path, say, show};
+use crate::cli::output::{INTERRUPTED, interrupts, results_path, show};
+use crate::cli::outside::Outside;
 use crate::cli::report::Price;
-use crate::cli::servers::{Own, Setup, entrants, from_outside, own, plan, warn};
-use crate::report::table;
+use crate::cli::servers::{Setup, entrants, plan, variant_name, warn};
 use crate::results::GeneratorKind;
 use crate::rig::fleet::Entrant;
 use crate::rig::regimes::{self, Regime};
 use crate::rig::wrk;
-use crate::variants::{self, REFERENCE, VARIANTS};
+use crate::variants::REFERENCE;
 
 /// How often `--full` starts the servers: where a process's code and memory happen
 /// to lie is part of its figures, and another one's lie elsewhere.
@@ -31,19 +32,15 @@ pub(crate) struct Ladder {
     /// about ten minutes
     #[arg(long, conflicts_with = "generator")]
     full: bool,
-    /// Measure in these regimes only, separated by commas: closed, pipelined, data, half,
-    /// idle, connect, echo, and two that --full leaves out: connect10, with a connection
-    /// for every ten requests, and many, on 4,000 connections
-    #[arg(long, value_name = "KEYS", value_delimiter = ',', conflicts_with = "full", value_parser = regime)]
+    /// Measure in these regimes only, separated by commas. Two of them are not part of --full:
+    /// connect10, with a connection for every ten requests, and many, on 4,000 connections
+    #[arg(long, value_name = "KEYS", value_delimiter = ',', conflicts_with = "full", value_parser = regime())]
     regimes: Vec<Regime>,
     /// Measure these variants only, separated by commas; pinloop always takes part
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = variant)]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = variant_name())]
     variants: Vec<String>,
-    /// Measure a server of your own too: 'NAME=COMMAND', with {port} where it is told
-    /// the port of 127.0.0.1 to listen on. It is to be one process: what its
-    /// children use is not counted. Can be given several times
-    #[arg(long, value_name = "NAME=COMMAND", value_parser = own)]
-    with: Vec<Own>,
+    #[command(flatten)]
+    outside: Outside,
     /// What loads the servers: wrk shows that the figures don't hang on our generator.
     /// Its slices last a second at least, and so the whole some five minutes
     #[arg(long, default_value = "own", value_parser = generator)]
@@ -102,7 +99,7 @@ pub(crate) fn run(arguments: &Ladder) -> anyhow::Result<ExitCode> {
             name(entrant) == REFERENCE || arguments.variants.contains(&name(entrant))
         });
     }
-    entrants.extend(from_outside(&arguments.with)?);
+    entrants.extend(arguments.outside.entrants(&plan.settings)?);
     let results = measure::run(&plan, entrants, &path, &stop)
         .with_context(|| format!("cannot measure, or write {}", path.display()))?;
     show(&results, &path, &arguments.price.options())?;
@@ -114,28 +111,11 @@ pub(crate) fn run(arguments: &Ladder) -> anyhow::Result<ExitCode> {
     })
 }
 
-pub(crate) fn check(setup: &Setup) -> anyhow::Result<ExitCode> {
-    let plan = plan(setup)?;
-    let (gate, failures) = measure::check(&plan, entrants(&plan.settings, false)?);
-    for failure in &failures {
-        say(&format!("{} {}", failure.contender, failure.reason))?;
-    }
-    say(&table::gate(&gate))?;
-    let passed = gate.is_passed() && failures.is_empty();
-    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn regime(key: &str) -> Result<Regime, String> {
-    let all = regimes::all();
-    let keys: Vec<_> = all.iter().map(|regime| regime.key).collect();
-    let unknown = format!("there is no regime {key:?}; there are {}", keys.join(", "));
-    all.into_iter().find(|regime| regime.key == key).ok_or(unknown)
-}
-
-fn variant(name: &str) -> Result<String, String> {
-    let names: Vec<_> = VARIANTS.iter().map(|variant| variant.name).collect();
-    let unknown = format!("there is no variant {name:?}; there are {}", names.join(", "));
-    variants::find(name).map(|variant| variant.name.to_string()).ok_or(unknown)
+/// Parses the key of a regime. For a misspelled key clap suggests a similar one.
+fn regime() -> impl TypedValueParser<Value = Regime> {
+    PossibleValuesParser::new(regimes::all().into_iter().map(|regime| regime.key)).try_map(|key| {
+        regimes::all().into_iter().find(|regime| regime.key == key).ok_or("unknown regime")
+    })
 }
 
 fn generator(text: &str) -> Result<GeneratorKind, String> {

@@ -49,11 +49,12 @@ pub fn run(
 ) -> io::Result<Results> {
     let contenders: Vec<Contender> = entrants.iter().map(|e| e.contender.clone()).collect();
     let mut results = begin(plan, contenders)?;
-    results.write(path)?;
 
     let goes_on = || !stop.load(Ordering::Relaxed);
     let mut rng = Rng::with_seed(plan.settings.seed);
     let mut fleet = Fleet::start(&mut entrants, &plan.settings.server_cores, &goes_on);
+    fleet.check_outside(&entrants)?;
+    results.write(path)?;
     let verdict = gate::run(&fleet.servers(&plan.reference), &plan.regimes, &goes_on);
     fleet.failures.extend(verdict.failures);
     fleet.check();
@@ -101,13 +102,14 @@ pub fn run(
     Ok(results)
 }
 
-/// Only the gate, with those that do not start, or hang.
-pub fn check(plan: &Plan, mut entrants: Vec<Entrant>) -> (Gate, Vec<Failure>) {
+/// Runs only the gate. Returns its findings, and the servers that do not start, or hang.
+pub fn check(plan: &Plan, mut entrants: Vec<Entrant>) -> io::Result<(Gate, Vec<Failure>)> {
     let mut fleet = Fleet::start(&mut entrants, &plan.settings.server_cores, &|| true);
+    fleet.check_outside(&entrants)?;
     let verdict = gate::run(&fleet.servers(&plan.reference), &plan.regimes, &|| true);
     fleet.failures.extend(verdict.failures);
     fleet.check();
-    (verdict.gate, fleet.failures)
+    Ok((verdict.gate, fleet.failures))
 }
 
 pub(crate) fn begin(plan: &Plan, contenders: Vec<Contender>) -> io::Result<Results> {
@@ -148,7 +150,7 @@ impl<'a> Part<'a> {
         }));
         let takes_part = |member: &&Member| {
             let failed = failures.iter().any(|failure| failure.contender == member.key);
-            !failed && (member.answers || regime.floor)
+            !failed && (member.answers || regime.floor) && (member.works || !regime.work)
         };
         let keys: Vec<String> =
             fleet.members.iter().filter(takes_part).map(|m| m.key.clone()).collect();

@@ -1,0 +1,33 @@
+//! `cargo bench -- check`: the gate alone.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::output::say;
+use super::outside::Outside;
+use super::servers::{Setup, entrants, plan};
+use crate::report::table;
+use crate::studies::ladder::measure;
+
+#[derive(Args)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    outside: Outside,
+    #[command(flatten)]
+    setup: Setup,
+}
+
+/// Compares the answers of all variants, and of the servers of `--with`.
+pub(crate) fn run(arguments: &Check) -> anyhow::Result<ExitCode> {
+    let plan = plan(&arguments.setup)?;
+    let mut entrants = entrants(&plan.settings, false)?;
+    entrants.extend(arguments.outside.entrants(&plan.settings)?);
+    let (gate, failures) = measure::check(&plan, entrants)?;
+    for failure in &failures {
+        say(&format!("{} {}", failure.contender, failure.reason))?;
+    }
+    say(&table::gate(&gate))?;
+    let passed = gate.is_passed() && failures.is_empty();
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
