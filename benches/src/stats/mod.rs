@@ -1,5 +1,7 @@
 //! Medians, their intervals, and what counts as a difference.
 
+pub mod coverage;
+pub mod starts;
 pub mod usl;
 
 use fastrand::Rng;
@@ -34,6 +36,15 @@ pub struct Estimate {
     pub value: f64,
     /// None with fewer than [`VALUES_MIN`] values.
     pub interval: Option<Interval>,
+}
+
+impl Estimate {
+    /// Returns the estimate of an increasing function of the same quantity.
+    pub fn map(self, of: impl Fn(f64) -> f64) -> Self {
+        let interval =
+            self.interval.map(|Interval { low, high }| Interval { low: of(low), high: of(high) });
+        Self { value: of(self.value), interval }
+    }
 }
 
 /// What a ratio's interval says, given what the machine makes of two equal
