@@ -6,12 +6,15 @@ use clap::Args;
 
 use super::output::say;
 use super::outside::Outside;
-use super::servers::{Setup, entrants, plan};
+use super::servers::{Setup, chosen, plan, variant_name};
 use crate::report::table;
 use crate::studies::ladder::measure;
 
 #[derive(Args)]
 pub(crate) struct Check {
+    /// Only these variants, separated by commas [default: the ladder's]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = variant_name())]
+    variants: Vec<String>,
     #[command(flatten)]
     outside: Outside,
     #[command(flatten)]
@@ -21,7 +24,7 @@ pub(crate) struct Check {
 /// Compares the answers of all variants, and of the servers of `--with`.
 pub(crate) fn run(arguments: &Check) -> anyhow::Result<ExitCode> {
     let plan = plan(&arguments.setup)?;
-    let mut entrants = entrants(&plan.settings, false)?;
+    let mut entrants = chosen(&plan.settings, &arguments.variants)?;
     entrants.extend(arguments.outside.entrants(&plan.settings)?);
     let (gate, failures) = measure::check(&plan, entrants)?;
     for failure in &failures {

@@ -1,5 +1,6 @@
 //! Servers from outside: `--with NAME=COMMAND`.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
@@ -93,6 +94,7 @@ impl Outside {
                 command,
                 readiness: Readiness::Accepting,
                 patience: Duration::from_millis(settings.ready_within_ms),
+                expected: BTreeMap::new(),
             }
         };
         Ok(self.with.iter().map(entrant).collect())

@@ -1,5 +1,6 @@
 //! Which servers take part, and on which CPUs: shared by the arguments of all studies.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::path::PathBuf;
 use std::process::Command;
@@ -128,6 +129,7 @@ pub(crate) fn entrants_of(
                 command,
                 readiness: Readiness::Announced,
                 patience: Duration::from_millis(settings.ready_within_ms),
+                expected: BTreeMap::new(),
             });
         }
     }

@@ -199,6 +199,21 @@ pub struct Gate {
     pub exchanges: Vec<String>,
     /// Every answer that differs.
     pub differences: Vec<Difference>,
+    /// Servers from outside, each with its numbers of equal and of other answers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outside: Vec<OutsideAnswers>,
+}
+
+/// Number of exchanges in which a server from outside gives the status and the body of the
+/// reference, and number of those in which it does not.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct OutsideAnswers {
+    /// Key of the server.
+    pub contender: String,
+    /// Exchanges with the same status and body.
+    pub same: u64,
+    /// Exchanges with another status or body.
+    pub different: u64,
 }
 
 /// One answer that differs, dates masked.
@@ -210,6 +225,9 @@ pub struct Difference {
     pub exchange: String,
     /// What the exchange is about.
     pub subject: Subject,
+    /// Whether it showed under load: the answers are sentences about the server then.
+    #[serde(default)]
+    pub under_load: bool,
     /// The reference's answer.
     pub expected: String,
     /// This contender's answer.

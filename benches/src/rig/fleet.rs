@@ -1,11 +1,13 @@
 //! All servers of a study, up at once.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::load::Expected;
 use crate::results::{Contender, Failure};
-use crate::rig::gate::Server;
+use crate::rig::gate::{Answers, Server};
 use crate::rig::process::{Process, Readiness};
 
 /// A server that is to take part.
@@ -23,6 +25,8 @@ pub struct Entrant {
     pub readiness: Readiness,
     /// Time that it may take until it is ready.
     pub patience: Duration,
+    /// Answers that it must give, by key of the regime; empty before the gate.
+    pub expected: BTreeMap<String, Expected>,
 }
 
 /// The servers that are up.
@@ -45,6 +49,8 @@ pub struct Member {
     pub works: bool,
     /// Whether it is a server from outside.
     pub outside: bool,
+    /// Answers that it must give, by key of the regime.
+    pub expected: BTreeMap<String, Expected>,
     /// Ends with this value.
     pub process: Process,
 }
@@ -54,17 +60,21 @@ impl Fleet {
     /// `goes_on`.
     pub fn start(entrants: &mut [Entrant], cores: &[usize], goes_on: &dyn Fn() -> bool) -> Self {
         let mut fleet = Self::default();
-        for Entrant { contender, answers, works, command, readiness, patience } in entrants {
+        for entrant in entrants {
             if !goes_on() {
                 break;
             }
-            let key = contender.key.clone();
+            let key = entrant.contender.key.clone();
+            let Entrant { command, readiness, patience, .. } = entrant;
             match Process::start(command, cores, *readiness, *patience) {
-                Ok(process) => {
-                    let outside = contender.command.is_some();
-                    let (answers, works) = (*answers, *works);
-                    fleet.members.push(Member { key, answers, works, outside, process });
-                }
+                Ok(process) => fleet.members.push(Member {
+                    key,
+                    answers: entrant.answers,
+                    works: entrant.works,
+                    outside: entrant.contender.command.is_some(),
+                    expected: entrant.expected.clone(),
+                    process,
+                }),
                 Err(error) => {
                     fleet.failures.push(Failure { contender: key, reason: error.to_string() });
                 }
@@ -88,6 +98,18 @@ impl Fleet {
         }
     }
 
+    /// Has every server, now and when it is started again, compared with the answers that it gave
+    /// in the gate.
+    pub fn expect(&mut self, entrants: &mut [Entrant], answers: &Answers) {
+        for ((key, regime), answer) in answers {
+            let here = self.members.iter_mut().filter(|m| m.key == *key).map(|m| &mut m.expected);
+            let later = entrants.iter_mut().filter(|e| e.contender.key == *key);
+            for expected in here.chain(later.map(|entrant| &mut entrant.expected)) {
+                expected.insert(regime.clone(), answer.clone());
+            }
+        }
+    }
+
     /// Takes out those that have ended by themselves.
     pub fn check(&mut self) {
         let failures = &mut self.failures;
@@ -101,15 +123,16 @@ impl Fleet {
         });
     }
 
-    /// The servers whose answers are compared, `reference` first.
+    /// Returns the servers for the gate, `reference` first.
     pub fn servers(&self, reference: &str) -> Vec<Server> {
-        let mut answering: Vec<&Member> = self.members.iter().filter(|m| m.answers).collect();
-        answering.sort_by_key(|member| member.key != reference);
-        answering
+        let mut members: Vec<&Member> = self.members.iter().collect();
+        members.sort_by_key(|member| member.key != reference);
+        members
             .iter()
             .map(|member| Server {
                 key: member.key.clone(),
                 address: member.process.address(),
+                answers: member.answers,
                 outside: member.outside,
                 works: member.works,
             })

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::load::{Generator, Outcome, Pace, Shape, Stop, Target};
+use crate::load::{Expected, Generator, Outcome, Pace, Shape, Stop, Target};
 use crate::results::{self, GeneratorKind, Latency, Sample, Settings};
 use crate::rig::fleet::Member;
 use crate::rig::meter::{judge, metered};
@@ -53,7 +53,12 @@ impl<'a> Lane<'a> {
         let mut lane = Self {
             key: member.key.clone(),
             process: &mut member.process,
-            driver: Driver::open(address, regime, settings.generator),
+            driver: Driver::open(
+                address,
+                regime,
+                settings.generator,
+                member.expected.get(regime.key),
+            ),
             pace: Pace::Closed,
             length: Duration::from_millis(settings.slice_ms),
             server_cores: &settings.server_cores,
@@ -107,7 +112,13 @@ impl<'a> Lane<'a> {
 }
 
 impl Driver {
-    fn open(address: SocketAddr, regime: &Regime, kind: GeneratorKind) -> Result<Self, String> {
+    /// Compares every answer with `expected`, or with the first one.
+    fn open(
+        address: SocketAddr,
+        regime: &Regime,
+        kind: GeneratorKind,
+        expected: Option<&Expected>,
+    ) -> Result<Self, String> {
         if kind == GeneratorKind::Wrk {
             let wrk = Wrk::new(address, regime).map_err(|error| error.to_string())?;
             return Ok(Self::Wrk(wrk));
@@ -119,7 +130,12 @@ impl Driver {
             pipeline: regime.pipeline,
             requests_per_connection: regime.requests_per_connection,
         };
-        let generator = Generator::connect(&target, &shape).map_err(|error| error.to_string())?;
+        let mut generator =
+            Generator::connect(&target, &shape).map_err(|error| error.to_string())?;
+        match expected {
+            Some(expected) => generator.compare_with(expected.clone()),
+            None => generator.compare_with_first().map_err(|error| error.to_string())?,
+        }
         Ok(Self::Own(Box::new(generator)))
     }
 

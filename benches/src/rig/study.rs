@@ -10,8 +10,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use crate::load::Target;
-use crate::results::Subject;
-use crate::results::{self, Contender, Failure, Gate, Machine, Occasion, Results, Settings};
+use crate::results::{self, Contender, Gate, Machine, Occasion, Results, Settings};
 use crate::rig::fleet::{Entrant, Fleet};
 use crate::rig::regimes;
 use crate::rig::regimes::Regime;
@@ -92,21 +91,18 @@ impl Common {
     ) -> io::Result<Field> {
         let mut fleet = Fleet::start(&mut entrants, &self.settings.server_cores, goes_on);
         fleet.check_outside(&entrants)?;
-        let studied = Regime::closed(
-            STUDIED,
-            "the request of this study",
-            "for the request of this study",
-            regimes::get(&self.path),
-        );
+        let studied = Regime {
+            work: self.path.split('?').next() == Some("/data"),
+            ..Regime::closed(
+                STUDIED,
+                "the request of this study",
+                "for the request of this study",
+                regimes::get(&self.path),
+            )
+        };
         let verdict = gate::run(&fleet.servers(&self.reference), &[studied], goes_on);
-        fleet.failures.extend(verdict.failures);
+        fleet.failures.extend(verdict.failures_in(STUDIED));
         fleet.check();
-        let subject = Subject::Measured(STUDIED.to_string());
-        let wrong = verdict.gate.differences.iter().filter(|found| found.subject == subject);
-        fleet.failures.extend(wrong.map(|difference| Failure {
-            contender: difference.contender.clone(),
-            reason: format!("its answer differs from that of {}", verdict.gate.reference),
-        }));
         let Fleet { members, failures } = &mut fleet;
         members.retain(|member| failures.iter().all(|failure| failure.contender != member.key));
         Ok(Field { fleet, gate: verdict.gate })

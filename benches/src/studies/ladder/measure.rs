@@ -9,8 +9,9 @@ use std::time::{Duration, SystemTime};
 use fastrand::Rng;
 
 use crate::load;
-use crate::results::{self, Contender, Failure, Gate, Results, Sample, Settings, Square, Subject};
+use crate::results::{self, Contender, Failure, Gate, Results, Sample, Settings, Square};
 use crate::rig::fleet::{Entrant, Fleet, Member};
+use crate::rig::gate::Verdict;
 use crate::rig::progress::Progress;
 use crate::rig::regimes::{Pace, Regime};
 use crate::rig::rounds;
@@ -56,13 +57,13 @@ pub fn run(
     fleet.check_outside(&entrants)?;
     results.write(path)?;
     let verdict = gate::run(&fleet.servers(&plan.reference), &plan.regimes, &goes_on);
-    fleet.failures.extend(verdict.failures);
     fleet.check();
+    fleet.expect(&mut entrants, &verdict.expected);
     // From here on this thread is the load generator.
     load::pin(plan.settings.generator_core)?;
 
     let parts: Vec<Part> =
-        plan.regimes.iter().map(|r| Part::of(plan, r, &fleet, &verdict.gate)).collect();
+        plan.regimes.iter().map(|r| Part::of(plan, r, &fleet, &verdict)).collect();
     results.regimes = parts.iter().map(Part::begin).collect();
     // Half a gate says nothing.
     results.gate = goes_on().then_some(verdict.gate);
@@ -140,14 +141,8 @@ struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    fn of(plan: &Plan, regime: &'a Regime, fleet: &Fleet, gate: &Gate) -> Self {
-        let measured = Subject::Measured(regime.key.to_string());
-        let wrong = gate.differences.iter().filter(|d| d.subject == measured);
-        let mut failures = fleet.failures.clone();
-        failures.extend(wrong.map(|difference| Failure {
-            contender: difference.contender.clone(),
-            reason: format!("its answer differs from that of {}", gate.reference),
-        }));
+    fn of(plan: &Plan, regime: &'a Regime, fleet: &Fleet, verdict: &Verdict) -> Self {
+        let failures = [fleet.failures.clone(), verdict.failures_in(regime.key)].concat();
         let takes_part = |member: &&Member| {
             let failed = failures.iter().any(|failure| failure.contender == member.key);
             !failed && (member.answers || regime.floor) && (member.works || !regime.work)
