@@ -64,6 +64,7 @@ pub fn changes(comparison: &Comparison) -> String {
 pub fn gate(gate: &Gate) -> String {
     let view = gate::view(gate);
     let mut lines = vec![view.summary.clone()];
+    lines.extend(view.outside.iter().cloned());
     lines.extend(view.answers.iter().map(|found| both(found, &gate.reference)));
     lines.extend(view.verdicts.iter().map(|v| {
         format!("{}\n  {}: {}\n  {}: {}", v.requests, view.reference, v.expected, v.who, v.found)
