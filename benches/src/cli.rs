@@ -1,6 +1,9 @@
 //! `cargo bench -- …`: parses the command line and calls the study.
 
+pub(crate) mod check;
+pub(crate) mod coverage;
 pub(crate) mod output;
+pub(crate) mod outside;
 pub(crate) mod report;
 pub(crate) mod servers;
 
@@ -9,9 +12,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::check::Check;
+use self::coverage::Simulation;
 use self::output::say;
+use self::outside::Become;
 use self::report::Report;
-use self::servers::{Become, Setup};
 use crate::load;
 use crate::load::command::LoadArgs;
 use crate::serve::{self, Serve};
@@ -44,8 +49,8 @@ struct Arguments {
 enum Study {
     /// Measure every variant in every regime (the default)
     Ladder(Ladder),
-    /// Only check that every variant gives the same bytes
-    Check(Setup),
+    /// Only check that every server gives the same answers
+    Check(Check),
     /// Show the report of an earlier run
     Report(Report),
     /// Count exactly what a request takes: instructions, system calls, allocations
@@ -64,6 +69,8 @@ enum Study {
     Offload(Offload),
     /// See what metrics, an access log and a rate limit cost pinloop
     State(State),
+    /// Simulate how often the intervals of the ladder hold the true value
+    Coverage(Simulation),
     /// Load any HTTP/1.1 server, as wrk does
     Load(LoadArgs),
     /// Serve one variant until the process is ended
@@ -80,19 +87,20 @@ pub fn main(counted: &Path) -> ExitCode {
     let Arguments { study, ladder, bench } = Arguments::parse();
     let done = match study {
         Some(Study::Ladder(ladder)) => ladder::run(&ladder),
-        Some(Study::Check(setup)) => ladder::check(&setup),
+        Some(Study::Check(arguments)) => check::run(&arguments),
         Some(Study::Report(arguments)) => report::run(&arguments),
         Some(Study::Arrivals(arguments)) => arrivals::args::run(&arguments),
         Some(Study::Knee(arguments)) => knee::args::run(&arguments),
         Some(Study::Scaling(arguments)) => scaling::args::run(&arguments),
         Some(Study::Offload(arguments)) => offload::args::run(&arguments),
         Some(Study::State(arguments)) => state::args::run(&arguments),
+        Some(Study::Coverage(arguments)) => coverage::run(&arguments),
         Some(Study::Load(arguments)) => return load::command::run(&arguments),
         Some(Study::Count(arguments)) => count::args::run(&arguments, counted),
         Some(Study::Memory(arguments)) => memory::args::run(&arguments),
         Some(Study::Work(arguments)) => work::args::run(&arguments),
         Some(Study::Serve(arguments)) => serve::run(&arguments).map(|()| ExitCode::SUCCESS),
-        Some(Study::Become(arguments)) => servers::become_server(&arguments),
+        Some(Study::Become(arguments)) => outside::become_server(&arguments),
         None if bench => ladder::run(&ladder),
         // `cargo test --all-targets` runs benches too, without `--bench`.
         None => say("Nothing measured: this is run by `cargo bench`.").map(|()| ExitCode::SUCCESS),

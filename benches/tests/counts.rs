@@ -14,7 +14,7 @@ const REQUESTS: u64 = 40;
 
 #[test]
 fn a_request_of_pinloop_is_read_and_written_once_and_allocates_nothing() {
-    let counts = count("pinloop");
+    let counts = count("pinloop", "one");
     let workload = &counts.workloads[0];
     assert!(workload.failures.is_empty(), "{:?}", workload.failures);
     let tally = &workload.tallies[0];
@@ -41,9 +41,26 @@ fn a_request_of_pinloop_is_read_and_written_once_and_allocates_nothing() {
     }
 }
 
+/// With the server and its client on one CPU, a request is there as a whole when the server reads.
+#[test]
+fn an_echo_of_64_kib_takes_one_read_and_one_wait_on_mio() {
+    for variant in ["pinloop", "hyper_on_mio"] {
+        let counts = count(variant, "echo");
+        let workload = &counts.workloads[0];
+        let Some(calls) = &workload.tallies[0].syscalls else {
+            assert!(counts.unavailable.iter().any(|tool| tool.counts == "system calls"));
+            continue;
+        };
+        for call in ["recvfrom", "epoll_wait"] {
+            let each = per_request(calls[call], workload.requests);
+            assert!(each < 1.25, "{variant}, {call}: {each}, {calls:?}");
+        }
+    }
+}
+
 #[test]
 fn a_server_that_does_not_start_is_a_failure_with_its_reason() {
-    let counts = count("no_such_variant");
+    let counts = count("no_such_variant", "one");
     let failures = &counts.workloads[0].failures;
     let last = failures.last().unwrap();
     assert_eq!(last.contender, "no_such_variant");
@@ -51,7 +68,7 @@ fn a_server_that_does_not_start_is_a_failure_with_its_reason() {
     assert!(last.reason.contains("there is no variant"), "{}", last.reason);
 }
 
-fn count(variant: &str) -> Counts {
+fn count(variant: &str, workload: &str) -> Counts {
     let core = allowed_cores().unwrap()[0];
     let mut serve = Command::new(env!("CARGO_BIN_EXE_counted"));
     serve.args([
@@ -81,7 +98,7 @@ fn count(variant: &str) -> Counts {
         counted: serve,
     };
     let mut workloads = workloads::all();
-    workloads.truncate(1);
+    workloads.retain(|other| other.key == workload);
     workloads[0].requests = REQUESTS;
     let settings =
         Settings { server_cores: vec![core], generator_core: core, ..Settings::default() };

@@ -5,8 +5,8 @@ mod rendered;
 use pinloop_bench::report::section::Options;
 use pinloop_bench::report::terminal;
 use pinloop_bench::results::{
-    Block, Contender, Difference, Failure, Gate, Latency, Regime, Results, SCHEMA, Sample,
-    Settings, Square, Subject,
+    Block, Contender, Difference, Failure, Gate, Latency, OutsideAnswers, Regime, Results, SCHEMA,
+    Sample, Settings, Square, Subject,
 };
 use pinloop_bench::stats::{Estimate, Verdict};
 use pinloop_bench::studies;
@@ -182,12 +182,16 @@ fn differing_answers_are_shown_both() {
             contender: "hyper".to_string(),
             exchange: "GET /".to_string(),
             subject: Subject::Service,
+            under_load: false,
             expected: "HTTP/1.1 200 OK".to_string(),
             found: "HTTP/1.1 500 Oh".to_string(),
         }],
+        outside: vec![OutsideAnswers { contender: "mine".to_string(), same: 20, different: 3 }],
     });
     let report = rendered::text(&results);
     assert!(report.contains("200 OK") && report.contains("500 Oh"), "{report}");
+    let sentence = "mine, from outside: same status and body: 20; different: 3.";
+    assert!(report.contains(sentence), "{report}");
 }
 
 #[test]

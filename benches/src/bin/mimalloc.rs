@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
 use pinloop_bench::serve::{self, Serve};
 
@@ -13,12 +13,19 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[derive(Parser)]
 struct Arguments {
-    #[command(flatten)]
-    serve: Serve,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve one variant until the process is ended
+    Serve(Serve),
 }
 
 fn main() -> ExitCode {
-    match serve::run(&Arguments::parse().serve) {
+    let Command::Serve(arguments) = Arguments::parse().command;
+    match serve::run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

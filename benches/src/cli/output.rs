@@ -1,6 +1,5 @@
 //! Where results and pages go, and how a study is interrupted.
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -12,6 +11,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use crate::report::section::Options;
 use crate::report::{html, terminal};
 use crate::results::Results;
+use crate::stdout;
 use crate::studies;
 
 /// Of a study that was interrupted: 128 + SIGINT, as shells have it.
@@ -73,9 +73,7 @@ pub(crate) fn from_callers_directory(path: &Path) -> PathBuf {
     }
 }
 
-/// Prints a line, or says why it cannot; `println!` would panic.
+/// Prints a line. Prints nothing if the reader of stdout, such as `head`, has seen enough.
 pub(crate) fn say(text: &str) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{text}")?;
-    Ok(stdout.flush()?)
+    Ok(stdout::print(&format!("{text}\n"))?)
 }

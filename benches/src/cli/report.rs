@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Args;
 
 use super::output::{from_callers_directory, say, show};
@@ -31,6 +31,9 @@ pub(crate) struct Report {
     /// file, which has them for it
     #[arg(long, value_name = "FILE")]
     readme: Option<PathBuf>,
+    /// Show this run of the file, and not the newest one
+    #[arg(long, value_name = "NAME")]
+    run: Option<String>,
     /// The results.json of an older run: say what changed since, beyond noise
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
@@ -61,7 +64,11 @@ pub(crate) fn run(arguments: &Report) -> anyhow::Result<ExitCode> {
         let file = from_callers_directory(file);
         Results::read(&file).with_context(|| format!("cannot read {}", file.display()))
     };
-    let results = read(&arguments.file)?;
+    let mut results = read(&arguments.file)?;
+    if let Some(name) = &arguments.run {
+        let names = results.run_names().join(", ");
+        ensure!(results.show_run(name), "there is no run {name:?}; there are {names}");
+    }
     let baseline = arguments.baseline.as_deref().map(read).transpose()?;
     let options = Options { baseline: baseline.as_ref(), ..arguments.price.options() };
     let report = studies::report(&results, &options)?;

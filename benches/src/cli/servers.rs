@@ -1,17 +1,20 @@
 //! Which servers take part, and on which CPUs: shared by the arguments of all studies.
 
+use std::collections::BTreeMap;
 use std::env;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode};
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use pinloop::app::DEFAULT_ROUNDS;
 
-use crate::results::{Contender, Settings, Square};
+use crate::load::command::parse_time;
+use crate::results::{Allocator, Contender, Settings, Square};
 use crate::rig::fleet::Entrant;
-use crate::rig::process::{PORT, Readiness, end_with_parent};
+use crate::rig::process::Readiness;
 use crate::rig::{machine, regimes};
 use crate::serve::{Cores, cores};
 use crate::studies::ladder::measure::Plan;
@@ -19,6 +22,9 @@ use crate::variants::{self, REFERENCE, SQUARE, VARIANTS, Variant};
 
 /// Length of the load before a slice: caches and connections are warm after it.
 const WARM_UP_MS: u64 = 25;
+
+/// Program that serves the variants with mimalloc, beside this program or one folder above it.
+const WITH_MIMALLOC: &str = "pinloop-bench-mimalloc";
 
 /// What the key of the second of the A/A pair ends with.
 pub(crate) const AGAIN: &str = "_again";
@@ -34,45 +40,22 @@ pub(crate) struct Setup {
     /// Rounds of the work function for one GET /data
     #[arg(long, default_value_t = DEFAULT_ROUNDS)]
     pub(crate) work: u32,
+    /// Memory allocator of all variants
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) allocator: Allocator,
+    /// Time that a server may take from its start until it is ready
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time)]
+    pub(crate) ready_within: Duration,
 }
 
-#[derive(Args)]
-pub(crate) struct Become {
-    /// Process that this one is to end with
-    #[arg(long)]
-    parent: u32,
-    /// For the shell
-    command: String,
-}
-
-/// A server from outside.
-#[derive(Clone)]
-pub(crate) struct Own {
-    name: String,
-    command: String,
-}
-
-/// Those variants that were asked for by name, or the whole ladder; each once.
+/// Returns the variants with these names, or the whole ladder without names; each once.
 pub(crate) fn chosen(settings: &Settings, names: &[String]) -> anyhow::Result<Vec<Entrant>> {
-    let known: Vec<&str> = variants::all().map(|variant| variant.name).collect();
-    for name in names {
-        let is_known = known.contains(&name.as_str());
-        ensure!(is_known, "there is no variant {name:?}; there are {}", known.join(", "));
-    }
     let asked_for = |variant: &&Variant| names.iter().any(|name| name == variant.name);
     let chosen: Vec<&Variant> = match names {
         [] => VARIANTS.iter().collect(),
         _ => variants::all().filter(asked_for).collect(),
     };
     entrants_of(&chosen, settings, false)
-}
-
-/// The shell becomes the server, so that it is the process that is measured.
-pub(crate) fn become_server(arguments: &Become) -> anyhow::Result<ExitCode> {
-    end_with_parent(arguments.parent)?;
-    let command = format!("exec {}", arguments.command);
-    let error = Command::new("sh").args(["-c", &command]).exec();
-    Err(error).context("cannot run sh")
 }
 
 pub(crate) fn plan(setup: &Setup) -> anyhow::Result<Plan> {
@@ -93,6 +76,8 @@ pub(crate) fn plan(setup: &Setup) -> anyhow::Result<Plan> {
         generator_core,
         work_rounds: setup.work,
         warm_up_ms: WARM_UP_MS,
+        allocator: setup.allocator,
+        ready_within_ms: setup.ready_within.as_millis() as u64,
         ..Settings::default()
     };
     Ok(Plan {
@@ -101,6 +86,7 @@ pub(crate) fn plan(setup: &Setup) -> anyhow::Result<Plan> {
         reference: REFERENCE.to_string(),
         square: Some(square()),
         budget: Duration::ZERO,
+        name: None,
     })
 }
 
@@ -121,7 +107,7 @@ pub(crate) fn entrants_of(
     settings: &Settings,
     twice: bool,
 ) -> anyhow::Result<Vec<Entrant>> {
-    let program = env::current_exe().context("cannot find this program")?;
+    let program = program(settings.allocator)?;
     let cores: Vec<String> = settings.server_cores.iter().map(usize::to_string).collect();
     let mut entrants = Vec::new();
     for variant in variants {
@@ -143,42 +129,27 @@ pub(crate) fn entrants_of(
                     command: None,
                 },
                 answers: variant.answers,
-                does_the_work: variant.answers,
+                works: variant.answers,
                 command,
                 readiness: Readiness::Announced,
+                patience: Duration::from_millis(settings.ready_within_ms),
+                expected: BTreeMap::new(),
             });
         }
     }
     Ok(entrants)
 }
 
-pub(crate) fn from_outside(servers: &[Own], does_the_work: bool) -> anyhow::Result<Vec<Entrant>> {
-    let program = env::current_exe().context("cannot find this program")?;
-    let entrant = |own: &Own| {
-        let mut command = Command::new(&program);
-        command.args(["become", "--parent", &std::process::id().to_string(), &own.command]);
-        Entrant {
-            contender: Contender {
-                key: own.name.clone(),
-                variant: own.name.clone(),
-                about: format!("from outside: {}", own.command),
-                base: None,
-                adds: "a server from outside".to_string(),
-                command: Some(own.command.clone()),
-            },
-            answers: true,
-            does_the_work,
-            command,
-            readiness: Readiness::Accepting,
-        }
-    };
-    for (at, own) in servers.iter().enumerate() {
-        let taken = servers[..at].iter().any(|other| other.name == own.name)
-            || own.name == format!("{REFERENCE}{AGAIN}")
-            || VARIANTS.iter().any(|variant| own.name == variant.name);
-        ensure!(!taken, "--with: the name {:?} is taken; choose another one", own.name);
+/// Returns the program that serves the variants with `allocator`.
+fn program(allocator: Allocator) -> anyhow::Result<PathBuf> {
+    let this = env::current_exe().context("cannot find this program")?;
+    if allocator == Allocator::System {
+        return Ok(this);
     }
-    Ok(servers.iter().map(entrant).collect())
+    // Cargo puts benches into a folder below that of the programs.
+    let folders = this.ancestors().skip(1).take(2);
+    let found = folders.map(|folder| folder.join(WITH_MIMALLOC)).find(|path| path.exists());
+    found.with_context(|| format!("there is no program {WITH_MIMALLOC} beside {}", this.display()))
 }
 
 pub(crate) fn warn(settings: &Settings) {
@@ -194,14 +165,7 @@ pub(crate) fn warn(settings: &Settings) {
     }
 }
 
-pub(crate) fn own(text: &str) -> Result<Own, String> {
-    let (name, command) = text.split_once('=').ok_or("expected NAME=COMMAND")?;
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if name.is_empty() || !name.chars().all(is_plain) {
-        return Err(format!("the name {name:?} is not of letters, digits, '_' and '-' only"));
-    }
-    if !command.contains(PORT) {
-        return Err(format!("the command does not say where the port goes: put {PORT} there"));
-    }
-    Ok(Own { name: name.to_string(), command: command.to_string() })
+/// Parses the name of a variant. For a misspelled name clap suggests a similar one.
+pub(crate) fn variant_name() -> PossibleValuesParser {
+    PossibleValuesParser::new(variants::all().map(|variant| variant.name))
 }

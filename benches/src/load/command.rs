@@ -93,7 +93,7 @@ pub struct LoadArgs {
 
     /// Compare every answer with the first one, byte by byte, apart from the date. An answer that
     /// differs is an error
-    #[arg(long, conflicts_with = "arrivals")]
+    #[arg(long)]
     pub compare: bool,
 
     /// Time that a server may be silent while an answer is due; also the time to wait for the last

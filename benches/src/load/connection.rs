@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use mio::net::TcpStream;
 
-use super::comparison::Comparison;
+use super::comparison::{Comparison, Expected};
 use super::errors::{Fault, Malformed};
 use super::heads::Heads;
 use super::response::{Answer, AtEnd, Reader};
@@ -39,6 +39,14 @@ impl Inbox {
     /// Compares every answer in this way from now on.
     pub(super) fn set_comparison(&mut self, comparison: Comparison) {
         self.heads.set_comparison(comparison);
+    }
+
+    /// Returns the answer that every answer is compared with.
+    pub(super) fn expected(&self) -> Option<&Expected> {
+        match &self.heads.comparison {
+            Comparison::With(expected) => Some(expected),
+            Comparison::Off | Comparison::Learning(_) => None,
+        }
     }
 
     /// Ends the comparison, and returns it.

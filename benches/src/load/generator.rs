@@ -91,7 +91,11 @@ impl Generator {
     /// is an error.
     pub fn compare_with_first(&mut self) -> Result<(), LoadError> {
         self.inbox.set_comparison(Comparison::Learning(Expected::default()));
+        let connections = self.connections.len();
+        // Without connections, clients arrive later; the first answer takes one connection.
+        self.connections.resize_with(connections.max(1), Connection::default);
         let run = self.run(Pace::Closed, Stop::Requests(1));
+        self.connections.truncate(connections);
         let comparison = self.inbox.take_comparison();
         run?;
         if let Comparison::Learning(expected) = comparison {
@@ -103,6 +107,11 @@ impl Generator {
     /// Compares every answer with `expected` from now on. An answer that differs is an error.
     pub fn compare_with(&mut self, expected: Expected) {
         self.inbox.set_comparison(Comparison::With(expected));
+    }
+
+    /// Returns the answer that every answer is compared with.
+    pub fn expected(&self) -> Option<&Expected> {
+        self.inbox.expected()
     }
 
     /// Returns the local address of each open connection, and its number of answers.

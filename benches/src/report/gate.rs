@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::section::{Quote, Section, Table};
-use crate::results::{Difference, Gate, Subject};
+use crate::results::{Difference, Gate, OutsideAnswers, Subject};
 
 /// Returns the section: faults first, then other answers, then invalid requests.
 pub fn section(gate: &Gate) -> Section {
@@ -39,20 +39,17 @@ pub fn summary(gate: &Gate) -> String {
 }
 
 fn outside(gate: &Gate) -> Vec<String> {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for difference in gate.differences.iter().filter(|d| d.subject == Subject::Outside) {
-        *counts.entry(&difference.contender).or_default() += 1;
-    }
-    let exchanges = gate.exchanges.len();
-    let told = |(name, count): (&str, usize)| {
-        format!("{name}, from outside, answers otherwise in {count} of {exchanges} exchanges.")
+    let sentence = |counted: &OutsideAnswers| {
+        let OutsideAnswers { contender, same, different } = counted;
+        format!("{contender}, from outside: same status and body: {same}; different: {different}.")
     };
-    counts.into_iter().map(told).collect()
+    gate.outside.iter().map(sentence).collect()
 }
 
 fn quote(found: &[Difference], reference: &str) -> Quote {
-    let Difference { exchange, subject, expected, found: answer, .. } = &found[0];
+    let Difference { exchange, subject, under_load, expected, found: answer, .. } = &found[0];
     let what = match subject {
+        Subject::Measured(_) if *under_load => "no figure for",
         Subject::Measured(_) => "no figure, for another answer, for",
         Subject::Service => "not the service's answer from",
         Subject::Outside => "another answer, from outside, by",

@@ -6,6 +6,7 @@
 
 mod latency;
 mod occasion;
+mod run;
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
@@ -22,6 +23,7 @@ pub use crate::studies::scaling::record::{EventLoop, Point, Scaling, Slice};
 pub use crate::studies::work::record::{Work, WorkPoint};
 pub use latency::Latency;
 pub use occasion::Occasion;
+pub use run::Run;
 
 /// Raised when a field changes its meaning or goes.
 pub const SCHEMA: u32 = 2;
@@ -33,6 +35,9 @@ pub struct Results {
     pub schema: u32,
     /// Version of this package.
     pub version: String,
+    /// Name of the run of the ladder.
+    #[serde(default)]
+    pub name: String,
     /// Seconds since the Unix epoch at the start.
     pub started_unix_s: u64,
     /// Whether all that was planned has been measured.
@@ -56,6 +61,9 @@ pub struct Results {
     /// In order. Empty in files of older versions.
     #[serde(default)]
     pub starts: Vec<Start>,
+    /// Earlier runs of the ladder, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Run>,
     /// What can be counted exactly, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<Counts>,
@@ -132,6 +140,23 @@ pub struct Settings {
     /// What loaded the servers: ours, or wrk.
     #[serde(default)]
     pub generator: GeneratorKind,
+    /// Time that a server may take until it is ready, in milliseconds.
+    #[serde(default)]
+    pub ready_within_ms: u64,
+    /// Allocator of all variants.
+    #[serde(default)]
+    pub allocator: Allocator,
+}
+
+/// A memory allocator.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Allocator {
+    /// The C library's.
+    #[default]
+    System,
+    /// mimalloc.
+    Mimalloc,
 }
 
 /// A load generator.
@@ -188,6 +213,21 @@ pub struct Gate {
     pub exchanges: Vec<String>,
     /// Every answer that differs.
     pub differences: Vec<Difference>,
+    /// Servers from outside, each with its numbers of equal and of other answers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outside: Vec<OutsideAnswers>,
+}
+
+/// Number of exchanges in which a server from outside gives the status and the body of the
+/// reference, and number of those in which it does not.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct OutsideAnswers {
+    /// Key of the server.
+    pub contender: String,
+    /// Exchanges with the same status and body.
+    pub same: u64,
+    /// Exchanges with another status or body.
+    pub different: u64,
 }
 
 /// One answer that differs, dates masked.
@@ -199,6 +239,9 @@ pub struct Difference {
     pub exchange: String,
     /// What the exchange is about.
     pub subject: Subject,
+    /// Whether it showed under load: the answers are sentences about the server then.
+    #[serde(default)]
+    pub under_load: bool,
     /// The reference's answer.
     pub expected: String,
     /// This contender's answer.

@@ -110,10 +110,20 @@ impl Reply {
         self.ending == Ending::Hangs
     }
 
+    /// Reports whether the answers have the statuses and the bodies of `other`, whatever else
+    /// their heads say.
+    pub fn has_same_content(&self, other: &Self) -> bool {
+        let content = |reply: &Self| -> Vec<(Option<String>, Option<Vec<u8>>)> {
+            let answers = reply.answers.iter();
+            answers.map(|a| (a.status().map(str::to_string), a.body.clone())).collect()
+        };
+        content(self) == content(other)
+    }
+
     /// The statuses, and what then becomes of the connection: all that can be
     /// compared of answers to what no client should send.
     pub fn verdict(&self) -> String {
-        let status = |answer: &Answer| match (answer.head.get(9..12), &answer.body) {
+        let status = |answer: &Answer| match (answer.status(), &answer.body) {
             (Some(status), Some(_)) => status.to_string(),
             (Some(status), None) => format!("{status} that breaks off"),
             (None, _) => "a head without a status".to_string(),
@@ -129,6 +139,12 @@ impl Reply {
             Ending::Unreachable(_) => "cannot be reached".to_string(),
         });
         said.join(", ")
+    }
+}
+
+impl Answer {
+    fn status(&self) -> Option<&str> {
+        self.head.get(9..12)
     }
 }
 

@@ -1,16 +1,15 @@
 //! All servers of a study, up at once.
 
+use std::collections::BTreeMap;
+use std::io;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::load::Expected;
 use crate::results::{Contender, Failure, Life};
-use crate::rig::gate::Server;
+use crate::rig::gate::{Answers, Server};
 use crate::rig::meter::Account;
 use crate::rig::process::{Process, Readiness};
-
-/// A server starts in milliseconds; a machine that is busy with a build may
-/// take seconds.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A server that is to take part.
 #[derive(Debug)]
@@ -19,12 +18,16 @@ pub struct Entrant {
     pub contender: Contender,
     /// Whether the gate holds its answers against the others'.
     pub answers: bool,
-    /// Whether it does the work of `GET /data`.
-    pub does_the_work: bool,
+    /// Whether it may be asked for the work of `/data`.
+    pub works: bool,
     /// Starts it.
     pub command: Command,
     /// How it is known to be ready.
     pub readiness: Readiness,
+    /// Time that it may take until it is ready.
+    pub patience: Duration,
+    /// Answers that it must give, by key of the regime; empty before the gate.
+    pub expected: BTreeMap<String, Expected>,
 }
 
 /// The servers that are up.
@@ -43,8 +46,12 @@ pub struct Member {
     pub key: String,
     /// Whether the gate holds its answers against the others'.
     pub answers: bool,
-    /// Whether it is none of the variants.
+    /// Whether it may be asked for the work of `/data`.
+    pub works: bool,
+    /// Whether it is a server from outside.
     pub outside: bool,
+    /// Answers that it must give, by key of the regime.
+    pub expected: BTreeMap<String, Expected>,
     /// Ends with this value.
     pub process: Process,
     /// All CPU time that it uses.
@@ -56,21 +63,27 @@ impl Fleet {
     /// `goes_on`.
     pub fn start(entrants: &mut [Entrant], cores: &[usize], goes_on: &dyn Fn() -> bool) -> Self {
         let mut fleet = Self::default();
-        for Entrant { contender, answers, command, readiness, .. } in entrants {
+        for entrant in entrants {
             if !goes_on() {
                 break;
             }
-            let key = contender.key.clone();
-            let started = Process::start(command, cores, *readiness, PATIENCE);
+            let key = entrant.contender.key.clone();
+            let Entrant { command, readiness, patience, .. } = entrant;
+            let started = Process::start(command, cores, *readiness, *patience);
             let opened = started.and_then(|mut process| {
                 let account = Account::open(&mut process)?;
                 Ok((process, account))
             });
             match opened {
-                Ok((process, account)) => {
-                    let (answers, outside) = (*answers, contender.command.is_some());
-                    fleet.members.push(Member { key, answers, outside, process, account });
-                }
+                Ok((process, account)) => fleet.members.push(Member {
+                    key,
+                    answers: entrant.answers,
+                    works: entrant.works,
+                    outside: entrant.contender.command.is_some(),
+                    expected: entrant.expected.clone(),
+                    process,
+                    account,
+                }),
                 Err(error) => {
                     fleet.failures.push(Failure { contender: key, reason: error.to_string() });
                 }
@@ -86,6 +99,33 @@ impl Fleet {
         self.members.drain(..).map(end).collect()
     }
 
+    /// Fails if a server from outside did not get ready. Its command is wrong then, and the user
+    /// learns it before anything is measured.
+    pub fn check_outside(&self, entrants: &[Entrant]) -> io::Result<()> {
+        let is_outside = |failure: &&Failure| {
+            let mut outside = entrants.iter().filter(|e| e.contender.command.is_some());
+            outside.any(|entrant| entrant.contender.key == failure.contender)
+        };
+        match self.failures.iter().find(is_outside) {
+            None => Ok(()),
+            Some(Failure { contender, reason }) => Err(io::Error::other(format!(
+                "nothing was measured, because {contender} is not ready: it {reason}"
+            ))),
+        }
+    }
+
+    /// Has every server, now and when it is started again, compared with the answers that it gave
+    /// in the gate.
+    pub fn expect(&mut self, entrants: &mut [Entrant], answers: &Answers) {
+        for ((key, regime), answer) in answers {
+            let here = self.members.iter_mut().filter(|m| m.key == *key).map(|m| &mut m.expected);
+            let later = entrants.iter_mut().filter(|e| e.contender.key == *key);
+            for expected in here.chain(later.map(|entrant| &mut entrant.expected)) {
+                expected.insert(regime.clone(), answer.clone());
+            }
+        }
+    }
+
     /// Takes out those that have ended by themselves.
     pub fn check(&mut self) {
         let failures = &mut self.failures;
@@ -99,16 +139,18 @@ impl Fleet {
         });
     }
 
-    /// The servers whose answers are compared, `reference` first.
+    /// Returns the servers for the gate, `reference` first.
     pub fn servers(&self, reference: &str) -> Vec<Server> {
-        let mut answering: Vec<&Member> = self.members.iter().filter(|m| m.answers).collect();
-        answering.sort_by_key(|member| member.key != reference);
-        answering
+        let mut members: Vec<&Member> = self.members.iter().collect();
+        members.sort_by_key(|member| member.key != reference);
+        members
             .iter()
             .map(|member| Server {
                 key: member.key.clone(),
                 address: member.process.address(),
+                answers: member.answers,
                 outside: member.outside,
+                works: member.works,
             })
             .collect()
     }

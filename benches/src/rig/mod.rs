@@ -19,6 +19,7 @@ pub mod meter;
 pub mod process;
 pub mod progress;
 pub mod regimes;
+pub mod rehearsal;
 pub mod rounds;
 pub mod slice;
 pub mod study;

@@ -25,9 +25,8 @@ pub struct Regime {
     /// Whether the floor takes part: its constant bytes are as long as this
     /// regime's answers, and these take no work.
     pub floor: bool,
-    /// Whether a request takes work: a server from outside takes part only if its
-    /// user says that it does the same work.
-    pub has_work: bool,
+    /// Whether the answers take the work of `/data`. A server that skips the work would win.
+    pub work: bool,
 }
 
 /// When a request is due.
@@ -74,7 +73,7 @@ impl Regime {
             pipeline: 1,
             requests_per_connection: None,
             floor: false,
-            has_work: false,
+            work: false,
         }
     }
 }
@@ -102,7 +101,7 @@ pub fn quick() -> Vec<Regime> {
             )
         },
         Regime {
-            has_work: true,
+            work: true,
             ..Regime::closed(
                 "data",
                 "GET /data with its work, one at a time on each of 64 connections",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::load::{Generator, Outcome, Pace, Shape, Stop, Target};
+use crate::load::{Expected, Generator, Outcome, Pace, Shape, Stop, Target};
 use crate::results::{self, GeneratorKind, Latency, Sample, Settings};
 use crate::rig::fleet::Member;
 use crate::rig::meter::{Reading, judge};
@@ -48,9 +48,10 @@ impl<'a> Lane<'a> {
         let address = member.process.address();
         let not_yet = Err("it has no connections".to_string());
         let (pace, capacity) = (Pace::Closed, f64::INFINITY);
+        let expected = member.expected.get(regime.key).cloned();
         let mut lane = Self { member, driver: not_yet, pace, settings, capacity };
         let warmed = lane.metered(|_| {
-            let mut driver = Driver::open(address, regime, settings.generator)?;
+            let mut driver = Driver::open(address, regime, settings.generator, expected.as_ref())?;
             let warm_up = Duration::from_millis(settings.warm_up_ms);
             let answered = driver.run(Pace::Closed, warm_up)?;
             Ok((driver, answered))
@@ -123,7 +124,13 @@ impl<'a> Lane<'a> {
 }
 
 impl Driver {
-    fn open(address: SocketAddr, regime: &Regime, kind: GeneratorKind) -> Result<Self, String> {
+    /// Compares every answer with `expected`, or with the first one.
+    fn open(
+        address: SocketAddr,
+        regime: &Regime,
+        kind: GeneratorKind,
+        expected: Option<&Expected>,
+    ) -> Result<Self, String> {
         if kind == GeneratorKind::Wrk {
             let wrk = Wrk::new(address, regime).map_err(|error| error.to_string())?;
             return Ok(Self::Wrk(wrk));
@@ -135,7 +142,12 @@ impl Driver {
             pipeline: regime.pipeline,
             requests_per_connection: regime.requests_per_connection,
         };
-        let generator = Generator::connect(&target, &shape).map_err(|error| error.to_string())?;
+        let mut generator =
+            Generator::connect(&target, &shape).map_err(|error| error.to_string())?;
+        match expected {
+            Some(expected) => generator.compare_with(expected.clone()),
+            None => generator.compare_with_first().map_err(|error| error.to_string())?,
+        }
         Ok(Self::Own(Box::new(generator)))
     }
 

@@ -1,17 +1,15 @@
 //! What the studies of one request have in common: who takes part, the gate, and
 //! their place in results.json.
 //!
-//! Such a study adds its section to the file of the ladder, where that is of this
-//! machine and this schema, so that there is one report of all that was measured.
-//! The ladder begins a new file.
+//! All studies add to one file, so that there is one report of all that was measured.
 
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
 use crate::load::Target;
-use crate::results::Subject;
-use crate::results::{self, Contender, Failure, Gate, Machine, Occasion, Results, Settings};
+use crate::results::{self, Contender, Gate, Machine, Occasion, ReadError, Results, Settings};
 use crate::rig::fleet::{Entrant, Fleet};
 use crate::rig::regimes;
 use crate::rig::regimes::Regime;
@@ -56,25 +54,13 @@ impl Common {
 
     /// The file at `path` as far as it was measured here, or a new one.
     pub fn open(&self, path: &Path, contenders: Vec<Contender>) -> io::Result<Results> {
-        let fresh = Results {
-            schema: results::SCHEMA,
-            version: env!("CARGO_PKG_VERSION").to_string(),
-            started_unix_s: now_unix_s(),
-            complete: true,
-            optimized: !cfg!(debug_assertions),
-            machine: machine::describe()?,
-            settings: self.settings.clone(),
-            contenders,
-            reference: self.reference.clone(),
-            ..Results::default()
-        };
-        Ok(match Results::read(path) {
-            Ok(mut there) if is_of_here(&there, &fresh) => {
-                add(&mut there.contenders, fresh.contenders);
-                there
-            }
-            _ => fresh,
-        })
+        let mut results = open(path)?;
+        if results.reference.is_empty() {
+            results.settings = self.settings.clone();
+            results.reference.clone_from(&self.reference);
+        }
+        add(&mut results.contenders, contenders);
+        Ok(results)
     }
 
     /// The request, to one of the servers.
@@ -85,39 +71,67 @@ impl Common {
     /// Starts the servers and holds their answers against each other's. Who does
     /// not start, hangs or gives another answer is named among the failures and
     /// is no member any more.
-    pub fn gather(&self, mut entrants: Vec<Entrant>, goes_on: &dyn Fn() -> bool) -> Field {
+    pub fn gather(
+        &self,
+        mut entrants: Vec<Entrant>,
+        goes_on: &dyn Fn() -> bool,
+    ) -> io::Result<Field> {
         let mut fleet = Fleet::start(&mut entrants, &self.settings.server_cores, goes_on);
-        let studied = Regime::closed(
-            STUDIED,
-            "the request of this study",
-            "for the request of this study",
-            regimes::get(&self.path),
-        );
+        fleet.check_outside(&entrants)?;
+        let studied = Regime {
+            work: self.path.split('?').next() == Some("/data"),
+            ..Regime::closed(
+                STUDIED,
+                "the request of this study",
+                "for the request of this study",
+                regimes::get(&self.path),
+            )
+        };
         let verdict = gate::run(&fleet.servers(&self.reference), &[studied], goes_on);
-        fleet.failures.extend(verdict.failures);
+        fleet.failures.extend(verdict.failures_in(STUDIED));
         fleet.check();
-        let subject = Subject::Measured(STUDIED.to_string());
-        let wrong = verdict.gate.differences.iter().filter(|found| found.subject == subject);
-        fleet.failures.extend(wrong.map(|difference| Failure {
-            contender: difference.contender.clone(),
-            reason: format!("its answer differs from that of {}", verdict.gate.reference),
-        }));
         let Fleet { members, failures } = &mut fleet;
         members.retain(|member| failures.iter().all(|failure| failure.contender != member.key));
-        Field { fleet, gate: verdict.gate }
+        Ok(Field { fleet, gate: verdict.gate })
     }
 }
 
-/// Whether figures of both may stand on one page.
+/// Reads the file at `path` to add to it. A file of another machine, build or version is
+/// set aside, so that nothing that was measured is lost.
+pub(crate) fn open(path: &Path) -> io::Result<Results> {
+    let fresh = Results {
+        schema: results::SCHEMA,
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        started_unix_s: now_unix_s(),
+        complete: true,
+        optimized: !cfg!(debug_assertions),
+        machine: machine::describe()?,
+        ..Results::default()
+    };
+    let reason = match Results::read(path) {
+        Ok(there) if is_of_here(&there, &fresh) => return Ok(there),
+        Ok(_) => "it is of another machine, build or version".to_string(),
+        Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(fresh),
+        Err(error) => error.to_string(),
+    };
+    let aside = path.with_extension(format!("{}.json", now_unix_s()));
+    fs::rename(path, &aside)?;
+    eprintln!("{} is now {}: {reason}", path.display(), aside.display());
+    Ok(fresh)
+}
+
+/// Reports whether figures of both may stand on one page.
 fn is_of_here(there: &Results, fresh: &Results) -> bool {
     let same = |machine: &Machine| {
         (machine.cpu.clone(), machine.cores.clone(), machine.kernel.clone(), machine.memory_bytes)
     };
-    same(&there.machine) == same(&fresh.machine) && there.optimized == fresh.optimized
+    same(&there.machine) == same(&fresh.machine)
+        && there.optimized == fresh.optimized
+        && there.version == fresh.version
 }
 
 /// Adds the contenders that are not there yet, each behind the one it follows.
-fn add(contenders: &mut Vec<Contender>, added: Vec<Contender>) {
+pub(crate) fn add(contenders: &mut Vec<Contender>, added: Vec<Contender>) {
     let mut behind = None;
     for contender in added {
         let there = contenders.iter().position(|other| other.key == contender.key);
@@ -129,7 +143,7 @@ fn add(contenders: &mut Vec<Contender>, added: Vec<Contender>) {
     }
 }
 
-fn now_unix_s() -> u64 {
+pub(crate) fn now_unix_s() -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     now.map_or(0, |now| now.as_secs())
 }

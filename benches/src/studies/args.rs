@@ -4,11 +4,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 
 use crate::cli::output::{INTERRUPTED, show};
-use crate::cli::servers::{Own, Setup, entrants, from_outside, own, plan};
+use crate::cli::outside::Outside;
+use crate::cli::servers::{Setup, entrants, plan};
 use crate::report::section::Options;
 use crate::results::{Results, Settings};
 use crate::rig::fleet::Entrant;
@@ -23,16 +25,15 @@ pub(crate) struct Study {
         long,
         value_name = "NAMES",
         value_delimiter = ',',
-        default_value = "pinloop,hyper_per_core"
+        default_value = "pinloop,hyper_per_core",
+        value_parser = answering()
     )]
     pub(crate) variants: Vec<String>,
     /// Every variant takes part
     #[arg(long, conflicts_with = "variants")]
     pub(crate) all: bool,
-    /// A server of your own takes part too: 'NAME=COMMAND', with {port} where it is told
-    /// the port of 127.0.0.1 to listen on. Can be given several times
-    #[arg(long, value_name = "NAME=COMMAND", value_parser = own)]
-    pub(crate) with: Vec<Own>,
+    #[command(flatten)]
+    pub(crate) outside: Outside,
     /// What is asked for, with GET
     #[arg(long, default_value = "/data", value_parser = path)]
     pub(crate) path: String,
@@ -67,7 +68,8 @@ pub(crate) fn finish(
 
 impl Study {
     pub(crate) fn common(&self, name: &str, setup: &Setup) -> anyhow::Result<Common> {
-        let names = self.names()?;
+        self.outside.check_path(&self.path)?;
+        let names = self.names();
         let mut settings = plan(setup)?.settings;
         settings.study = name.to_string();
         settings.seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
@@ -76,24 +78,28 @@ impl Study {
         Ok(Common { settings, path: self.path.clone(), reference })
     }
 
-    /// Those that take part, from the bottom of the ladder up.
-    fn names(&self) -> anyhow::Result<Vec<&'static str>> {
-        let answering: Vec<&str> =
-            VARIANTS.iter().filter(|variant| variant.answers).map(|variant| variant.name).collect();
-        if let Some(name) = self.variants.iter().find(|name| !answering.contains(&name.as_str())) {
-            bail!("no variant called {name:?} answers this; there are {}", answering.join(", "));
-        }
+    /// Returns the variants that take part, from the bottom of the ladder up.
+    fn names(&self) -> Vec<&'static str> {
         let takes_part = |name: &&str| self.all || self.variants.iter().any(|other| other == name);
-        Ok(answering.into_iter().filter(takes_part).collect())
+        answering_names().filter(takes_part).collect()
     }
 
     pub(crate) fn entrants(&self, settings: &Settings) -> anyhow::Result<Vec<Entrant>> {
-        let names = self.names()?;
+        let names = self.names();
         let mut entrants = entrants(settings, false)?;
         entrants.retain(|entrant| names.contains(&entrant.contender.key.as_str()));
-        entrants.extend(from_outside(&self.with, true)?);
+        entrants.extend(self.outside.entrants(settings)?);
         Ok(entrants)
     }
+}
+
+/// Parses the name of a variant that gives the service's answers.
+fn answering() -> PossibleValuesParser {
+    PossibleValuesParser::new(answering_names())
+}
+
+fn answering_names() -> impl Iterator<Item = &'static str> {
+    VARIANTS.iter().filter(|variant| variant.answers).map(|variant| variant.name)
 }
 
 pub(crate) fn path(text: &str) -> Result<String, String> {

@@ -61,7 +61,11 @@ pub fn report(results: &Results, options: &Options<'_>) -> Result<Report, PlotEr
     if !regimes.is_empty() {
         sections.extend(ladder::method::sections(results));
     }
-    let facts = ladder::method::of_the_run(results);
+    let mut facts = ladder::method::of_the_run(results);
+    if !results.earlier.is_empty() {
+        let names = results.run_names().join(", ");
+        facts.push((format!("runs in this file, this one {}", results.name), names));
+    }
     sections.push(machine::section(&results.machine, facts));
     Ok(Report {
         answer,

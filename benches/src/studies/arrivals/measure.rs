@@ -44,7 +44,7 @@ pub fn run(
     // Before the servers start, for they inherit it.
     load::allow_descriptors(plan.arrivals.clients() as u64).map_err(io::Error::other)?;
     let goes_on = || !stop.load(Ordering::Relaxed);
-    let mut field = plan.common.gather(entrants, &goes_on);
+    let mut field = plan.common.gather(entrants, &goes_on)?;
     arrivals.tours = field.fleet.failures.iter().map(Tour::failed).collect();
     results.gate = results.gate.or(Some(field.gate));
     // From here on this thread is the load generator.

@@ -13,12 +13,12 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::cli::output::{INTERRUPTED, interrupts, results_path, show};
-use crate::cli::servers::{Setup, chosen, plan, warn};
+use crate::cli::servers::{Setup, chosen, plan, variant_name, warn};
 
 #[derive(Args)]
 pub(crate) struct Count {
     /// Only these variants, such as pinloop,axum [default: the ladder's]
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = variant_name())]
     variants: Vec<String>,
     /// Where to add the results [default: pinloop/results.json in cargo's target
     /// directory]

@@ -65,7 +65,7 @@ pub fn run(
     load::allow_descriptors(all as u64).map_err(io::Error::other)?;
 
     let goes_on = || !stop.load(Ordering::Relaxed);
-    let mut field = plan.common.gather(entrants, &goes_on);
+    let mut field = plan.common.gather(entrants, &goes_on)?;
     let mut knee = begin(plan, field.fleet.failures);
     results.gate = results.gate.or(Some(field.gate));
     results.knee = Some(knee.clone());

@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::measure;
-use crate::cli::output::{INTERRUPTED, interrupts, results_path, say, show};
+use crate::cli::output::{INTERRUPTED, interrupts, results_path, show};
+use crate::cli::outside::Outside;
 use crate::cli::report::Price;
-use crate::cli::servers::{Own, Setup, entrants, from_outside, own, plan, warn};
-use crate::report::{gate, terminal};
+use crate::cli::servers::{Setup, entrants, plan, variant_name, warn};
 use crate::results::GeneratorKind;
 use crate::rig::fleet::Entrant;
 use crate::rig::regimes::{self, Regime};
 use crate::rig::wrk;
-use crate::variants::{self, REFERENCE, VARIANTS};
+use crate::variants::REFERENCE;
 
 #[derive(Args)]
 pub(crate) struct Ladder {
@@ -26,19 +27,15 @@ pub(crate) struct Ladder {
     /// Measure in all regimes and with three times as many starts, in about ten minutes
     #[arg(long, conflicts_with = "generator")]
     full: bool,
-    /// Measure in these regimes only, separated by commas: closed, pipelined, data, half,
-    /// idle, connect, echo, and two that --full leaves out: connect10, with a connection
-    /// for every ten requests, and many, on 4,000 connections
-    #[arg(long, value_name = "KEYS", value_delimiter = ',', conflicts_with = "full", value_parser = regime)]
+    /// Measure in these regimes only, separated by commas. Two of them are not part of --full:
+    /// connect10, with a connection for every ten requests, and many, on 4,000 connections
+    #[arg(long, value_name = "KEYS", value_delimiter = ',', conflicts_with = "full", value_parser = regime())]
     regimes: Vec<Regime>,
     /// Measure these variants only, separated by commas; pinloop always takes part
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = variant)]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = variant_name())]
     variants: Vec<String>,
-    /// Measure a server of your own too: 'NAME=COMMAND', with {port} where it is told
-    /// the port of 127.0.0.1 to listen on. It answers GET / at least, and may have any
-    /// number of threads and processes. Can be given several times
-    #[arg(long, value_name = "NAME=COMMAND", value_parser = own)]
-    with: Vec<Own>,
+    #[command(flatten)]
+    outside: Outside,
     /// What loads the servers: wrk shows that the figures don't hang on our generator.
     /// Its slices last a second at least, and so the whole some five minutes
     #[arg(long, default_value = "own", value_parser = generator)]
@@ -53,10 +50,10 @@ pub(crate) struct Ladder {
     /// Seed of the random order [default: the clock]
     #[arg(long)]
     seed: Option<u64>,
-    /// The servers of --with do the work of GET /data: they take part there too
-    #[arg(long, requires = "with")]
-    does_the_work: bool,
-    /// Where to write the results [default: pinloop/results.json in cargo's
+    /// Name of this run in the file of results [default: ladder-1, ladder-2, …]
+    #[arg(long)]
+    name: Option<String>,
+    /// Where to add the results [default: pinloop/results.json in cargo's
     /// target directory]
     #[arg(long)]
     out: Option<PathBuf>,
@@ -80,6 +77,7 @@ pub(crate) fn run(arguments: &Ladder) -> anyhow::Result<ExitCode> {
         None => 85,
     });
     plan.settings.generator = arguments.generator;
+    plan.name.clone_from(&arguments.name);
     plan.settings.slice_ms = arguments.slice_ms.unwrap_or(if by_wrk { 1000 } else { 75 });
     plan.settings.seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
     if arguments.full {
@@ -99,7 +97,7 @@ pub(crate) fn run(arguments: &Ladder) -> anyhow::Result<ExitCode> {
             name(entrant) == REFERENCE || arguments.variants.contains(&name(entrant))
         });
     }
-    entrants.extend(from_outside(&arguments.with, arguments.does_the_work)?);
+    entrants.extend(arguments.outside.entrants(&plan.settings)?);
     let results = measure::run(&plan, entrants, &path, &stop)
         .with_context(|| format!("cannot measure, or write {}", path.display()))?;
     show(&results, &path, &arguments.price.options())?;
@@ -111,30 +109,11 @@ pub(crate) fn run(arguments: &Ladder) -> anyhow::Result<ExitCode> {
     })
 }
 
-pub(crate) fn check(setup: &Setup) -> anyhow::Result<ExitCode> {
-    let plan = plan(setup)?;
-    let (found, failures) = measure::check(&plan, entrants(&plan.settings, false)?);
-    for failure in &failures {
-        say(&format!("{} {}", failure.contender, failure.reason))?;
-    }
-    let section = gate::section(&found);
-    say(&terminal::section(&section))?;
-    say(&terminal::quotes(&section))?;
-    let passed = found.is_passed() && failures.is_empty();
-    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn regime(key: &str) -> Result<Regime, String> {
-    let all = regimes::all();
-    let keys: Vec<_> = all.iter().map(|regime| regime.key).collect();
-    let unknown = format!("there is no regime {key:?}; there are {}", keys.join(", "));
-    all.into_iter().find(|regime| regime.key == key).ok_or(unknown)
-}
-
-fn variant(name: &str) -> Result<String, String> {
-    let names: Vec<_> = VARIANTS.iter().map(|variant| variant.name).collect();
-    let unknown = format!("there is no variant {name:?}; there are {}", names.join(", "));
-    variants::find(name).map(|variant| variant.name.to_string()).ok_or(unknown)
+/// Parses the key of a regime. For a misspelled key clap suggests a similar one.
+fn regime() -> impl TypedValueParser<Value = Regime> {
+    PossibleValuesParser::new(regimes::all().into_iter().map(|regime| regime.key)).try_map(|key| {
+        regimes::all().into_iter().find(|regime| regime.key == key).ok_or("unknown regime")
+    })
 }
 
 fn generator(text: &str) -> Result<GeneratorKind, String> {

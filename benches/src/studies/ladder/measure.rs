@@ -4,21 +4,19 @@ use std::io;
 use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use fastrand::Rng;
 
 use crate::load;
-use crate::results::{
-    self, Contender, Failure, Gate, Results, Sample, Settings, Square, Start, Subject,
-};
-use crate::rig::fleet::{Entrant, Fleet};
+use crate::results::{self, Contender, Failure, Gate, Results, Sample, Settings, Square, Start};
+use crate::rig::fleet::{Entrant, Fleet, Member};
 use crate::rig::gate::{self, Verdict};
 use crate::rig::progress::Progress;
 use crate::rig::regimes::{Pace, Regime};
 use crate::rig::rounds::{self, Bench};
 use crate::rig::slice::Lane;
-use crate::rig::{machine, thermometer};
+use crate::rig::{study, thermometer};
 use crate::stats::starts::STARTS_MIN;
 
 /// Time that a slice takes beside its loads: connecting, settling, /proc.
@@ -40,6 +38,8 @@ pub struct Plan {
     pub square: Option<Square>,
     /// For all slices of all regimes.
     pub budget: Duration,
+    /// Name of the run; numbered if none.
+    pub name: Option<String>,
 }
 
 /// Measures, and writes what has been measured so far to `path` after each
@@ -51,15 +51,20 @@ pub fn run(
     stop: &AtomicBool,
 ) -> io::Result<Results> {
     let contenders: Vec<Contender> = entrants.iter().map(|e| e.contender.clone()).collect();
-    let mut results = begin(plan, contenders)?;
-    results.write(path)?;
+    let mut results = begin(plan, path, contenders)?;
 
     let goes_on = || !stop.load(Ordering::Relaxed);
-    let verdict = compare_answers(plan, &mut entrants, &goes_on);
+    let mut fleet = Fleet::start(&mut entrants, &plan.settings.server_cores, &goes_on);
+    fleet.check_outside(&entrants)?;
+    results.write(path)?;
+    let verdict = gate::run(&fleet.servers(&plan.reference), &plan.regimes, &goes_on);
+    fleet.check();
+    fleet.expect(&mut entrants, &verdict.expected);
     // From here on this thread is the load generator.
     load::pin(plan.settings.generator_core)?;
 
-    let parts: Vec<Part> = plan.regimes.iter().map(|r| Part::of(r, &entrants, &verdict)).collect();
+    let parts: Vec<Part> = plan.regimes.iter().map(|r| Part::of(r, &fleet, &verdict)).collect();
+    drop(fleet);
     results.regimes = parts.iter().map(Part::begin).collect();
     // Half a gate says nothing.
     results.gate = goes_on().then_some(verdict.gate);
@@ -137,36 +142,34 @@ impl Plan {
     }
 }
 
-/// Starts all servers once for the gate.
-fn compare_answers(plan: &Plan, entrants: &mut [Entrant], goes_on: &dyn Fn() -> bool) -> Verdict {
-    let mut fleet = Fleet::start(entrants, &plan.settings.server_cores, goes_on);
-    let mut verdict = gate::run(&fleet.servers(&plan.reference), &plan.regimes, goes_on);
-    fleet.failures.append(&mut verdict.failures);
+/// Runs only the gate. Returns its findings, and the servers that do not start, or hang.
+pub fn check(plan: &Plan, mut entrants: Vec<Entrant>) -> io::Result<(Gate, Vec<Failure>)> {
+    let mut fleet = Fleet::start(&mut entrants, &plan.settings.server_cores, &|| true);
+    fleet.check_outside(&entrants)?;
+    let verdict = gate::run(&fleet.servers(&plan.reference), &plan.regimes, &|| true);
+    fleet.failures.extend(verdict.failures);
     fleet.check();
-    Verdict { failures: fleet.failures, ..verdict }
+    Ok((verdict.gate, fleet.failures))
 }
 
-/// Only the gate, with the servers that do not start, or hang.
-pub fn check(plan: &Plan, mut entrants: Vec<Entrant>) -> (Gate, Vec<Failure>) {
-    let verdict = compare_answers(plan, &mut entrants, &|| true);
-    (verdict.gate, verdict.failures)
-}
-
-pub(crate) fn begin(plan: &Plan, contenders: Vec<Contender>) -> io::Result<Results> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    Ok(Results {
-        schema: results::SCHEMA,
-        version: env!("CARGO_PKG_VERSION").to_string(),
-        started_unix_s: now.map_or(0, |now| now.as_secs()),
-        complete: false,
-        optimized: !cfg!(debug_assertions),
-        machine: machine::describe()?,
+/// Opens the file and begins a new run in it.
+fn begin(plan: &Plan, path: &Path, contenders: Vec<Contender>) -> io::Result<Results> {
+    let mut results = study::open(path)?;
+    let number = results.run_names().len() + 1;
+    // Studies refer to their servers, which need not be in this run.
+    let known = results.contenders.clone();
+    let default = || format!("{}-{number}", plan.settings.study);
+    results.begin_run(results::Run {
+        name: plan.name.clone().unwrap_or_else(default),
+        started_unix_s: study::now_unix_s(),
         settings: plan.settings.clone(),
         contenders,
         reference: plan.reference.clone(),
         square: plan.square.clone(),
-        ..Results::default()
-    })
+        ..results::Run::default()
+    });
+    study::add(&mut results.contenders, known);
+    Ok(results)
 }
 
 /// One regime and the servers in it.
@@ -177,21 +180,13 @@ struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    fn of(regime: &'a Regime, entrants: &[Entrant], verdict: &Verdict) -> Self {
-        let measured = Subject::Measured(regime.key.to_string());
-        let wrong = verdict.gate.differences.iter().filter(|d| d.subject == measured);
-        let mut failures = verdict.failures.clone();
-        failures.extend(wrong.map(|difference| Failure {
-            contender: difference.contender.clone(),
-            reason: format!("its answer differs from that of {}", verdict.gate.reference),
-        }));
-        let takes_part = |entrant: &&Entrant| {
-            let key = &entrant.contender.key;
-            let failed = failures.iter().any(|failure| failure.contender == *key);
-            let can = entrant.answers || regime.floor;
-            !failed && can && (entrant.does_the_work || !regime.has_work)
+    fn of(regime: &'a Regime, fleet: &Fleet, verdict: &Verdict) -> Self {
+        let failures = [fleet.failures.clone(), verdict.failures_in(regime.key)].concat();
+        let takes_part = |member: &&Member| {
+            let failed = failures.iter().any(|failure| failure.contender == member.key);
+            !failed && (member.answers || regime.floor) && (member.works || !regime.work)
         };
-        let keys = entrants.iter().filter(takes_part).map(|of| of.contender.key.clone()).collect();
+        let keys = fleet.members.iter().filter(takes_part).map(|of| of.key.clone()).collect();
         Self { regime, keys, failures }
     }
 

@@ -11,12 +11,12 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::cli::output::{INTERRUPTED, interrupts, results_path, show};
-use crate::cli::servers::{Setup, chosen, plan, warn};
+use crate::cli::servers::{Setup, chosen, plan, variant_name, warn};
 
 #[derive(Args)]
 pub(crate) struct Memory {
     /// Only these variants, such as pinloop,axum [default: the ladder's]
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = variant_name())]
     variants: Vec<String>,
     /// Connections, at most
     #[arg(long, default_value_t = 8_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
@@ -32,7 +32,10 @@ pub(crate) struct Memory {
 pub(crate) fn run(arguments: &Memory) -> anyhow::Result<ExitCode> {
     let plan = plan(&arguments.setup)?;
     warn(&plan.settings);
-    let entrants = chosen(&plan.settings, &arguments.variants)?;
+    let mut entrants = chosen(&plan.settings, &arguments.variants)?;
+    for entrant in &mut entrants {
+        entrant.command.args(["--connections", &arguments.connections.to_string()]);
+    }
     let contenders = entrants.iter().map(|entrant| entrant.contender.clone()).collect();
     let path = results_path(arguments.out.as_deref())?;
     let common = Common {

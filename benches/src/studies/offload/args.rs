@@ -4,8 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::bail;
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 
 use crate::load::command::parse_rate;
 use crate::results::Settings;
@@ -25,7 +25,8 @@ pub(crate) struct Offload {
         long,
         value_name = "NAMES",
         value_delimiter = ',',
-        default_value = "pinloop,pinloop_offload,hyper_per_core,hyper_offload"
+        default_value = "pinloop,pinloop_offload,hyper_per_core,hyper_offload",
+        value_parser = answering()
     )]
     variants: Vec<String>,
     /// Sizes of the long work in rounds, separated by commas; instead of --work
@@ -68,7 +69,7 @@ pub(crate) struct Offload {
 }
 
 pub(crate) fn run(arguments: &Offload) -> anyhow::Result<ExitCode> {
-    let variants = arguments.variants()?;
+    let variants = arguments.variants();
     let mut settings = plan(&arguments.setup)?.settings;
     settings.study = "offload".to_string();
     settings.slice_ms = arguments.slice_ms;
@@ -98,13 +99,14 @@ pub(crate) fn run(arguments: &Offload) -> anyhow::Result<ExitCode> {
 }
 
 impl Offload {
-    /// Those that take part, each behind the one that it adds something to.
-    fn variants(&self) -> anyhow::Result<Vec<&'static Variant>> {
-        let all = || variants::all().filter(|variant| variant.answers);
-        if let Some(name) = self.variants.iter().find(|name| all().all(|v| v.name != **name)) {
-            let names: Vec<_> = all().map(|variant| variant.name).collect();
-            bail!("no variant called {name:?} answers this; there are {}", names.join(", "));
-        }
-        Ok(self.variants.iter().filter_map(|name| all().find(|v| v.name == name)).collect())
+    /// Returns the variants that take part, each behind the one that it adds something to.
+    fn variants(&self) -> Vec<&'static Variant> {
+        self.variants.iter().filter_map(|name| variants::find(name)).collect()
     }
+}
+
+/// Parses the name of a variant that gives the service's answers.
+fn answering() -> PossibleValuesParser {
+    let answering = variants::all().filter(|variant| variant.answers);
+    PossibleValuesParser::new(answering.map(|variant| variant.name))
 }

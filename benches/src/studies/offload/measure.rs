@@ -63,7 +63,7 @@ pub fn run(
         progress.says(&format!("long requests of {rounds} rounds"));
         let with_work = Settings { work_rounds: rounds, ..settings.clone() };
         let common = Common { settings: with_work, ..plan.common.clone() };
-        let mut field = common.gather(entrants(&common.settings)?, &goes_on);
+        let mut field = common.gather(entrants(&common.settings)?, &goes_on)?;
         results.gate = results.gate.or(Some(field.gate));
         offload.failures.append(&mut field.fleet.failures);
         let mut lanes: Vec<Lane<'_>> =

@@ -70,7 +70,7 @@ pub fn run(
             settings: Settings { server_cores: cores.clone(), ..settings.clone() },
             ..plan.common.clone()
         };
-        let field = on_these.gather(entrants(&cores)?, &goes_on);
+        let field = on_these.gather(entrants(&cores)?, &goes_on)?;
         results.gate = results.gate.or(Some(field.gate));
         scaling.failures.extend(field.fleet.failures);
         fleets.push((cores, field.fleet.members));
