@@ -137,7 +137,7 @@ fn a_server_that_sleeps_is_told_from_one_that_is_starved() {
     let starved = stalled(&|sample| sample.generator.cpu_ns = sample.elapsed_ns);
     assert!(starved.contains("the load generator was at its limit"), "{starved}");
     let kept_off = stalled(&|sample| sample.wait_ns = sample.elapsed_ns / 5);
-    assert!(kept_off.contains("something else ran on its CPU"), "{kept_off}");
+    assert!(kept_off.contains("something else ran on their CPU"), "{kept_off}");
 }
 
 #[test]

@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn intervals_hold_the_true_ratio_in_95_percent_of_runs() {
         for world in WORLDS {
-            let Coverage { share, half_width } = simulate(world, STARTS_DEFAULT, 3000, 42);
+            let Coverage { share, half_width } = simulate(world, STARTS_DEFAULT, 5000, 42);
             assert!((0.93..=0.97).contains(&share), "{world:?}: {share}");
             assert!(half_width < 0.035, "{world:?}: {half_width}");
         }

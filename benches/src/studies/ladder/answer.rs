@@ -25,9 +25,11 @@ pub(crate) fn sentences(context: &Context<'_>, regimes: &[RegimeFigures]) -> Vec
     let mut sentences = Vec::new();
     match withheld(first, &[subject, reference]) {
         Some(reason) => sentences.push(reason),
-        None => sentences.extend(headline(context, first, subject, reference)),
+        None => {
+            sentences.extend(headline(context, first, subject, reference));
+            sentences.extend(square::of(results, first).map(|square| where_from(&square)));
+        }
     }
-    sentences.extend(square::of(results, first).map(|square| where_from(&square)));
     let brief = |regime: &RegimeFigures| in_brief(regime, subject, reference);
     let others: Vec<String> = regimes[1..].iter().filter_map(brief).collect();
     if !others.is_empty() {
