@@ -80,6 +80,13 @@ impl Generator {
         Ok(generator)
     }
 
+    /// Opens all connections, and compares every answer with the first one.
+    pub fn connect_comparing(target: &Target, shape: &Shape) -> Result<Self, LoadError> {
+        let mut generator = Self::connect(target, shape)?;
+        generator.compare_with_first()?;
+        Ok(generator)
+    }
+
     /// Sets the time that the server may be silent while an answer is due. It is also the time to
     /// wait for answers at the end of a run. The default is 5 s: longer than any pause of a server
     /// that works, and short enough to wait for.
