@@ -11,7 +11,7 @@ use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 
 use super::arrivals::Arrivals;
-use super::clock::{Timer, now_ns, thread_cpu};
+use super::clock::{Timer, now_ns, thread_cpu, wait};
 use super::comparison::{Comparison, Expected};
 use super::connection::{Batch, Connection, Inbox, Received};
 use super::descriptors::allow_descriptors;
@@ -440,16 +440,5 @@ impl Generator {
                 }
             }
         }
-    }
-}
-
-/// Waits for events. A signal ends the wait without events.
-fn wait(poll: &mut Poll, events: &mut Events, at_most: Duration) -> io::Result<()> {
-    match poll.poll(events, Some(at_most)) {
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-            events.clear();
-            Ok(())
-        }
-        other => other,
     }
 }
