@@ -97,7 +97,7 @@ impl Generator {
     /// Sends one request, and compares every later answer with its answer. An answer that differs
     /// is an error.
     pub fn compare_with_first(&mut self) -> Result<(), LoadError> {
-        self.inbox.set_comparison(Comparison::Learning(Expected::default()));
+        self.inbox.set_comparison(Comparison::learning());
         let connections = self.connections.len();
         // Without connections, clients arrive later; the first answer takes one connection.
         self.connections.resize_with(connections.max(1), Connection::default);
@@ -105,8 +105,8 @@ impl Generator {
         self.connections.truncate(connections);
         let comparison = self.inbox.take_comparison();
         run?;
-        if let Comparison::Learning(expected) = comparison {
-            self.compare_with(expected);
+        if let Comparison::Learning { head, body } = comparison {
+            self.compare_with(Expected::new(&head, &body));
         }
         Ok(())
     }
