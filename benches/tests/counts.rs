@@ -21,7 +21,7 @@ fn a_request_of_pinloop_is_read_and_written_once_and_allocates_nothing() {
     let each = |count| per_request(count, workload.requests);
     // A start may take one more or less; one a request would be 1.
     assert!(tally.allocations.map(each).unwrap().abs() < 0.5, "{:?}", tally.allocations);
-    // What an answer to GET / has, and nothing else.
+    // The length of an answer to GET /.
     assert_eq!(tally.bytes_sent.map(each), Some(116.0));
 
     // Each of the others, where its tool is here.

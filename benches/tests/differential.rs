@@ -1,5 +1,5 @@
 //! The same few thousand requests to pinloop and to hyper: where they differ, and
-//! who is right.
+//! which one is right.
 //!
 //! Each request is sent on a connection of its own with another one behind it, so
 //! that a connection which stays open shows. A difference that is not in the table

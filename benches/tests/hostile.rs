@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 const ANSWER: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
 
-/// What a server does with its `nth` request, counted from 1 over all connections.
+/// Function that decides about the `nth` request, counted from 1 over all connections.
 type Behavior = fn(u64) -> Act;
 
 enum Act {

@@ -129,7 +129,7 @@ fn what_a_server_has_started_ends_with_it() {
     let group = process.id();
     assert_eq!(members_of(group).len(), 2);
     drop(process);
-    // What is killed may take a moment to be gone.
+    // A killed process may take a moment to disappear.
     let deadline = Instant::now() + PATIENCE;
     while members_of(group).iter().any(|state| !matches!(state, 'Z' | 'X')) {
         assert!(Instant::now() < deadline, "{:?}", members_of(group));

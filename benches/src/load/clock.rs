@@ -1,5 +1,5 @@
-//! Time as whole nanoseconds of the monotonic clock, the thread's CPU time, and a timer that
-//! keeps to the nanoseconds: epoll's own timeout is in milliseconds, too coarse for a schedule of
+//! Time as whole nanoseconds of the monotonic clock, the thread's CPU time, and a timer with a
+//! resolution of nanoseconds. epoll's own timeout is in milliseconds, too coarse for a schedule of
 //! thousands of requests a second.
 
 use std::io;
@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use mio::unix::SourceFd;
-use mio::{Interest, Registry, Token};
+use mio::{Events, Interest, Poll, Registry, Token};
 use rustix::time::{
     ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
     timerfd_create, timerfd_settime,
@@ -58,6 +58,17 @@ impl Timer {
         timerfd_settime(&self.fd, TimerfdTimerFlags::ABSTIME, &spec)?;
         self.armed_for = at;
         Ok(())
+    }
+}
+
+/// Waits for events. A signal ends the wait without events.
+pub(super) fn wait(poll: &mut Poll, events: &mut Events, at_most: Duration) -> io::Result<()> {
+    match poll.poll(events, Some(at_most)) {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+            events.clear();
+            Ok(())
+        }
+        other => other,
     }
 }
 

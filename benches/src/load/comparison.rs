@@ -6,18 +6,50 @@
 
 use std::fmt;
 
+/// Length of the pattern that a repetitive body is kept as, as the measure's echo has one. A short
+/// pattern stays in the L1 cache. Comparing 64 KiB takes two thirds of the time then, and leaves
+/// the L2 cache to the sockets.
+const PATTERN_BYTES: usize = 4096;
+
 /// The answer that a server is expected to give again and again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expected {
     /// Status line and header fields, with the date masked.
     head: Vec<u8>,
-    body: Vec<u8>,
+    /// The beginning of the body, which the body repeats up to its length.
+    pattern: Vec<u8>,
+    body_length: u64,
 }
 
 impl Expected {
     /// Expects these bytes. `head` ends with its empty line; `body` is without its chunk sizes.
     pub fn new(head: &[u8], body: &[u8]) -> Self {
-        Self { head: mask_date(head), body: body.to_vec() }
+        let repeats = body.len() > PATTERN_BYTES
+            && body[PATTERN_BYTES..] == body[..body.len() - PATTERN_BYTES];
+        let pattern = if repeats { &body[..PATTERN_BYTES] } else { body };
+        Self { head: mask_date(head), pattern: pattern.to_vec(), body_length: body.len() as u64 }
+    }
+
+    /// Compares `bytes` of a body, which are at `at` in it.
+    fn body_difference(&self, mut at: u64, mut bytes: &[u8]) -> Option<Difference> {
+        while !bytes.is_empty() {
+            if at >= self.body_length {
+                let found = at + bytes.len() as u64;
+                return Some(Difference::Length { expected: self.body_length, found });
+            }
+            let start = at as usize % self.pattern.len();
+            let left = usize::try_from(self.body_length - at).unwrap_or(usize::MAX);
+            let len = (self.pattern.len() - start).min(left).min(bytes.len());
+            let expected = &self.pattern[start..start + len];
+            if *expected != bytes[..len] {
+                let mut pairs = (at..).zip(expected).zip(bytes);
+                let ((at, &expected), &found) = pairs.find(|((_, one), other)| one != other)?;
+                return Some(Difference::Byte { at, expected, found });
+            }
+            at += len as u64;
+            bytes = &bytes[len..];
+        }
+        None
     }
 }
 
@@ -28,7 +60,7 @@ pub(super) enum Comparison {
     #[default]
     Off,
     /// The answer is recorded, to be expected from then on.
-    Learning(Expected),
+    Learning { head: Vec<u8>, body: Vec<u8> },
     /// Every answer must be equal to this one.
     With(Expected),
 }
@@ -45,15 +77,20 @@ pub(super) enum Difference {
 }
 
 impl Comparison {
+    /// Records the next answer.
+    pub(super) fn learning() -> Self {
+        Self::Learning { head: Vec::new(), body: Vec::new() }
+    }
+
     /// Compares a complete head, with its empty line.
-    pub(super) fn head(&mut self, head: &[u8]) -> Option<Difference> {
+    pub(super) fn head(&mut self, bytes: &[u8]) -> Option<Difference> {
         match self {
             Self::Off => None,
-            Self::Learning(answer) => {
-                answer.head = mask_date(head);
+            Self::Learning { head, .. } => {
+                *head = bytes.to_vec();
                 None
             }
-            Self::With(expected) => line_difference(&expected.head, &mask_date(head)),
+            Self::With(expected) => line_difference(&expected.head, &mask_date(bytes)),
         }
     }
 
@@ -61,40 +98,27 @@ impl Comparison {
     pub(super) fn body(&mut self, at: u64, bytes: &[u8]) -> Option<Difference> {
         match self {
             Self::Off => None,
-            Self::Learning(answer) => {
-                answer.body.extend_from_slice(bytes);
+            Self::Learning { body, .. } => {
+                body.extend_from_slice(bytes);
                 None
             }
-            Self::With(Expected { body, .. }) => {
-                let rest = usize::try_from(at).ok().and_then(|at| body.get(at..)).unwrap_or(&[]);
-                if rest.starts_with(bytes) {
-                    return None;
-                }
-                let same = rest.iter().zip(bytes).take_while(|(one, other)| one == other).count();
-                let found = bytes[same];
-                Some(match rest.get(same) {
-                    Some(&expected) => Difference::Byte { at: at + same as u64, expected, found },
-                    None => Difference::Length {
-                        expected: body.len() as u64,
-                        found: at + bytes.len() as u64,
-                    },
-                })
-            }
+            Self::With(expected) => expected.body_difference(at, bytes),
         }
     }
 
     /// Compares the length of a complete body.
     pub(super) fn end(&self, length: u64) -> Option<Difference> {
-        let Self::With(Expected { body, .. }) = self else { return None };
-        let expected = body.len() as u64;
+        let Self::With(Expected { body_length: expected, .. }) = *self else { return None };
         (length != expected).then_some(Difference::Length { expected, found: length })
     }
 
-    /// Returns the body that must follow a head without a difference.
+    /// Returns the body that must follow a head without a difference, if it is kept as a whole.
     pub(super) fn expected_body(&self) -> Option<&[u8]> {
         match self {
-            Self::With(expected) => Some(&expected.body),
-            Self::Off | Self::Learning(_) => None,
+            Self::With(expected) if expected.pattern.len() as u64 == expected.body_length => {
+                Some(&expected.pattern)
+            }
+            _ => None,
         }
     }
 }
@@ -239,10 +263,35 @@ mod tests {
 
     #[test]
     fn a_learned_answer_is_expected() {
-        let mut learning = Comparison::Learning(Expected::default());
+        let mut learning = Comparison::learning();
         assert_eq!(learning.head(HEAD), None);
         assert_eq!((learning.body(0, b"hel"), learning.body(3, b"lo")), (None, None));
-        let Comparison::Learning(learned) = learning else { unreachable!() };
-        assert_eq!(learned, Expected::new(HEAD, b"hello"));
+        let Comparison::Learning { head, body } = learning else { unreachable!() };
+        assert_eq!((&*head, &*body), (HEAD, &b"hello"[..]));
+    }
+
+    #[test]
+    fn a_repetitive_body_is_compared_to_the_last_byte() {
+        for body in [vec![b'x'; 65_536], b"0123456789abcdef".repeat(4_100)] {
+            let last = body.len() - 1;
+            let mut comparison = with(HEAD, &body);
+            assert!(comparison.expected_body().is_none(), "it is kept as a pattern");
+            for piece in [1, 4_095, 4_096, 10_000, body.len()] {
+                let at = |nth: usize| (nth * piece) as u64;
+                let mut pieces = body.chunks(piece).enumerate();
+                assert!(pieces.all(|(nth, bytes)| comparison.body(at(nth), bytes).is_none()));
+            }
+            for wrong in [0, 4_095, 4_096, 50_000, last] {
+                let mut other = body.clone();
+                other[wrong] = b'!';
+                let found = comparison.body(0, &other);
+                let expected = body[wrong];
+                let difference = Difference::Byte { at: wrong as u64, expected, found: b'!' };
+                assert_eq!(found, Some(difference));
+            }
+            let longer = said(comparison.body(0, &[&body[..], b"x"].concat()));
+            assert!(longer.starts_with("its body has"), "{longer}");
+            assert!(comparison.end(last as u64).is_some());
+        }
     }
 }

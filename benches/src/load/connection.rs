@@ -45,7 +45,7 @@ impl Inbox {
     pub(super) fn expected(&self) -> Option<&Expected> {
         match &self.heads.comparison {
             Comparison::With(expected) => Some(expected),
-            Comparison::Off | Comparison::Learning(_) => None,
+            Comparison::Off | Comparison::Learning { .. } => None,
         }
     }
 

@@ -11,7 +11,7 @@ use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 
 use super::arrivals::Arrivals;
-use super::clock::{Timer, now_ns, thread_cpu};
+use super::clock::{Timer, now_ns, thread_cpu, wait};
 use super::comparison::{Comparison, Expected};
 use super::connection::{Batch, Connection, Inbox, Received};
 use super::descriptors::allow_descriptors;
@@ -80,6 +80,13 @@ impl Generator {
         Ok(generator)
     }
 
+    /// Opens all connections, and compares every answer with the first one.
+    pub fn connect_comparing(target: &Target, shape: &Shape) -> Result<Self, LoadError> {
+        let mut generator = Self::connect(target, shape)?;
+        generator.compare_with_first()?;
+        Ok(generator)
+    }
+
     /// Sets the time that the server may be silent while an answer is due. It is also the time to
     /// wait for answers at the end of a run. The default is 5 s: longer than any pause of a server
     /// that works, and short enough to wait for.
@@ -90,7 +97,7 @@ impl Generator {
     /// Sends one request, and compares every later answer with its answer. An answer that differs
     /// is an error.
     pub fn compare_with_first(&mut self) -> Result<(), LoadError> {
-        self.inbox.set_comparison(Comparison::Learning(Expected::default()));
+        self.inbox.set_comparison(Comparison::learning());
         let connections = self.connections.len();
         // Without connections, clients arrive later; the first answer takes one connection.
         self.connections.resize_with(connections.max(1), Connection::default);
@@ -98,8 +105,8 @@ impl Generator {
         self.connections.truncate(connections);
         let comparison = self.inbox.take_comparison();
         run?;
-        if let Comparison::Learning(expected) = comparison {
-            self.compare_with(expected);
+        if let Comparison::Learning { head, body } = comparison {
+            self.compare_with(Expected::new(&head, &body));
         }
         Ok(())
     }
@@ -433,16 +440,5 @@ impl Generator {
                 }
             }
         }
-    }
-}
-
-/// Waits for events. A signal ends the wait without events.
-fn wait(poll: &mut Poll, events: &mut Events, at_most: Duration) -> io::Result<()> {
-    match poll.poll(events, Some(at_most)) {
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-            events.clear();
-            Ok(())
-        }
-        other => other,
     }
 }

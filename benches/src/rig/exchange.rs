@@ -1,6 +1,5 @@
-//! One exchange with a server, for comparing answers: slow, and as exact as can
-//! be. It shares nothing with the load generator, so that a fault in one cannot
-//! hide in the other.
+//! One exchange with a server, for comparing answers: slow and exact. It shares nothing with the
+//! load generator, so that a fault in one cannot hide in the other.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -11,60 +10,59 @@ use std::time::Duration;
 
 use httparse::{EMPTY_HEADER, Status};
 
-/// An answer has at most as many fields as hyper reads in one by default.
+/// Maximum number of header fields of an answer: hyper's default.
 const FIELDS_MAX: usize = 100;
 
-/// A body up to this length is quoted, a longer one hashed.
+/// Length up to which a body is quoted. A longer body is hashed.
 const QUOTED_BYTES_MAX: usize = 256;
 
-/// Asked afterwards, to see whether the connection is still open.
+/// Request that is sent afterwards, to see if the connection is still open.
 const PROBE: &[u8] = b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n";
 
-/// Something to say to a server.
+/// A request, or several, for a server.
 #[derive(Clone, Debug)]
 pub struct Exchange {
-    /// For people.
+    /// Name for people.
     pub name: String,
-    /// Written in one go.
+    /// Bytes, written at once.
     pub request: Vec<u8>,
-    /// How many answers it is due.
+    /// Number of answers that are due.
     pub answers: usize,
-    /// Whether the method is HEAD, so that answers have no body.
+    /// Set if the method is HEAD, so that answers have no body.
     pub is_head: bool,
 }
 
-/// What came back: equal if every byte is, but for dates and for where chunks
-/// are cut.
+/// The answers of a server. Two replies are equal if all bytes are, apart from dates and chunk sizes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     answers: Vec<Answer>,
     ending: Ending,
 }
 
-/// Heads as they came, with the date masked.
+/// One answer, with the date of its head masked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Answer {
     head: String,
-    /// None of an answer that breaks off.
+    /// `None` if the answer breaks off.
     body: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Ending {
-    /// Another request on the same connection is answered.
+    /// The server answers another request on the same connection.
     Open,
-    /// The server closes, whatever else is asked.
+    /// The server closes the connection.
     Closed,
-    /// The answers did not all come, or were none of HTTP.
+    /// An answer is missing, or is not HTTP.
     Failed(String),
-    /// It accepts no connection.
+    /// The server does not accept a connection.
     Unreachable(String),
-    /// The server keeps the connection and says no more.
+    /// The server keeps the connection open without an answer.
     Hangs,
 }
 
 impl Exchange {
-    /// Speaks with the server at `address`; `patience` bounds each read.
+    /// Sends the request to the server at `address`. Each read waits for `patience` at most.
     pub fn with(&self, address: SocketAddr, patience: Duration) -> Reply {
         let mut answers = Vec::new();
         let ending = self.speak(address, patience, &mut answers);
@@ -89,12 +87,12 @@ impl Exchange {
         stream.set_read_timeout(Some(patience))?;
         stream.set_write_timeout(Some(patience))?;
         thread::scope(|scope| {
-            // Written beside the reading: an echo answers before it has read all.
+            // A thread of its own writes, because an echo answers before it has read everything.
             let writer = scope.spawn(|| (&stream).write_all(&self.request));
             let mut reader = Reader { stream: &stream, buffered: Vec::new() };
             let read = reader.answers(self.answers, self.is_head, answers);
             if read.is_err() {
-                // So that the writer ends; if this fails, it has.
+                // This ends the writer; an error means that it has ended already.
                 let _ = stream.shutdown(Shutdown::Both);
             }
             let written = writer.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()));
@@ -105,7 +103,7 @@ impl Exchange {
 }
 
 impl Reply {
-    /// Whether the server kept this client waiting to the end of its patience.
+    /// Reports whether the server did not answer in time.
     pub fn hangs(&self) -> bool {
         self.ending == Ending::Hangs
     }
@@ -120,8 +118,8 @@ impl Reply {
         content(self) == content(other)
     }
 
-    /// The statuses, and what then becomes of the connection: all that can be
-    /// compared of answers to what no client should send.
+    /// Returns the statuses and the fate of the connection. Only these can be compared if a request
+    /// is invalid.
     pub fn verdict(&self) -> String {
         let status = |answer: &Answer| match (answer.status(), &answer.body) {
             (Some(status), Some(_)) => status.to_string(),
@@ -203,7 +201,7 @@ impl Reader<'_> {
                 Status::Complete((head, size)) => {
                     self.buffered.drain(..head);
                     body.extend(self.take(size as usize)?);
-                    // Trailers are no part of this service.
+                    // This service sends no trailer fields.
                     if self.take(2)? != b"\r\n" {
                         return Err(nonsense("the end of a chunk"));
                     }
@@ -247,8 +245,8 @@ enum Framing {
     UntilClose,
 }
 
-/// Length of the head and framing of the body (RFC 9112, 6.3), or `None` if the
-/// head is not complete.
+/// Returns the length of the head and the framing of the body (RFC 9112, section 6.3), or `None`
+/// if the head is incomplete.
 fn framing(bytes: &[u8], is_head: bool) -> io::Result<Option<(usize, Framing)>> {
     let mut fields = [EMPTY_HEADER; FIELDS_MAX];
     let mut head = httparse::Response::new(&mut fields);
@@ -271,8 +269,7 @@ fn framing(bytes: &[u8], is_head: bool) -> io::Result<Option<(usize, Framing)>> 
     Ok(Some((length, framing)))
 }
 
-/// Masks dates of the one form that RFC 9110 allows to send; others stay, and
-/// so are seen as a difference.
+/// Masks dates of the one form that RFC 9110 allows to send. Other dates stay, and so differ.
 fn mask_date(head: &str) -> String {
     let mut masked = String::new();
     for line in head.split_inclusive("\r\n") {

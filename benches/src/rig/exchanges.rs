@@ -1,11 +1,11 @@
-//! What is said to every server before it is measured.
+//! The questions that the gate asks every server.
 
 use crate::results::Subject;
 use crate::rig::exchange::Exchange;
 use crate::rig::regimes::Regime;
 
-/// All that is compared: each regime's requests as they are measured, all that
-/// the service is to answer, and what libraries may answer differently.
+/// Returns all exchanges: each regime's requests as they are measured, the requests of the
+/// service, and requests that libraries may answer differently.
 pub(crate) fn all(regimes: &[Regime]) -> Vec<(Exchange, Subject)> {
     let measured = regimes.iter().map(|regime| {
         let exchange = Exchange {
@@ -65,7 +65,7 @@ fn service() -> Vec<Exchange> {
         ),
         one("POST /echo of 1 MiB", long_echo.as_bytes()),
         one(
-            "POST / with a body that nobody wants",
+            "POST / with a body that is ignored",
             b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhello",
         ),
         Exchange {

@@ -15,8 +15,8 @@ use crate::rig::exchange::Reply;
 use crate::rig::regimes::Regime;
 use crate::rig::{exchanges, rehearsal};
 
-/// Long enough for a server that shares a busy machine, short enough for one
-/// that hangs.
+/// Time to wait for an answer: long enough for a server that shares a busy machine, short enough
+/// for a server that hangs.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A server that answers.
@@ -26,19 +26,19 @@ pub struct Server {
     pub key: String,
     /// Address that it listens on.
     pub address: SocketAddr,
-    /// Whether it gives the service's answers. The floor does not, and takes part in the rehearsal
+    /// Set if it gives the service's answers. The floor does not, and takes part in the rehearsal
     /// alone.
     pub answers: bool,
-    /// Whether it is a server from outside, which may give other answers.
+    /// Set for a server from outside, which may give other answers.
     pub outside: bool,
-    /// Whether it may be asked for the work of `/data`.
+    /// Set if it may be asked for the work of `/data`.
     pub works: bool,
 }
 
 /// The findings of the gate.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict {
-    /// What was compared, and what differs.
+    /// The exchanges that were compared, and their differences.
     pub gate: Gate,
     /// Servers that hang, and so are not compared further.
     pub failures: Vec<Failure>,
@@ -49,8 +49,7 @@ pub struct Verdict {
 /// Expected answers by key of the server and key of the regime.
 pub type Answers = BTreeMap<(String, String), Expected>;
 
-/// Compares the answers of `servers` with those of the first, as long as it
-/// `goes_on`.
+/// Compares the answers of `servers` with those of the first, while `goes_on` is true.
 pub fn run(servers: &[Server], regimes: &[Regime], goes_on: &dyn Fn() -> bool) -> Verdict {
     let mut verdict = Verdict::default();
     let (mut answering, floor): (Vec<Server>, Vec<Server>) =
@@ -113,7 +112,7 @@ impl Verdict {
 struct Asked<'a> {
     name: &'a str,
     subject: Subject,
-    /// Whether the answer takes the work of `/data`.
+    /// Set if the answer takes the work of `/data`.
     work: bool,
 }
 

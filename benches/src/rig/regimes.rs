@@ -1,62 +1,60 @@
-//! The ways in which the servers are loaded.
+//! Regimes: the ways in which the servers are loaded.
 
 use std::num::NonZeroU64;
 
 /// One way to load every server.
 #[derive(Clone, Debug)]
 pub struct Regime {
-    /// Unique; as in results.json.
+    /// Unique name, as in results.json.
     pub key: &'static str,
-    /// For people.
+    /// Title for people.
     pub title: &'static str,
-    /// The same in a few words, for the middle of a sentence.
+    /// Title in a few words, for the middle of a sentence.
     pub brief: &'static str,
-    /// One request, as it goes over the wire.
+    /// Bytes of one request.
     pub request: Vec<u8>,
-    /// When a request is due.
+    /// Time at which a request is due.
     pub pace: Pace,
-    /// Connections at a time.
+    /// Number of connections at a time.
     pub connections: usize,
-    /// Requests under way on each connection, sent in one write.
+    /// Number of requests in flight on each connection, sent in one write.
     pub pipeline: usize,
-    /// After how many answers a connection is closed and another one opened; none
-    /// where they stay open.
+    /// Number of answers after which a connection is closed and another one opened. `None`: never.
     pub requests_per_connection: Option<NonZeroU64>,
-    /// Whether the floor takes part: its constant bytes are as long as this
-    /// regime's answers, and these take no work.
+    /// Set if the floor takes part: its constant answer has the length of this regime's answers,
+    /// and these take no work.
     pub floor: bool,
-    /// Whether the answers take the work of `/data`. A server that skips the work would win.
+    /// Set if the answers take the work of `/data`. A server that skips the work would win.
     pub work: bool,
 }
 
-/// When a request is due.
+/// Event that makes a request due.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pace {
-    /// When the one before it on its connection is answered.
+    /// The answer to the previous request on the same connection.
     Closed,
-    /// So many times a second.
+    /// The clock, this number of times a second.
     Rate(f64),
-    /// Half as many times a second as the slowest contender answers in a closed
-    /// loop: all of them have time to spare, and the same work.
+    /// The clock, at half the rate of the slowest server in a closed loop: all servers have time to
+    /// spare, and the same work.
     HalfOfSlowest,
 }
 
-/// Enough to keep a server's core busy from one other core.
+/// Number of connections that keeps a server's core busy.
 const CONNECTIONS: usize = 64;
 
-/// A server with so little to do sleeps before each request, in requests per
-/// second.
+/// Requests per second at which a server sleeps before each request.
 const NEAR_IDLE: f64 = 1000.0;
 
-/// More than fit in any cache.
+/// Number of connections with more state than any cache holds.
 const MANY_CONNECTIONS: usize = 4000;
 
-/// Of the large echo.
+/// Body length of the large echo.
 const ECHO_BYTES: usize = 64 * 1024;
 
 impl Regime {
-    /// One request at a time on each of 64 connections that stay open, in a closed
-    /// loop, without the floor.
+    /// Returns a closed loop with one request at a time on each of 64 connections, which stay open,
+    /// without the floor.
     pub fn closed(
         key: &'static str,
         title: &'static str,
@@ -78,7 +76,7 @@ impl Regime {
     }
 }
 
-/// What the quick ladder measures.
+/// Returns the regimes of the quick ladder.
 pub fn quick() -> Vec<Regime> {
     vec![
         Regime {
@@ -112,8 +110,7 @@ pub fn quick() -> Vec<Regime> {
     ]
 }
 
-/// What the full ladder measures: the quick one's, and what a server meets
-/// besides.
+/// Returns the regimes of the full ladder: those of the quick one, and other common loads.
 pub fn full() -> Vec<Regime> {
     let mut regimes = quick();
     regimes.extend([
@@ -157,8 +154,7 @@ pub fn full() -> Vec<Regime> {
     regimes
 }
 
-/// All that can be asked for: the full ladder's, and two that show whether a
-/// server's cost for each connection grows.
+/// Returns all regimes: those of the full ladder, and two that show the cost of connections.
 pub fn all() -> Vec<Regime> {
     let mut regimes = full();
     regimes.extend([
@@ -186,7 +182,7 @@ pub fn all() -> Vec<Regime> {
     regimes
 }
 
-/// A request with the three fields that any client sends.
+/// Returns a GET request with the three header fields that any client sends.
 pub(crate) fn get(path: &str) -> Vec<u8> {
     request("GET", path, "", &[])
 }

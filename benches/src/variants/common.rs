@@ -12,7 +12,7 @@ use super::Ready;
 
 /// Number of connections that the kernel queues before they are accepted. The kernel caps it at
 /// `net.core.somaxconn`, 4096 on a current Linux.
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: u16 = 4096;
 
 /// Settings that a rung is started with.
 #[derive(Clone, Debug)]
@@ -90,7 +90,7 @@ fn listen(port: u16, reuse_port: bool) -> io::Result<TcpListener> {
     socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(BACKLOG.into())?;
     Ok(socket.into())
 }
 

@@ -106,14 +106,14 @@ fn load(plan: &Plan, member: &Member, watch: Watch<'_>) -> Result<(), String> {
     // Clients bring their connections with them.
     let shape = Shape { connections: 0, ..Shape::default() };
     let run = || -> Result<_, LoadError> {
-        Generator::connect(&target, &shape)?.run_arrivals(&plan.arrivals, watch)
+        Generator::connect_comparing(&target, &shape)?.run_arrivals(&plan.arrivals, watch)
     };
     let outcome = run().map_err(|error| error.to_string())?;
-    match outcome.errors.status {
+    match outcome.errors.answers() {
         0 => Ok(()),
         // They were counted as requests, with latencies.
         failed => Err(format!(
-            "{failed} of {} answers were of failure; {}",
+            "{failed} of {} answers were errors; {}",
             outcome.requests,
             outcome.first_error.unwrap_or_default()
         )),

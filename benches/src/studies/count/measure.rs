@@ -256,6 +256,7 @@ fn ask(
     };
     let mut generator = Generator::connect(&target, &shape).map_err(|error| error.to_string())?;
     generator.set_timeout(PATIENCE);
+    generator.compare_with_first().map_err(|error| error.to_string())?;
     let outcome = generator.run(Pace::Closed, Stop::Requests(requests));
     let outcome = outcome.map_err(|error| error.to_string())?;
     judge(&outcome)?;

@@ -151,7 +151,7 @@ fn connect<'a>(
         let shape = Shape { connections: plan.connections, ..Shape::default() };
         let (key, process) = (member.key.clone(), &mut member.process);
         let bracket = Bracket { low: 0.0, high: f64::INFINITY };
-        match Generator::connect(&target, &shape) {
+        match Generator::connect_comparing(&target, &shape) {
             Ok(generator) => lanes.push(Lane { key, process, generator, bracket }),
             Err(error) => failures.push(Failure { contender: key, reason: error.to_string() }),
         }

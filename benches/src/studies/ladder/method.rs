@@ -5,7 +5,7 @@ use super::figures::RegimeFigures;
 use super::lives;
 use crate::report::section::Section;
 use crate::report::units::{cpus, interval, latency_in_short, thousands};
-use crate::results::{GeneratorKind, Results, Sample, Thermometer};
+use crate::results::{Allocator, GeneratorKind, Results, Sample, Thermometer};
 use crate::stats;
 
 /// A kernel whose threads are booked for a smaller part of their time leaves the time of
@@ -134,6 +134,9 @@ fn doubts(results: &Results) -> Vec<String> {
     ]
     .map(String::from)
     .into();
+    if results.settings.allocator == Allocator::Mimalloc {
+        doubts.push("All variants use mimalloc in place of the system's allocator.".to_string());
+    }
     if results.settings.generator == GeneratorKind::Wrk {
         doubts.push(
             "wrk opens its connections anew for each slice: accepting them is in the server's CPU \

@@ -130,7 +130,8 @@ fn ask(member: &Member, connections: usize) -> Result<Option<Generator>, String>
         method_is_head: false,
     };
     let shape = Shape { connections, pipeline: 1, requests_per_connection: None };
-    let mut generator = Generator::connect(&target, &shape).map_err(|error| error.to_string())?;
+    let mut generator =
+        Generator::connect_comparing(&target, &shape).map_err(|error| error.to_string())?;
     let requests = Stop::Requests(REQUESTS_EACH * connections as u64);
     let outcome = generator.run(Pace::Closed, requests).map_err(|error| error.to_string())?;
     judge(&outcome)?;

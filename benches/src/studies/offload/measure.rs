@@ -153,7 +153,7 @@ impl<'a> Lane<'a> {
         let short = Target { request: regimes::get(&plan.short_path), ..long.clone() };
         let connect = |target: &Target, connections| {
             let shape = Shape { connections, ..Shape::default() };
-            Generator::connect(target, &shape).map_err(|error| error.to_string())
+            Generator::connect_comparing(target, &shape).map_err(|error| error.to_string())
         };
         let generators = connect(&short, plan.short_connections)
             .and_then(|short| Ok([short, connect(&long, 1)?]));

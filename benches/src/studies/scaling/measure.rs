@@ -215,7 +215,7 @@ fn connect(target: &Target, connections: usize, count: usize) -> Result<Vec<Gene
     (0..count)
         .map(|nth| {
             let connections = (connections + nth) / count;
-            Generator::connect(target, &Shape { connections, ..Shape::default() })
+            Generator::connect_comparing(target, &Shape { connections, ..Shape::default() })
         })
         .collect::<Result<_, _>>()
         .map_err(|error| error.to_string())
