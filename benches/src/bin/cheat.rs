@@ -24,7 +24,7 @@ fn main() -> io::Result<()> {
     match argument(0) {
         // Roles of the processes that the server starts.
         "work-once" => work().map(|spent| println!("{spent}")),
-        "work-on-lines" => io::stdin().lines().try_for_each(|_| Ok(println!("{}", work()?))),
+        "work-on-lines" => io::stdin().lines().try_for_each(|_| work().map(|of| println!("{of}"))),
         "start-daemon" => start_daemon(),
         "be-daemon" => daemon(),
         mode => serve(mode),
