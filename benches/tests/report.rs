@@ -1,4 +1,4 @@
-//! The report from made-up results whose figures are known beforehand.
+//! The report from made-up results with known figures.
 
 mod rendered;
 
@@ -66,7 +66,7 @@ fn the_same_server_twice_is_equal() {
 #[test]
 fn a_difference_that_the_a_a_pair_shows_as_well_is_none() {
     let mut results = results();
-    // Now even pinloop differs from itself by as much as hyper from it.
+    // Now pinloop differs from itself as hyper does from pinloop.
     scale(&mut results, "pinloop_again", 1.25);
     let regime = closed(&results);
     assert_eq!(row(&regime, "hyper").figures.as_ref().unwrap().verdict, Verdict::NotApart);

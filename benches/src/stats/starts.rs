@@ -129,7 +129,7 @@ impl Center {
         let kept = sorted.get(trimmed..count - trimmed).filter(|kept| !kept.is_empty())?;
         let (low, high) = (kept[0], kept[kept.len() - 1]);
         let mean = kept.iter().sum::<f64>() / kept.len() as f64;
-        // Of the winsorized values the trimmed mean is not quite the mean.
+        // The mean of the winsorized values is not quite the trimmed mean.
         let winsorized: Vec<f64> = values.iter().map(|value| value.clamp(low, high)).collect();
         let middle = winsorized.iter().sum::<f64>() / count as f64;
         let kept_share = kept.len() as f64 / count as f64;
@@ -185,7 +185,7 @@ pub fn student_t(freedom: usize) -> f64 {
         return *exact;
     }
     let (z, n) = (NORMAL, freedom.max(1) as f64);
-    // Fisher's expansion, whose error from ten degrees on is below 0.001.
+    // Fisher's expansion has an error below 0.001 from ten degrees on.
     let first = (z.powi(3) + z) / 4.0;
     let second = (5.0 * z.powi(5) + 16.0 * z.powi(3) + 3.0 * z) / 96.0;
     let third = (3.0 * z.powi(7) + 19.0 * z.powi(5) + 17.0 * z.powi(3) - 15.0 * z) / 384.0;

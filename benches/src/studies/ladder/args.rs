@@ -24,7 +24,7 @@ pub(crate) struct Ladder {
     /// Measure for 20 s in all, with wider intervals, instead of about 90 s
     #[arg(long, conflicts_with = "full")]
     quick: bool,
-    /// Measure in all regimes and with three times as many starts, in about ten minutes
+    /// Measure in all regimes, with three times the number of starts, in about ten minutes
     #[arg(long, conflicts_with = "generator")]
     full: bool,
     /// Measure in these regimes only, separated by commas. Two of them are not part of --full:
