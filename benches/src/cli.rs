@@ -7,7 +7,6 @@ pub(crate) mod outside;
 pub(crate) mod report;
 pub(crate) mod servers;
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -20,16 +19,9 @@ use self::report::Report;
 use crate::load;
 use crate::load::command::LoadArgs;
 use crate::serve::{self, Serve};
-use crate::studies::arrivals::args::Arrivals;
-use crate::studies::count::args::Count;
-use crate::studies::knee::args::Knee;
 use crate::studies::ladder::args::{self as ladder, Ladder};
-use crate::studies::memory::args::Memory;
-use crate::studies::offload::args::Offload;
-use crate::studies::scaling::args::Scaling;
 use crate::studies::state::args::State;
-use crate::studies::work::args::Work;
-use crate::studies::{arrivals, count, knee, memory, offload, scaling, state, work};
+use crate::studies::{self, state};
 
 /// Measures the CPU time per request that HTTP servers cost on top of a hand-written one,
 /// layer by layer, on this machine.
@@ -37,7 +29,7 @@ use crate::studies::{arrivals, count, knee, memory, offload, scaling, state, wor
 #[command(bin_name = "cargo bench --", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
-    study: Option<Study>,
+    command: Option<Command>,
     #[command(flatten)]
     ladder: Ladder,
     /// Flag that cargo adds by itself.
@@ -46,29 +38,15 @@ struct Arguments {
 }
 
 #[derive(Subcommand)]
-enum Study {
-    /// Measure every variant in every regime (the default)
-    Ladder(Ladder),
+enum Command {
+    #[command(flatten)]
+    Study(studies::Command),
+    /// See what metrics, an access log and a rate limit cost pinloop
+    State(State),
     /// Only check that every server gives the same answers
     Check(Check),
     /// Show the report of an earlier run
     Report(Report),
-    /// Count exactly what a request takes: instructions, system calls, allocations
-    Count(Count),
-    /// Measure the memory that an idle connection takes
-    Memory(Memory),
-    /// Measure from how much work on it no longer matters which server it is
-    Work(Work),
-    /// Let clients arrive one after another, and see what becomes of latency
-    Arrivals(Arrivals),
-    /// Find the highest rate that each server sustains
-    Knee(Knee),
-    /// Measure the servers on 1, 2, … cores, and fit a law to it
-    Scaling(Scaling),
-    /// See what short requests have of long ones beside them, with and without offloading
-    Offload(Offload),
-    /// See what metrics, an access log and a rate limit cost pinloop
-    State(State),
     /// Simulate how often the intervals of the ladder hold the true value
     Coverage(Simulation),
     /// Load any HTTP/1.1 server, as wrk does
@@ -81,26 +59,18 @@ enum Study {
     Become(Become),
 }
 
-/// Runs the command line of this process. `counted` is the program whose allocator
-/// counts.
-pub fn main(counted: &Path) -> ExitCode {
-    let Arguments { study, ladder, bench } = Arguments::parse();
-    let done = match study {
-        Some(Study::Ladder(ladder)) => ladder::run(&ladder),
-        Some(Study::Check(arguments)) => check::run(&arguments),
-        Some(Study::Report(arguments)) => report::run(&arguments),
-        Some(Study::Arrivals(arguments)) => arrivals::args::run(&arguments),
-        Some(Study::Knee(arguments)) => knee::args::run(&arguments),
-        Some(Study::Scaling(arguments)) => scaling::args::run(&arguments),
-        Some(Study::Offload(arguments)) => offload::args::run(&arguments),
-        Some(Study::State(arguments)) => state::args::run(&arguments),
-        Some(Study::Coverage(arguments)) => coverage::run(&arguments),
-        Some(Study::Load(arguments)) => return load::command::run(&arguments),
-        Some(Study::Count(arguments)) => count::args::run(&arguments, counted),
-        Some(Study::Memory(arguments)) => memory::args::run(&arguments),
-        Some(Study::Work(arguments)) => work::args::run(&arguments),
-        Some(Study::Serve(arguments)) => serve::run(&arguments).map(|()| ExitCode::SUCCESS),
-        Some(Study::Become(arguments)) => outside::become_server(&arguments),
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let Arguments { command, ladder, bench } = Arguments::parse();
+    let done = match command {
+        Some(Command::Study(study)) => study.run(),
+        Some(Command::Check(arguments)) => check::run(&arguments),
+        Some(Command::Report(arguments)) => report::run(&arguments),
+        Some(Command::State(arguments)) => state::args::run(&arguments),
+        Some(Command::Coverage(arguments)) => coverage::run(&arguments),
+        Some(Command::Load(arguments)) => return load::command::run(&arguments),
+        Some(Command::Serve(arguments)) => serve::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Some(Command::Become(arguments)) => outside::become_server(&arguments),
         None if bench => ladder::run(&ladder),
         // `cargo test --all-targets` runs benches too, without `--bench`.
         None => say("Nothing measured: this is run by `cargo bench`.").map(|()| ExitCode::SUCCESS),

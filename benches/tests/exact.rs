@@ -5,7 +5,7 @@ mod rendered;
 
 use std::path::Path;
 
-use pinloop_bench::results::{Results, Workload};
+use pinloop_bench::results::{Records, Results, Workload};
 use pinloop_bench::studies::count::{figures as counts, split};
 use pinloop_bench::studies::memory::figures as memory;
 use pinloop_bench::studies::work::figures as work;
@@ -56,7 +56,7 @@ fn the_parts_of_pinloops_work_are_all_of_it() {
 #[test]
 fn an_idle_connection_of_pinloop_takes_less_than_one_of_hyper() {
     let results = results();
-    let rows = memory::rows(results.memory.as_ref().unwrap());
+    let rows = memory::rows(results.studies.memory.as_ref().unwrap());
     let of = |key: &str| rows.iter().find(|row| row.contender == key).unwrap();
     assert!(of("pinloop").rss_each < 1_000.0);
     assert!(of("hyper_per_core").rss_each > 5_000.0);
@@ -66,7 +66,7 @@ fn an_idle_connection_of_pinloop_takes_less_than_one_of_hyper() {
 #[test]
 fn the_break_even_is_between_the_works_that_were_measured() {
     let results = results();
-    let curve = work::curve(results.work.as_ref().unwrap()).unwrap();
+    let curve = work::curve(results.studies.work.as_ref().unwrap()).unwrap();
     let [five, one] = curve.break_even_ns;
     assert!(five.value < one.value);
     let most = curve.points.last().unwrap().work_ns;
@@ -92,7 +92,7 @@ fn page_and_terminal_show_all_three() {
 
 #[test]
 fn nothing_is_shown_of_what_was_not_measured() {
-    let bare = Results { counts: None, memory: None, work: None, ..results() };
+    let bare = Results { studies: Records::default(), ..results() };
     let page = rendered::page(&bare);
     for words in ["Counted exactly", "Memory of an idle connection", "When requests take work"] {
         assert!(!page.contains(words), "{words}");
@@ -102,7 +102,7 @@ fn nothing_is_shown_of_what_was_not_measured() {
 #[test]
 fn a_missing_tool_and_a_failure_are_told_on_the_page() {
     let mut results = results();
-    let counts = results.counts.as_mut().unwrap();
+    let counts = results.studies.count.as_mut().unwrap();
     counts.unavailable.push(pinloop_bench::results::Unavailable {
         counts: "system calls".to_string(),
         reason: "there is no strace; install it".to_string(),
@@ -118,7 +118,7 @@ fn a_missing_tool_and_a_failure_are_told_on_the_page() {
 }
 
 fn workload<'a>(results: &'a Results, key: &str) -> &'a Workload {
-    let counts = results.counts.as_ref().unwrap();
+    let counts = results.studies.count.as_ref().unwrap();
     counts.workloads.iter().find(|workload| workload.key == key).unwrap()
 }
 

@@ -4,8 +4,8 @@
 mod rendered;
 
 use pinloop_bench::results::{
-    Contender, Failure, Latency, LongSlice, Occasion, Offload, OffloadPoint, OffloadSlice, Results,
-    SCHEMA,
+    Contender, Failure, Latency, LongSlice, Occasion, Offload, OffloadPoint, OffloadSlice, Records,
+    Results, SCHEMA,
 };
 use pinloop_bench::studies::offload::figures as offload;
 
@@ -15,7 +15,7 @@ const MS: u64 = 1_000 * US;
 #[test]
 fn figures_are_medians_of_the_slices() {
     let results = results();
-    let rows = offload::rows(&results, results.offload.as_ref().unwrap());
+    let rows = offload::rows(&results, results.studies.offload.as_ref().unwrap());
     let names: Vec<_> = rows.iter().map(|row| (row.contender.as_str(), row.work_rounds)).collect();
     let pair = |work| [("plain", work), ("plain_offload", work)];
     assert_eq!(names, [pair(100), pair(1_000), pair(10_000)].concat());
@@ -33,7 +33,7 @@ fn figures_are_medians_of_the_slices() {
 #[test]
 fn the_answer_is_the_least_work_from_which_all_that_is_more_gains() {
     let results = results();
-    let sentences = offload::sentences(&results, results.offload.as_ref().unwrap());
+    let sentences = offload::sentences(&results, results.studies.offload.as_ref().unwrap());
     assert_eq!(sentences.len(), 1);
     for part in [
         "plain_offload: the hop to another thread costs 10.00 \u{b5}s of CPU time a request",
@@ -48,9 +48,9 @@ fn the_answer_is_the_least_work_from_which_all_that_is_more_gains() {
 #[test]
 fn where_nothing_gains_that_is_said() {
     let mut results = results();
-    let points = &mut results.offload.as_mut().unwrap().points;
+    let points = &mut results.studies.offload.as_mut().unwrap().points;
     points.retain(|point| point.work_rounds == 100);
-    let sentences = offload::sentences(&results, results.offload.as_ref().unwrap());
+    let sentences = offload::sentences(&results, results.studies.offload.as_ref().unwrap());
     assert!(sentences[0].contains("no size of work that was measured"), "{}", sentences[0]);
 }
 
@@ -91,22 +91,25 @@ fn results() -> Results {
             contender("broken", None),
         ],
         reference: "plain".to_string(),
-        offload: Some(Offload {
-            short_path: "/".to_string(),
-            short_rate: 1_000.0,
-            short_connections: 16,
-            slice_ms: 1_000,
-            points,
-            failures: vec![Failure {
-                contender: "broken".to_string(),
-                reason: "it fell over".to_string(),
-            }],
-            occasion: Occasion {
-                path: "/data?offload".to_string(),
-                complete: true,
-                ..Default::default()
-            },
-        }),
+        studies: Records {
+            offload: Some(Offload {
+                short_path: "/".to_string(),
+                short_rate: 1_000.0,
+                short_connections: 16,
+                slice_ms: 1_000,
+                points,
+                failures: vec![Failure {
+                    contender: "broken".to_string(),
+                    reason: "it fell over".to_string(),
+                }],
+                occasion: Occasion {
+                    path: "/data?offload".to_string(),
+                    complete: true,
+                    ..Default::default()
+                },
+            }),
+            ..Records::default()
+        },
         ..Results::default()
     }
 }

@@ -4,8 +4,8 @@
 mod rendered;
 
 use pinloop_bench::results::{
-    Arrivals, Bound, Contender, EventLoop, Failure, Knee, Occasion, Phase, Point, Probe, Results,
-    SCHEMA, Scaling, Second, Slice, Tour,
+    Arrivals, Bound, Contender, EventLoop, Failure, Knee, Occasion, Phase, Point, Probe, Records,
+    Results, SCHEMA, Scaling, Second, Slice, Tour,
 };
 use pinloop_bench::studies::arrivals::figures as arrivals;
 use pinloop_bench::studies::knee::figures as knee;
@@ -17,7 +17,7 @@ const BOUND: Bound = Bound { p99_ns: 10 * MS, reached: 0.98 };
 #[test]
 fn the_knee_is_the_middle_of_the_highest_rates_sustained() {
     let results = results();
-    let rows = knee::rows(&results, results.knee.as_ref().unwrap());
+    let rows = knee::rows(&results, results.studies.knee.as_ref().unwrap());
     let names: Vec<_> = rows.iter().map(|row| row.contender.as_str()).collect();
     assert_eq!(names, ["pinloop", "hyper", "broken"]);
 
@@ -48,12 +48,12 @@ fn a_rate_is_sustained_only_within_both_bounds_and_without_errors() {
 #[test]
 fn who_sustains_nothing_has_no_figure_but_a_reason() {
     let mut results = results();
-    let probes = &mut results.knee.as_mut().unwrap().probes;
+    let probes = &mut results.studies.knee.as_mut().unwrap().probes;
     for probe in probes.iter_mut().filter(|probe| probe.contender == "hyper") {
         probe.errors = 3;
         probe.first_error = Some("the answer's status was 500".to_string());
     }
-    let rows = knee::rows(&results, results.knee.as_ref().unwrap());
+    let rows = knee::rows(&results, results.studies.knee.as_ref().unwrap());
     let reason = rows[1].figures.as_ref().unwrap_err();
     assert!(reason.contains("did not sustain even 2,500") && reason.contains("500"), "{reason}");
     assert!(!knee::sentence(&results).unwrap().contains("hyper"));
@@ -62,7 +62,7 @@ fn who_sustains_nothing_has_no_figure_but_a_reason() {
 #[test]
 fn a_generator_without_time_left_is_named() {
     let mut results = results();
-    for probe in &mut results.knee.as_mut().unwrap().probes {
+    for probe in &mut results.studies.knee.as_mut().unwrap().probes {
         probe.generator_cpu_ns = probe.elapsed_ns * 99 / 100;
     }
     assert!(rendered::text(&results).contains("the generator used 99 % of its CPU"));
@@ -72,11 +72,11 @@ fn a_generator_without_time_left_is_named() {
 fn neighbours_that_took_a_cpu_are_named() {
     let mut results = results();
     assert!(!rendered::text(&results).contains("Other processes"));
-    for probe in &mut results.knee.as_mut().unwrap().probes {
+    for probe in &mut results.studies.knee.as_mut().unwrap().probes {
         probe.generator_wait_ns = probe.elapsed_ns / 4;
     }
     assert!(rendered::text(&results).contains("its generator for 25 % of the time"));
-    for second in &mut results.arrivals.as_mut().unwrap().tours[0].seconds {
+    for second in &mut results.studies.arrivals.as_mut().unwrap().tours[0].seconds {
         second.server_wait_ns = Some(400 * MS);
     }
     assert!(rendered::text(&results).contains("its generator for 40 % of the time"));
@@ -85,7 +85,7 @@ fn neighbours_that_took_a_cpu_are_named() {
 #[test]
 fn arrivals_are_summed_up_by_their_end() {
     let results = results();
-    let rows = arrivals::rows(&results, results.arrivals.as_ref().unwrap());
+    let rows = arrivals::rows(&results, results.studies.arrivals.as_ref().unwrap());
     let (tour, figures) = &rows[0];
     let figures = figures.as_ref().unwrap();
     assert_eq!((tour.contender.as_str(), figures.clients), ("pinloop", 100));
@@ -101,7 +101,7 @@ fn arrivals_are_summed_up_by_their_end() {
 #[test]
 fn scaling_finds_the_law_that_the_counts_were_made_of() {
     let results = results();
-    let rows = scaling::rows(&results, results.scaling.as_ref().unwrap());
+    let rows = scaling::rows(&results, results.studies.scaling.as_ref().unwrap());
     let figures = rows[0].figures.as_ref().unwrap();
     assert!((figures.law.rate / 50_000.0 - 1.0).abs() < 0.01, "{:?}", figures.law);
     assert!((figures.law.contention - 0.05).abs() < 0.01, "{:?}", figures.law);
@@ -120,7 +120,7 @@ fn scaling_finds_the_law_that_the_counts_were_made_of() {
 fn more_than_in_proportion_is_said_where_the_law_has_no_room_for_it() {
     let mut results = results();
     assert!(!rendered::text(&results).contains("more than in proportion"));
-    let points = &mut results.scaling.as_mut().unwrap().points;
+    let points = &mut results.studies.scaling.as_mut().unwrap().points;
     points[3].slices.iter_mut().for_each(|slice| slice.cpu_ns_max /= 4);
     assert!(rendered::text(&results).contains("more than in proportion"));
 }
@@ -130,11 +130,15 @@ fn more_than_in_proportion_is_said_where_the_law_has_no_room_for_it() {
 fn a_slow_generator_is_not_in_the_capacity() {
     let calm = results();
     let mut slow = calm.clone();
-    for point in &mut slow.scaling.as_mut().unwrap().points {
+    for point in &mut slow.studies.scaling.as_mut().unwrap().points {
         point.slices.iter_mut().for_each(|slice| slice.elapsed_ns *= 10);
     }
     let law = |results: &Results| {
-        scaling::rows(results, results.scaling.as_ref().unwrap())[0].figures.as_ref().unwrap().law
+        scaling::rows(results, results.studies.scaling.as_ref().unwrap())[0]
+            .figures
+            .as_ref()
+            .unwrap()
+            .law
     };
     assert_eq!(law(&calm), law(&slow));
 }
@@ -142,7 +146,7 @@ fn a_slow_generator_is_not_in_the_capacity() {
 #[test]
 fn with_two_cores_it_says_what_the_missing_generator_core_means() {
     let mut results = results();
-    let points = &mut results.scaling.as_mut().unwrap().points;
+    let points = &mut results.studies.scaling.as_mut().unwrap().points;
     points.truncate(2);
     points[1].generator_cores = vec![1, 0];
     let text = rendered::text(&results);
@@ -175,11 +179,11 @@ fn markdown_says_each_study_in_a_sentence_and_shows_its_tables() {
 #[test]
 fn results_of_an_interrupted_study_make_a_report_that_says_so() {
     let mut results = results();
-    let knee = results.knee.as_mut().unwrap();
+    let knee = results.studies.knee.as_mut().unwrap();
     knee.occasion.complete = false;
     knee.probes.retain(|probe| probe.search == 0);
-    results.arrivals.as_mut().unwrap().tours.clear();
-    results.scaling.as_mut().unwrap().points.clear();
+    results.studies.arrivals.as_mut().unwrap().tours.clear();
+    results.studies.scaling.as_mut().unwrap().points.clear();
     let text = rendered::text(&results);
     assert!(text.contains("This study was interrupted"), "{text}");
     assert!(text.contains("hyper has no figures: its knee was not looked for"), "{text}");
@@ -201,9 +205,12 @@ fn results() -> Results {
         optimized: true,
         contenders: ["pinloop", "hyper", "broken"].map(contender).to_vec(),
         reference: "pinloop".to_string(),
-        arrivals: Some(arriving()),
-        knee: Some(knees()),
-        scaling: Some(scalings()),
+        studies: Records {
+            arrivals: Some(arriving()),
+            knee: Some(knees()),
+            scaling: Some(scalings()),
+            ..Records::default()
+        },
         ..Results::default()
     }
 }

@@ -142,14 +142,19 @@ pub(crate) fn entrants_of(
 
 /// Returns the program that serves the variants with `allocator`.
 fn program(allocator: Allocator) -> anyhow::Result<PathBuf> {
-    let this = env::current_exe().context("cannot find this program")?;
-    if allocator == Allocator::System {
-        return Ok(this);
+    match allocator {
+        Allocator::System => env::current_exe().context("cannot find this program"),
+        _ => program_beside(WITH_MIMALLOC),
     }
-    // Cargo puts benches into a folder below that of the programs.
+}
+
+/// Finds another program of this package. Cargo puts benches into a folder below that of
+/// the programs.
+pub(crate) fn program_beside(name: &str) -> anyhow::Result<PathBuf> {
+    let this = env::current_exe().context("cannot find this program")?;
     let folders = this.ancestors().skip(1).take(2);
-    let found = folders.map(|folder| folder.join(WITH_MIMALLOC)).find(|path| path.exists());
-    found.with_context(|| format!("there is no program {WITH_MIMALLOC} beside {}", this.display()))
+    let found = folders.map(|folder| folder.join(name)).find(|path| path.exists());
+    found.with_context(|| format!("there is no program {name} beside {}", this.display()))
 }
 
 pub(crate) fn warn(settings: &Settings) {

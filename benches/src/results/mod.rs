@@ -14,6 +14,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::studies::Records;
 pub use crate::studies::arrivals::record::{Arrivals, Phase, Second, Tour};
 pub use crate::studies::count::record::{Counts, Place, Tally, Twice, Unavailable, Workload};
 pub use crate::studies::knee::record::{Bound, Knee, Probe};
@@ -64,27 +65,9 @@ pub struct Results {
     /// Earlier runs of the ladder, the oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<Run>,
-    /// Exact counts, if they were made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub counts: Option<Counts>,
-    /// Memory of an idle connection, if it was measured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub memory: Option<Memory>,
-    /// Differences of requests that take work, if they were measured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub work: Option<Work>,
-    /// Clients that arrive one after another, if that was measured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub arrivals: Option<Arrivals>,
-    /// Rates that each server sustains, if they were measured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub knee: Option<Knee>,
-    /// The same load per core on 1, 2, … cores, if that was measured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scaling: Option<Scaling>,
-    /// Short requests beside long ones, if that was measured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub offload: Option<Offload>,
+    /// Records of the other studies.
+    #[serde(flatten)]
+    pub studies: Records,
 }
 
 /// The machine at the start of the run.

@@ -78,7 +78,7 @@ impl Results {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::results::Counts;
+    use crate::results::{Counts, Records};
 
     fn run(name: &str) -> Run {
         let regimes = vec![Regime { key: name.to_string(), ..Regime::default() }];
@@ -87,12 +87,13 @@ mod tests {
 
     #[test]
     fn a_new_run_keeps_the_earlier_ones_and_the_studies() {
-        let mut results = Results { counts: Some(Counts::default()), ..Results::default() };
+        let studies = Records { count: Some(Counts::default()), ..Records::default() };
+        let mut results = Results { studies, ..Results::default() };
         results.begin_run(run("one"));
         results.begin_run(run("two"));
         assert_eq!(results.run_names(), ["one", "two"]);
         assert_eq!(results.regimes[0].key, "two");
-        assert!(results.counts.is_some());
+        assert!(results.studies.count.is_some());
 
         assert!(results.show_run("one"));
         assert_eq!((results.name.as_str(), results.regimes[0].key.as_str()), ("one", "one"));

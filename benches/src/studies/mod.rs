@@ -2,19 +2,16 @@
 //! records (`record`), the figures made of the record (`figures`) and its part of the
 //! report (`section`).
 //!
-//! A study is a folder and one line in [`STUDIES`]. Its record is a field of
-//! [`Results`](crate::results::Results), and its command an arm of [`crate::cli`].
+//! A study is a folder and one entry of [`studies!`], which makes its command, its record
+//! in the file of results, and its place in the report.
 
 mod args;
-pub mod arrivals;
-pub mod count;
-pub mod knee;
-pub mod ladder;
-pub mod memory;
-pub mod offload;
-pub mod scaling;
 pub mod state;
-pub mod work;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use serde::{Deserialize, Serialize};
 
 use crate::report::plots::PlotError;
 use crate::report::section::{Context, Options, Report, Section, Sections};
@@ -24,17 +21,64 @@ use crate::results::Results;
 /// Makes the sections of a study.
 type Study = fn(&Context<'_>) -> Sections;
 
-/// Name and sections of each study, in the order of the report.
-const STUDIES: &[(&str, Study)] = &[
-    ("ladder", ladder::section::sections),
-    ("count", count::section::sections),
-    ("work", work::section::sections),
-    ("memory", memory::section::sections),
-    ("arrivals", arrivals::section::sections),
-    ("knee", knee::section::sections),
-    ("scaling", scaling::section::sections),
-    ("offload", offload::section::sections),
-];
+/// Declares the studies in the order of the report: the help text, the module, the
+/// arguments, and the record with an older name of it.
+macro_rules! studies {
+    ($(
+        #[doc = $about:literal]
+        $module:ident: $Arguments:ident $(=> $Record:ident $(or $older:literal)?)?;
+    )*) => {
+        $(pub mod $module;)*
+
+        /// A study on the command line.
+        #[derive(Subcommand)]
+        pub(crate) enum Command {
+            $(#[doc = $about] $Arguments($module::args::$Arguments),)*
+        }
+
+        impl Command {
+            /// Measures, and shows the report.
+            pub(crate) fn run(&self) -> anyhow::Result<ExitCode> {
+                match self {
+                    $(Self::$Arguments(arguments) => $module::args::run(arguments),)*
+                }
+            }
+        }
+
+        /// Records of the studies beside the ladder.
+        #[derive(Clone, Debug, Default, Deserialize, Serialize)]
+        pub struct Records {
+            $($(
+                #[doc = concat!("The study `", stringify!($module), "`, if it was measured.")]
+                #[serde(default, $(alias = $older,)? skip_serializing_if = "Option::is_none")]
+                pub $module: Option<$module::record::$Record>,
+            )?)*
+        }
+
+        /// Name and sections of each study, in the order of the report.
+        const STUDIES: &[(&str, Study)] =
+            &[$((stringify!($module), $module::section::sections)),*];
+    };
+}
+
+studies! {
+    /// Measure every variant in every regime (the default)
+    ladder: Ladder;
+    /// Count exactly what a request takes: instructions, system calls, allocations
+    count: Count => Counts or "counts";
+    /// Measure from how much work on it no longer matters which server it is
+    work: Work => Work;
+    /// Measure the memory that an idle connection takes
+    memory: Memory => Memory;
+    /// Let clients arrive one after another, and see what becomes of latency
+    arrivals: Arrivals => Arrivals;
+    /// Find the highest rate that each server sustains
+    knee: Knee => Knee;
+    /// Measure the servers on 1, 2, … cores, and fit a law to it
+    scaling: Scaling => Scaling;
+    /// See what short requests have of long ones beside them, with and without offloading
+    offload: Offload => Offload;
+}
 
 /// Makes the report of all that was measured.
 pub fn report(results: &Results, options: &Options<'_>) -> Result<Report, PlotError> {

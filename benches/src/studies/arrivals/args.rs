@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &Arrivals) -> anyhow::Result<ExitCode> {
     let (path, stop) = (results_path(study.out.as_deref())?, interrupts()?);
     let entrants = study.entrants(&plan.common.settings)?;
     finish("arrivals", measure::run(&plan, entrants, &path, &stop), &path, |results| {
-        let arrivals = results.arrivals.as_ref()?;
+        let arrivals = results.studies.arrivals.as_ref()?;
         let failed = arrivals.tours.iter().any(|tour| tour.failure.is_some());
         Some((arrivals.occasion.complete, failed))
     })

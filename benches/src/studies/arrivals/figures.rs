@@ -88,7 +88,7 @@ fn disturbed(tour: &Tour, cores: f64) -> f64 {
 
 /// Returns the latency of the last clients, in a sentence.
 pub fn sentence(results: &Results) -> Option<String> {
-    let arrivals = results.arrivals.as_ref()?;
+    let arrivals = results.studies.arrivals.as_ref()?;
     let said: Vec<String> = rows(results, arrivals)
         .into_iter()
         .filter_map(|(tour, figures)| {

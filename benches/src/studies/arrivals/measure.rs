@@ -38,7 +38,7 @@ pub fn run(
     let contenders: Vec<Contender> = entrants.iter().map(|e| e.contender.clone()).collect();
     let mut results = plan.common.open(path, contenders)?;
     let mut arrivals = begin(plan);
-    results.arrivals = Some(arrivals.clone());
+    results.studies.arrivals = Some(arrivals.clone());
     results.write(path)?;
 
     // Before the servers start, for they inherit it.
@@ -58,12 +58,12 @@ pub fn run(
         }
         progress.says(&member.key);
         arrivals.tours.push(tour(plan, member, &progress, stop));
-        results.arrivals = Some(arrivals.clone());
+        results.studies.arrivals = Some(arrivals.clone());
         results.write(path)?;
     }
     progress.clear();
     arrivals.occasion.complete = goes_on();
-    results.arrivals = Some(arrivals);
+    results.studies.arrivals = Some(arrivals);
     results.write(path)?;
     Ok(results)
 }

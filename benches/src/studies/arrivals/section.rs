@@ -8,7 +8,7 @@ use crate::report::units::{latency, thousands};
 
 /// Makes the section.
 pub(crate) fn sections(context: &Context<'_>) -> Sections {
-    let Some(arrivals) = &context.results.arrivals else { return Ok(Vec::new()) };
+    let Some(arrivals) = &context.results.studies.arrivals else { return Ok(Vec::new()) };
     let mut section = Section::new(format!("Arriving clients: GET {}", arrivals.occasion.path));
     section.answer.extend(figures::sentence(context.results));
     let columns = [

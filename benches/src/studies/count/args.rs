@@ -13,7 +13,10 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::cli::output::{INTERRUPTED, interrupts, results_path, show};
-use crate::cli::servers::{Setup, chosen, plan, variant_name, warn};
+use crate::cli::servers::{Setup, chosen, plan, program_beside, variant_name, warn};
+
+/// Program with an allocator that counts.
+const COUNTED: &str = "counted";
 
 #[derive(Args)]
 pub(crate) struct Count {
@@ -28,14 +31,15 @@ pub(crate) struct Count {
     setup: Setup,
 }
 
-pub(crate) fn run(arguments: &Count, program: &Path) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: &Count) -> anyhow::Result<ExitCode> {
     let mut plan = plan(&arguments.setup)?;
     warn(&plan.settings);
     // Counts are of one thread's work, and more would only share it.
     plan.settings.server_cores.truncate(1);
     let entrants = chosen(&plan.settings, &arguments.variants)?;
+    let program = program_beside(COUNTED)?;
     let subjects: Vec<Subject> =
-        entrants.into_iter().map(|entrant| subject(entrant, program)).collect();
+        entrants.into_iter().map(|entrant| subject(entrant, &program)).collect();
     let contenders = subjects.iter().map(|subject| subject.contender.clone()).collect();
     let path = results_path(arguments.out.as_deref())?;
     let common = Common {
@@ -47,7 +51,7 @@ pub(crate) fn run(arguments: &Count, program: &Path) -> anyhow::Result<ExitCode>
 
     let stop = interrupts()?;
     let counted = counts::run(&plan.settings, &workloads::all(), &subjects, &stop, &mut |counts| {
-        results.counts = Some(counts.clone());
+        results.studies.count = Some(counts.clone());
         results.write(&path)
     });
     let counted = counted.with_context(|| format!("cannot count, or write {}", path.display()))?;

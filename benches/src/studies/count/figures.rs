@@ -44,7 +44,7 @@ pub fn instructions(results: &Results, regime: &str, contender: &str) -> Option<
         "pipelined" | "data" | "echo" => regime,
         _ => return None,
     };
-    let counts = results.counts.as_ref()?;
+    let counts = results.studies.count.as_ref()?;
     let workload = counts.workloads.iter().find(|there| there.key == workload)?;
     let tally = workload.tallies.iter().find(|tally| tally.contender == contender)?;
     Some(per_request(tally.instructions?, workload.requests))
@@ -124,6 +124,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::results::Records;
 
     #[test]
     fn what_both_runs_have_cancels() {
@@ -151,13 +152,14 @@ mod tests {
             ..Workload::default()
         };
         let counts = Counts { workloads: vec![workload], ..Counts::default() };
-        Results { counts: Some(counts), ..Results::default() }
+        let studies = Records { count: Some(counts), ..Records::default() };
+        Results { studies, ..Results::default() }
     }
 
     #[test]
     fn a_row_has_what_a_request_takes() {
         let results = results();
-        let rows = rows(&results.counts.as_ref().unwrap().workloads[0]);
+        let rows = rows(&results.studies.count.as_ref().unwrap().workloads[0]);
         let calls = "read 1.00, epoll_wait 0.06";
         assert_eq!(words(&rows[0]), ["pinloop", "1,200", "0.00", "–", "–", "0.06", calls]);
         assert_eq!(rows[0].wakeups, Some(0.0625));

@@ -13,7 +13,7 @@ const FUNCTIONS_MAX: usize = 6;
 
 /// Makes both sections.
 pub(crate) fn sections(context: &Context<'_>) -> Sections {
-    let Some(counts) = &context.results.counts else { return Ok(Vec::new()) };
+    let Some(counts) = &context.results.studies.count else { return Ok(Vec::new()) };
     let mut section = Section::new("Counted exactly");
     section.warnings = figures::gaps(counts);
     if let Some(first) = counts.workloads.first() {

@@ -51,7 +51,7 @@ pub(crate) fn run(arguments: &Knee) -> anyhow::Result<ExitCode> {
     let (path, stop) = (results_path(study.out.as_deref())?, interrupts()?);
     let entrants = study.entrants(&plan.common.settings)?;
     finish("knee", measure::run(&plan, entrants, &path, &stop), &path, |results| {
-        let knee = results.knee.as_ref()?;
+        let knee = results.studies.knee.as_ref()?;
         Some((knee.occasion.complete, !knee.failures.is_empty()))
     })
 }

@@ -178,7 +178,7 @@ fn curve(probes: &[&Probe]) -> Vec<Offered> {
 
 /// Returns the sustained rates, in a sentence.
 pub fn sentence(results: &Results) -> Option<String> {
-    let knee = results.knee.as_ref()?;
+    let knee = results.studies.knee.as_ref()?;
     let rows = rows(results, knee);
     let said: Vec<String> = rows
         .iter()

@@ -68,7 +68,7 @@ pub fn run(
     let mut field = plan.common.gather(entrants, &goes_on)?;
     let mut knee = begin(plan, field.fleet.failures);
     results.gate = results.gate.or(Some(field.gate));
-    results.knee = Some(knee.clone());
+    results.studies.knee = Some(knee.clone());
     results.write(path)?;
     // From here on this thread is the load generator.
     load::pin(plan.common.settings.generator_core)?;
@@ -99,14 +99,14 @@ pub fn run(
                 }
             }
             knee.probes.append(&mut probes);
-            results.knee = Some(knee.clone());
+            results.studies.knee = Some(knee.clone());
             results.write(path)?;
         }
         lanes = left;
     }
     progress.clear();
     knee.occasion.complete = goes_on();
-    results.knee = Some(knee);
+    results.studies.knee = Some(knee);
     results.write(path)?;
     Ok(results)
 }

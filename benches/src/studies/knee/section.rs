@@ -8,7 +8,7 @@ use crate::stats::Estimate;
 
 /// Makes the section.
 pub(crate) fn sections(context: &Context<'_>) -> Sections {
-    let Some(knee) = &context.results.knee else { return Ok(Vec::new()) };
+    let Some(knee) = &context.results.studies.knee else { return Ok(Vec::new()) };
     let mut section =
         Section::new(format!("The knee: GET {} at constant rates", knee.occasion.path));
     section.answer.extend(figures::sentence(context.results));

@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: &Memory) -> anyhow::Result<ExitCode> {
     let stop = interrupts()?;
     let connections = arguments.connections as usize;
     let found = memory::run(&plan.settings, connections, entrants, &stop, &mut |memory| {
-        results.memory = Some(memory.clone());
+        results.studies.memory = Some(memory.clone());
         results.write(&path)
     });
     let found = found.with_context(|| format!("cannot measure, or write {}", path.display()))?;

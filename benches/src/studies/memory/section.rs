@@ -7,7 +7,7 @@ use crate::report::section::{Context, Section, Sections, Table};
 
 /// Makes the section.
 pub(crate) fn sections(context: &Context<'_>) -> Sections {
-    let Some(memory) = &context.results.memory else { return Ok(Vec::new()) };
+    let Some(memory) = &context.results.studies.memory else { return Ok(Vec::new()) };
     let mut section = Section::new("Memory of an idle connection");
     let rows = figures::rows(memory);
     let mut table = Table::new("", &HEAD);

@@ -93,7 +93,7 @@ pub(crate) fn run(arguments: &Offload) -> anyhow::Result<ExitCode> {
     let entrants =
         |settings: &Settings| entrants_of(&variants, settings, false).map_err(io::Error::other);
     finish("offload", offload::run(&plan, entrants, &path, &stop), &path, |results| {
-        let offload = results.offload.as_ref()?;
+        let offload = results.studies.offload.as_ref()?;
         Some((offload.occasion.complete, !offload.failures.is_empty()))
     })
 }

@@ -84,13 +84,13 @@ pub fn run(
             for (at, slice) in taken {
                 offload.points[first + at].slices.push(slice);
             }
-            results.offload = Some(offload.clone());
+            results.studies.offload = Some(offload.clone());
             results.write(path)?;
         }
     }
     progress.clear();
     offload.occasion.complete = goes_on();
-    results.offload = Some(offload);
+    results.studies.offload = Some(offload);
     results.write(path)?;
     Ok(results)
 }

@@ -8,7 +8,7 @@ use crate::report::units::{latency, thousands};
 
 /// Makes the section.
 pub(crate) fn sections(context: &Context<'_>) -> Sections {
-    let Some(offload) = &context.results.offload else { return Ok(Vec::new()) };
+    let Some(offload) = &context.results.studies.offload else { return Ok(Vec::new()) };
     let (short, long) = (&offload.short_path, &offload.occasion.path);
     let mut section = Section::new(format!("Offloading: GET {short} beside GET {long}"));
     section.answer = figures::sentences(context.results, offload);

@@ -54,7 +54,7 @@ pub(crate) fn run(arguments: &Scaling) -> anyhow::Result<ExitCode> {
         study.entrants(&settings).map_err(io::Error::other)
     };
     finish("scaling", measure::run(&plan, entrants, &path, &stop), &path, |results| {
-        let scaling = results.scaling.as_ref()?;
+        let scaling = results.studies.scaling.as_ref()?;
         Some((scaling.occasion.complete, !scaling.failures.is_empty()))
     })
 }

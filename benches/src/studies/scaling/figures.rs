@@ -190,7 +190,7 @@ fn interval(laws: &[Law], of: &dyn Fn(&Law) -> f64) -> Option<Interval> {
 
 /// Returns the change of the rate with more cores, in a sentence.
 pub fn sentence(results: &Results) -> Option<String> {
-    let scaling = results.scaling.as_ref()?;
+    let scaling = results.studies.scaling.as_ref()?;
     let said: Vec<String> = rows(results, scaling)
         .iter()
         .filter_map(|row| {

@@ -98,7 +98,7 @@ pub fn run(
         for (point, slice) in taken {
             scaling.points[point].slices.push(slice);
         }
-        results.scaling = Some(scaling.clone());
+        results.studies.scaling = Some(scaling.clone());
         results.write(path)?;
     }
     progress.clear();
@@ -107,7 +107,7 @@ pub fn run(
         point.loops = event_loops::of(lane.process.id(), &lane.answered()).unwrap_or_default();
     }
     scaling.occasion.complete = goes_on();
-    results.scaling = Some(scaling);
+    results.studies.scaling = Some(scaling);
     results.write(path)?;
     Ok(results)
 }

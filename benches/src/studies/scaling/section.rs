@@ -7,7 +7,7 @@ use crate::report::units::{microseconds, thousands};
 
 /// Makes the section.
 pub(crate) fn sections(context: &Context<'_>) -> Sections {
-    let Some(scaling) = &context.results.scaling else { return Ok(Vec::new()) };
+    let Some(scaling) = &context.results.studies.scaling else { return Ok(Vec::new()) };
     let path = &scaling.occasion.path;
     let mut section = Section::new(format!("Scaling: GET {path} on more cores"));
     section.answer.extend(figures::sentence(context.results));

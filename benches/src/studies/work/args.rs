@@ -71,7 +71,7 @@ pub(crate) fn run(arguments: &Work) -> anyhow::Result<ExitCode> {
     };
     let stop = interrupts()?;
     let found = work::run(&plan, &with, &stop, &mut |work| {
-        results.work = Some(work.clone());
+        results.studies.work = Some(work.clone());
         results.write(&path)
     });
     let found = found.with_context(|| format!("cannot measure, or write {}", path.display()))?;

@@ -6,7 +6,7 @@ use crate::report::section::{Context, Key, Section, Sections, Table};
 
 /// Makes the section.
 pub(crate) fn sections(context: &Context<'_>) -> Sections {
-    let Some(work) = &context.results.work else { return Ok(Vec::new()) };
+    let Some(work) = &context.results.studies.work else { return Ok(Vec::new()) };
     let mut section = Section::new("When requests take work");
     section.warnings = figures::failures(work);
     let Some(curve) = figures::curve(work) else { return Ok(vec![section]) };
