@@ -8,8 +8,8 @@ use crate::stats::starts::{self, Costs};
 use crate::stats::{self, Estimate, Interval, Verdict};
 use crate::studies::ladder::disturbance;
 
-/// Fewer ticks say little about the share of user space: of 200, the error is 3 %.
-const TICKS_MIN: u64 = 200;
+/// Fewer ticks say little about the share of user space: with 100, the error is up to 5 %.
+const TICKS_MIN: u64 = 100;
 
 /// Below it a rate counts as not reached: a comparison needs the same load for all.
 const RATE_REACHED_MIN: f64 = 0.98;

@@ -4,7 +4,7 @@ use super::disturbance;
 use super::figures::RegimeFigures;
 use super::lives;
 use crate::report::section::Section;
-use crate::report::units::{cpus, interval, latency_in_short, thousands};
+use crate::report::units::{cpus, interval, microseconds, thousands};
 use crate::results::{Allocator, GeneratorKind, Results, Sample, Thermometer};
 use crate::stats;
 
@@ -185,9 +185,9 @@ fn thermometer(results: &Results) -> Vec<(String, String)> {
         let slow = values.iter().filter(|&&value| value > low.midpoint(high)).count();
         let text = format!(
             "{} to {}, median {}; {:.0} % of the starts in the slower half",
-            latency_in_short(low),
-            latency_in_short(high),
-            latency_in_short(stats::median(&values)),
+            microseconds(low),
+            microseconds(high),
+            microseconds(stats::median(&values)),
             slow as f64 / values.len() as f64 * 100.0
         );
         Some((name.to_string(), text))
