@@ -1,6 +1,6 @@
-//! Every difference, and who is right.
+//! Every difference, and the server that is right.
 
-/// Who answers as the RFCs have it.
+/// The server that answers as the RFCs say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Right {
     /// pinloop does; hyper does what a MUST or a SHOULD says otherwise.
@@ -9,21 +9,20 @@ pub(crate) enum Right {
     Both,
 }
 
-/// A difference between the two: all requests of a topic that they answer so.
+/// A difference between the two servers, for all requests of a topic with these answers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Difference {
     pub(crate) topic: &'static str,
-    /// The statuses of all answers on the connection, that to the request behind
-    /// among them.
+    /// Statuses of all answers on the connection, with the answer to the request behind it.
     pub(crate) pinloop: &'static str,
-    /// As `pinloop`, or [`OTHER_CONTENT`].
+    /// Statuses in the same form, or [`OTHER_CONTENT`].
     pub(crate) hyper: &'static str,
     pub(crate) right: Right,
     pub(crate) section: &'static str,
     pub(crate) why: &'static str,
 }
 
-/// The same statuses, and the services were asked something else.
+/// The same statuses, but the services received other requests.
 pub(crate) const OTHER_CONTENT: &str = "other content";
 
 const fn pinloop(
