@@ -31,7 +31,7 @@ use crate::studies::state::args::State;
 use crate::studies::work::args::Work;
 use crate::studies::{arrivals, count, knee, memory, offload, scaling, state, work};
 
-/// What HTTP servers cost on top of a hand-written one: CPU time per request,
+/// Measures the CPU time per request that HTTP servers cost on top of a hand-written one,
 /// layer by layer, on this machine.
 #[derive(Parser)]
 #[command(bin_name = "cargo bench --", version, args_conflicts_with_subcommands = true)]
@@ -40,7 +40,7 @@ struct Arguments {
     study: Option<Study>,
     #[command(flatten)]
     ladder: Ladder,
-    /// What cargo adds by itself.
+    /// Flag that cargo adds by itself.
     #[arg(long, hide = true, global = true)]
     bench: bool,
 }

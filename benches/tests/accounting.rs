@@ -66,7 +66,7 @@ fn a_daemon_ends_with_its_server() {
 
 #[derive(Default)]
 struct Measured {
-    /// CPU time of the work, as those say who did it.
+    /// CPU time of the work, measured by the threads that did it.
     told_ns: u64,
     /// CPU time that was counted while requests were sent.
     loaded_ns: u64,
@@ -121,7 +121,7 @@ fn ask(mut stream: &TcpStream) -> u64 {
     String::from_utf8(body).unwrap().parse().unwrap()
 }
 
-/// What the report says of a server with this life.
+/// Returns the remark of the report on a server with this life.
 fn remark(life: Life) -> Option<String> {
     let starts = vec![Start { thermometer: None, lives: vec![life] }];
     lives::of(&Results { starts, ..Results::default() }, "it").unwrap().remark()

@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 
 use differences::{DIFFERENCES, OTHER_CONTENT, Right};
 
-/// What is sent behind each request.
+/// Request that is sent after each request.
 const FOLLOWER: &[u8] = b"GET /follower HTTP/1.1\r\nHost: follower\r\n\r\n";
 
 /// Topic, pinloop's statuses, hyper's.

@@ -1,4 +1,4 @@
-//! Who may import whom: the rules that keep a fault in one part from hiding in another.
+//! Rules for imports: they keep a fault in one part from hiding in another.
 //!
 //! Imports are read from the syntax tree, as module paths: comments and texts do not
 //! count, and `super::` is resolved.
@@ -129,7 +129,7 @@ fn all(of: impl Fn(Imports) -> Vec<String>) -> Vec<(String, String)> {
     found
 }
 
-/// What a file uses.
+/// Imports of a file.
 #[derive(Default)]
 struct Imports {
     /// Names of the module, from the crate's root.

@@ -26,7 +26,7 @@ fn figures_are_medians_of_the_slices() {
     for (found, made) in last.alone_ns.iter().zip([100 * US, 200 * US]) {
         assert!((1.0..1.022).contains(&(*found as f64 / made as f64)), "{found} for {made}");
     }
-    // The slice in which the machine was busy with something else is no figure.
+    // The slice in which the machine was busy with something else does not count.
     assert!(last.raised() < 2.0, "{}", last.raised());
 }
 

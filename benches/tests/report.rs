@@ -1,4 +1,4 @@
-//! The report from made-up results whose figures are known beforehand.
+//! The report from made-up results with known figures.
 
 mod rendered;
 
@@ -66,7 +66,7 @@ fn the_same_server_twice_is_equal() {
 #[test]
 fn a_difference_that_the_a_a_pair_shows_as_well_is_none() {
     let mut results = results();
-    // Now even pinloop differs from itself by as much as hyper from it.
+    // Now pinloop differs from itself as hyper does from pinloop.
     scale(&mut results, "pinloop_again", 1.25);
     let regime = closed(&results);
     assert_eq!(row(&regime, "hyper").figures.as_ref().unwrap().verdict, Verdict::NotApart);
@@ -137,7 +137,7 @@ fn a_server_that_sleeps_is_told_from_one_that_is_starved() {
     let starved = stalled(&|sample| sample.generator.cpu_ns = sample.elapsed_ns);
     assert!(starved.contains("the load generator was at its limit"), "{starved}");
     let kept_off = stalled(&|sample| sample.wait_ns = sample.elapsed_ns / 5);
-    assert!(kept_off.contains("something else ran on its CPU"), "{kept_off}");
+    assert!(kept_off.contains("something else ran on their CPU"), "{kept_off}");
 }
 
 #[test]

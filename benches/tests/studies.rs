@@ -90,7 +90,7 @@ fn arrivals_are_summed_up_by_their_end() {
     let figures = figures.as_ref().unwrap();
     assert_eq!((tour.contender.as_str(), figures.clients), ("pinloop", 100));
     assert_eq!(figures.requests, (1..=20).map(|at| at * 1_000).sum::<u64>());
-    // Of the last five seconds: the 18th of twenty.
+    // The median of the last five seconds is the 18th of twenty.
     assert_eq!(figures.requests_per_s, 18_000.0);
     assert_eq!((figures.p50_ns, figures.p99_ns), (18 * MS, 36 * MS));
     assert_eq!(figures.server_busy, Some(0.5));
@@ -260,7 +260,7 @@ fn knees() -> Knee {
     let mut probes = Vec::new();
     for (contender, middle) in [("pinloop", 20_000.0), ("hyper", 16_000.0)] {
         probes.push(probe(contender, 0, 2_500.0, true));
-        // As the steps may, by chance: it belongs to no bisection.
+        // A step may meet the bound by chance; it belongs to no bisection.
         probes.push(probe(contender, 0, middle * 1.5, true));
         for (search, off) in [0.985, 1.0, 1.015, 0.99, 1.01, 1.005, 0.995].into_iter().enumerate() {
             probes.push(probe(contender, search + 1, middle * off, true));

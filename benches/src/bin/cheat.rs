@@ -1,4 +1,4 @@
-//! A server whose work is hard to see, for the tests of the CPU accounting.
+//! A server that hides its work, for the tests of the CPU accounting.
 //!
 //! It answers one request at a time. The body is the CPU time in nanoseconds that the
 //! work of the request took, measured by the thread that did it.
@@ -24,7 +24,7 @@ fn main() -> io::Result<()> {
     match argument(0) {
         // Roles of the processes that the server starts.
         "work-once" => work().map(|spent| println!("{spent}")),
-        "work-on-lines" => io::stdin().lines().try_for_each(|_| Ok(println!("{}", work()?))),
+        "work-on-lines" => io::stdin().lines().try_for_each(|_| work().map(|of| println!("{of}"))),
         "start-daemon" => start_daemon(),
         "be-daemon" => daemon(),
         mode => serve(mode),
@@ -143,7 +143,7 @@ fn start(arguments: &[&str], stdin: Stdio) -> io::Result<Child> {
     command.args(arguments).stdin(stdin).stdout(Stdio::piped()).spawn()
 }
 
-/// Starts a daemon in a session of its own whose parent ends at once.
+/// Starts a daemon in a session of its own. Its parent ends at once.
 fn daemon_address() -> io::Result<SocketAddr> {
     let mut command = Command::new("setsid");
     command.arg(env::current_exe()?).arg("start-daemon").stdout(Stdio::piped());

@@ -1,4 +1,4 @@
-//! Where results and pages go, and how a study is interrupted.
+//! Paths of results and pages, and interrupts of a study.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::results::Results;
 use crate::stdout;
 use crate::studies;
 
-/// Of a study that was interrupted: 128 + SIGINT, as shells have it.
+/// Exit status of an interrupted study: 128 + SIGINT, as in a shell.
 pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Shows the report on the terminal, and writes it as a page beside the results.
@@ -32,7 +32,7 @@ pub(crate) fn show(results: &Results, path: &Path, options: &Options<'_>) -> any
     say(&format!("The report: {}", page.display()))
 }
 
-/// Where results go; its directory is there.
+/// Returns the path of the results, and creates its directory.
 pub(crate) fn results_path(out: Option<&Path>) -> anyhow::Result<PathBuf> {
     let path = match out {
         Some(path) => from_callers_directory(path),

@@ -14,7 +14,7 @@ use crate::results::Results;
 use crate::studies;
 use crate::studies::ladder::assertion::Assertion;
 
-/// Of a report of which something was claimed that is not so.
+/// Exit status when an `--assert` fails.
 const CLAIM_FAILED: u8 = 3;
 
 #[derive(Args)]

@@ -26,7 +26,7 @@ const WARM_UP_MS: u64 = 25;
 /// Program that serves the variants with mimalloc, beside this program or one folder above it.
 const WITH_MIMALLOC: &str = "pinloop-bench-mimalloc";
 
-/// What the key of the second of the A/A pair ends with.
+/// Suffix of the key of the second server of the A/A pair.
 pub(crate) const AGAIN: &str = "_again";
 
 #[derive(Args, Clone)]
@@ -101,7 +101,7 @@ pub(crate) fn entrants(settings: &Settings, twice: bool) -> anyhow::Result<Vec<E
     entrants_of(&VARIANTS.iter().collect::<Vec<_>>(), settings, twice)
 }
 
-/// As [`entrants`], of these variants.
+/// Makes the servers of these variants, as [`entrants`] does.
 pub(crate) fn entrants_of(
     variants: &[&Variant],
     settings: &Settings,
@@ -163,6 +163,11 @@ pub(crate) fn warn(settings: &Settings) {
             settings.generator_core
         );
     }
+}
+
+/// Parses the name of a variant on the ladder.
+pub(crate) fn rung_name() -> PossibleValuesParser {
+    PossibleValuesParser::new(VARIANTS.iter().map(|variant| variant.name))
 }
 
 /// Parses the name of a variant. For a misspelled name clap suggests a similar one.

@@ -161,9 +161,7 @@ fn line_difference(expected: &[u8], found: &[u8]) -> Option<Difference> {
         if one != other {
             return Some(Difference::Line { expected: text(one), found: text(other) });
         }
-        if one.is_none() {
-            return None;
-        }
+        one?;
     }
 }
 

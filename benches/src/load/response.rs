@@ -71,10 +71,11 @@ impl Reader {
         input: &[u8],
         heads: &mut Heads,
     ) -> Result<(usize, Option<Answer>), Malformed> {
-        if matches!(self.state, State::Head) && self.partial_head.is_empty() {
-            if let Some((head, len)) = heads.whole_answer(input) {
-                return Ok((len, Some(Answer { status: head.status, closes: head.closes })));
-            }
+        if matches!(self.state, State::Head)
+            && self.partial_head.is_empty()
+            && let Some((head, len)) = heads.whole_answer(input)
+        {
+            return Ok((len, Some(Answer { status: head.status, closes: head.closes })));
         }
         let mut at = 0;
         loop {

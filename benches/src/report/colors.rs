@@ -29,7 +29,7 @@ pub const KERNEL: &str = "#0072b2";
 /// Time in user space.
 pub const USER: &str = "#e69f00";
 
-/// CPU time whose split is not known.
+/// CPU time without a known split.
 pub const UNSPLIT: &str = "#999999";
 
 /// Returns the color of a server, as in `#0072b2`.

@@ -1,4 +1,4 @@
-//! What the gate found, for people.
+//! The findings of the gate as a section.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub fn section(gate: &Gate) -> Section {
     section
 }
 
-/// Whether all give the service's answers.
+/// Reports whether all give the service's answers.
 pub fn summary(gate: &Gate) -> String {
     let count = gate.exchanges.len();
     match gate.is_passed() {

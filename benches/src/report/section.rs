@@ -4,26 +4,26 @@ use crate::report::colors;
 use crate::report::plots::{Picture, PlotError};
 use crate::results::Results;
 
-/// What a study makes its sections of.
+/// Input of a study's sections.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
     /// The counts.
     pub results: &'a Results,
-    /// What was asked for beside the file.
+    /// Options of the report.
     pub options: &'a Options<'a>,
     /// Instructions of a request, by key of the regime and of the server, if they were
     /// counted.
     pub instructions: &'a dyn Fn(&str, &str) -> Option<f64>,
 }
 
-/// What a report can be asked for beside its file.
+/// Options of a report.
 #[derive(Clone, Copy, Debug)]
 pub struct Options<'a> {
     /// Price of one core for an hour, in dollars.
     pub price_per_core_hour: f64,
     /// An older run, to say what changed since.
     pub baseline: Option<&'a Results>,
-    /// Name of the study whose answer comes first; the ladder's if empty.
+    /// Name of the study that comes first; the ladder if empty.
     pub first: &'a str,
 }
 
@@ -42,7 +42,7 @@ impl Default for Options<'_> {
 pub struct Report {
     /// Sentences, the most important first.
     pub answer: Vec<String>,
-    /// What the reader has to know before the first figure.
+    /// Caveats that come before the first figure.
     pub warnings: Vec<String>,
     /// The machine in one line.
     pub machine: String,
@@ -87,9 +87,9 @@ pub struct Plot {
 /// A color and what it stands for.
 #[derive(Clone, Debug)]
 pub struct Key {
-    /// As people read it.
+    /// Name as people read it.
     pub name: String,
-    /// As in `#0072b2`.
+    /// Color in hexadecimal, such as `#0072b2`.
     pub color: &'static str,
 }
 
@@ -100,7 +100,7 @@ pub struct Table {
     pub title: String,
     /// Names of the columns.
     pub columns: Vec<String>,
-    /// As many cells each as there are columns.
+    /// Rows, each with a cell for each column.
     pub rows: Vec<Row>,
 }
 
@@ -109,7 +109,7 @@ pub struct Table {
 pub struct Row {
     /// One for each column.
     pub cells: Vec<Cell>,
-    /// Whether it matters less than the others.
+    /// True if it matters less than the others.
     pub is_faint: bool,
 }
 
@@ -118,13 +118,13 @@ pub struct Row {
 pub struct Cell {
     /// The value.
     pub text: String,
-    /// What belongs to it, such as its interval; may be empty.
+    /// Addition to the value, such as its interval; may be empty.
     pub below: String,
-    /// What it says.
+    /// Meaning for the reader.
     pub tone: Tone,
 }
 
-/// What a cell says of a server.
+/// Meaning of a cell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tone {
     /// Nothing.
@@ -141,9 +141,9 @@ pub enum Tone {
 /// Texts below a headline.
 #[derive(Clone, Debug)]
 pub struct Quote {
-    /// What they are.
+    /// Subject of the texts.
     pub headline: String,
-    /// Whether they are shown at first sight.
+    /// True if they are shown at first sight.
     pub is_open: bool,
     /// Each with its label.
     pub texts: Vec<(String, String)>,

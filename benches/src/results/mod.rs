@@ -40,21 +40,21 @@ pub struct Results {
     pub name: String,
     /// Seconds since the Unix epoch at the start.
     pub started_unix_s: u64,
-    /// Whether all that was planned has been measured.
+    /// True if all that was planned has been measured.
     pub complete: bool,
-    /// Whether the servers were built with optimization.
+    /// True if the servers were built with optimization.
     pub optimized: bool,
-    /// Where it ran.
+    /// Machine of the run.
     pub machine: Machine,
-    /// What was asked for.
+    /// Settings of the run.
     pub settings: Settings,
-    /// Who took part, from the bottom of the ladder up.
+    /// Servers of the run, from the bottom of the ladder up.
     pub contenders: Vec<Contender>,
     /// Key of the contender that ratios are taken to.
     pub reference: String,
-    /// Those that tell the cost of hyper from that of Tokio.
+    /// Servers that separate the cost of hyper from the cost of Tokio.
     pub square: Option<Square>,
-    /// What the gate found; none if it did not get that far.
+    /// Findings of the gate; none if the run was interrupted before.
     pub gate: Option<Gate>,
     /// In the order measured.
     pub regimes: Vec<Regime>,
@@ -64,19 +64,19 @@ pub struct Results {
     /// Earlier runs of the ladder, the oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<Run>,
-    /// What can be counted exactly, if it was.
+    /// Exact counts, if they were made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<Counts>,
-    /// What an idle connection takes, if that was measured.
+    /// Memory of an idle connection, if it was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
-    /// What is left of a difference when requests take work, if that was measured.
+    /// Differences of requests that take work, if they were measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work: Option<Work>,
     /// Clients that arrive one after another, if that was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrivals: Option<Arrivals>,
-    /// How much each server sustains, if that was measured.
+    /// Rates that each server sustains, if they were measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub knee: Option<Knee>,
     /// The same load per core on 1, 2, … cores, if that was measured.
@@ -90,13 +90,13 @@ pub struct Results {
 /// The machine at the start of the run.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Machine {
-    /// As the CPU names itself.
+    /// Model name of the CPU.
     pub cpu: String,
     /// CPUs that this process may use, by number.
     pub cores: Vec<usize>,
     /// Groups of these CPUs that share a physical core; empty without SMT.
     pub smt_siblings: Vec<Vec<usize>>,
-    /// Of the first CPU, in MHz, as the kernel gives it.
+    /// Clock of the first CPU in MHz, from the kernel.
     pub cpu_mhz: Option<f64>,
     /// The governor of the first CPU's frequency.
     pub governor: Option<String>,
@@ -104,8 +104,8 @@ pub struct Machine {
     pub hypervisor: Option<String>,
     /// Name and release.
     pub kernel: String,
-    /// What the kernel does about flaws of this CPU: name and measure, without
-    /// those that do not affect it.
+    /// The kernel's mitigations of flaws of this CPU: name and measure, without flaws that
+    /// do not affect it.
     pub mitigations: Vec<(String, String)>,
     /// In bytes.
     pub memory_bytes: u64,
@@ -115,7 +115,7 @@ pub struct Machine {
     pub ticks_per_s: u64,
 }
 
-/// What the run was asked for.
+/// Settings of a run.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Settings {
     /// The study's name on the command line.
@@ -128,7 +128,7 @@ pub struct Settings {
     pub slice_ms: u64,
     /// Rounds of the work function for one `GET /data`.
     pub work_rounds: u32,
-    /// Of the random order of slices.
+    /// Seed of the random order of slices.
     pub seed: u64,
     /// Length of the load before a slice, which is not measured, in milliseconds.
     #[serde(default)]
@@ -137,7 +137,7 @@ pub struct Settings {
     /// server in each regime.
     #[serde(default, alias = "passes")]
     pub starts: u32,
-    /// What loaded the servers: ours, or wrk.
+    /// Load generator: this package's, or wrk.
     #[serde(default)]
     pub generator: GeneratorKind,
     /// Time that a server may take until it is ready, in milliseconds.
@@ -178,14 +178,14 @@ pub struct Contender {
     /// The variant that it runs: two contenders with the same one are the A/A
     /// pair.
     pub variant: String,
-    /// What it is, in one line.
+    /// Description in one line.
     pub about: String,
     /// Variant that this one adds one layer to; none of the lowest, and of those
     /// that are not on the ladder.
     pub base: Option<String>,
-    /// That layer, in a few words.
+    /// Name of that layer, in a few words.
     pub adds: String,
-    /// How it was started, if it is none of ours.
+    /// Command of a server from outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
 }
@@ -204,10 +204,10 @@ pub struct Square {
     pub both: String,
 }
 
-/// Whether all variants give the same bytes.
+/// True if all variants give the same bytes.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Gate {
-    /// Key of the contender whose answers the others were held against.
+    /// Key of the server that the others were compared with.
     pub reference: String,
     /// Names of the exchanges that were compared.
     pub exchanges: Vec<String>,
@@ -233,13 +233,13 @@ pub struct OutsideAnswers {
 /// One answer that differs, dates masked.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Difference {
-    /// Whose answer it is.
+    /// Key of the server that gave the answer.
     pub contender: String,
     /// Which exchange of the gate.
     pub exchange: String,
-    /// What the exchange is about.
+    /// Subject of the exchange.
     pub subject: Subject,
-    /// Whether it showed under load: the answers are sentences about the server then.
+    /// True if it showed under load: the answers are sentences about the server then.
     #[serde(default)]
     pub under_load: bool,
     /// The reference's answer.
@@ -248,28 +248,28 @@ pub struct Difference {
     pub found: String,
 }
 
-/// What an exchange of the gate is about, and so what a difference means.
+/// Subject of an exchange of the gate, which gives a difference its meaning.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum Subject {
-    /// What the regime with this key measures: a figure for another answer would
-    /// compare unlike things, and is not made.
+    /// The request of the regime with this key. A server with another answer gets no
+    /// figure, because it would compare unlike things.
     Measured(String),
-    /// What the service is to answer: a difference is a fault.
+    /// An answer of the service: a difference is a fault.
     Service,
-    /// What a library decides by itself, in ways that the RFCs leave open or that
-    /// one of the two has wrong: good to know.
+    /// A decision of a library that the RFCs leave open, or that one of the two has wrong:
+    /// good to know.
     Protocol,
-    /// What the service is to answer, of a server from outside, which need not: good
-    /// to know.
+    /// An answer of the service, from a server from outside, which may differ: good to
+    /// know.
     Outside,
-    /// What no client should send: only the status is compared, and whether the
-    /// connection closes.
+    /// A request that no client should send: only the status and the end of the connection
+    /// are compared.
     Invalid,
 }
 
 impl Subject {
-    /// Whether another answer is a fault, and not only good to know.
+    /// Reports whether another answer is a fault, and not only good to know.
     pub fn is_binding(&self) -> bool {
         matches!(self, Self::Measured(_) | Self::Service)
     }
@@ -343,7 +343,7 @@ pub struct Block {
     /// Number of the start that it belongs to, from 0 on.
     #[serde(default, alias = "pass")]
     pub start: u32,
-    /// Those that failed are missing.
+    /// Samples of the servers that did not fail.
     pub samples: Vec<Sample>,
 }
 
@@ -394,9 +394,9 @@ pub struct Generator {
     /// Requests that were due, and for which no connection was free in time.
     #[serde(default)]
     pub unsent: u64,
-    /// Of requests.
+    /// Bytes of requests.
     pub bytes_sent: u64,
-    /// Of answers.
+    /// Bytes of answers.
     pub bytes_received: u64,
     /// System calls that read.
     pub reads: u64,
@@ -420,8 +420,8 @@ pub enum ReadError {
 }
 
 impl Results {
-    /// Replaces the file at `path` in one step: who reads it sees the results
-    /// before or after, never half of them, even if this process is killed.
+    /// Replaces the file at `path` in one step: a reader sees the results before or after,
+    /// never half of them, even if this process is killed.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         let unfinished = path.with_extension("json.unfinished");
         let mut file = BufWriter::new(File::create(&unfinished)?);
@@ -448,7 +448,7 @@ impl Results {
 }
 
 impl Regime {
-    /// Adds failures of those who have none yet.
+    /// Adds the failures of servers without a failure.
     pub fn fail(&mut self, failures: &[Failure]) {
         for failure in failures {
             if !self.has_failed(&failure.contender) {
@@ -457,14 +457,14 @@ impl Regime {
         }
     }
 
-    /// Whether a contender gets no figure any more.
+    /// Reports whether a contender gets no figure any more.
     pub fn has_failed(&self, contender: &str) -> bool {
         self.failures.iter().any(|failure| failure.contender == contender)
     }
 }
 
 impl Gate {
-    /// Whether every contender gives the service's answers.
+    /// Reports whether every contender gives the service's answers.
     pub fn is_passed(&self) -> bool {
         self.differences.iter().all(|difference| !difference.subject.is_binding())
     }

@@ -14,9 +14,9 @@ pub struct Run {
     pub name: String,
     /// Seconds since the Unix epoch at the start.
     pub started_unix_s: u64,
-    /// Whether all that was planned has been measured.
+    /// True if all that was planned has been measured.
     pub complete: bool,
-    /// As in [`Results`].
+    /// The settings of the run, as in [`Results`].
     pub settings: Settings,
     /// Likewise.
     pub contenders: Vec<Contender>,

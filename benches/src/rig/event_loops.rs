@@ -1,8 +1,8 @@
-//! How the kernel has spread connections over a server's event loops, from /proc:
-//! any server that polls with epoll shows it, without a word of its own.
+//! The kernel's distribution of connections over a server's event loops, from /proc: any
+//! server that polls with epoll shows it.
 //!
 //! An event loop is an instance of epoll. `fdinfo` lists the sockets that it polls,
-//! `net/tcp` says who their peers are, and `syscall` which thread waits for it.
+//! `net/tcp` names their peers, and `syscall` the thread that waits for it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 use crate::results::EventLoop;
 use crate::rig::machine;
 
-/// What a descriptor of epoll is linked to.
+/// Target of the link of an epoll descriptor.
 const EPOLL: &str = "anon_inode:[eventpoll]";
 
-/// Of a connection that is open, in `net/tcp`.
+/// State of an open connection in `net/tcp`.
 const ESTABLISHED: &str = "01";
 
 /// The event loops of the process `pid` that poll connections of `clients`, with what
@@ -27,7 +27,7 @@ pub fn of(pid: u32, clients: &BTreeMap<SocketAddr, u64>) -> io::Result<Vec<Event
     let mut loops = Vec::new();
     for descriptor in fs::read_dir(process.join("fd"))? {
         let descriptor = descriptor?;
-        // What is closed meanwhile is no event loop of ours.
+        // A descriptor that was closed meanwhile is not an event loop.
         let Ok(link) = fs::read_link(descriptor.path()) else { continue };
         if link != Path::new(EPOLL) {
             continue;
@@ -96,7 +96,7 @@ fn peers(tcp: &str) -> BTreeMap<u64, SocketAddr> {
     tcp.lines().skip(1).filter_map(peer).collect()
 }
 
-/// Of `0100007F:1F90`: the address as a number in this machine's order of bytes.
+/// Parses `0100007F:1F90`: the address is a number in this machine's byte order.
 fn address(text: &str) -> Option<SocketAddr> {
     let (ip, port) = text.split_once(':')?;
     let ip = Ipv4Addr::from(u32::from_str_radix(ip, 16).ok()?.to_ne_bytes());

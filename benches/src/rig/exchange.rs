@@ -13,7 +13,7 @@ use httparse::{EMPTY_HEADER, Status};
 /// Maximum number of header fields of an answer: hyper's default.
 const FIELDS_MAX: usize = 100;
 
-/// Length up to which a body is quoted. A longer body is hashed.
+/// Largest length of a quoted body. A longer body is hashed.
 const QUOTED_BYTES_MAX: usize = 256;
 
 /// Request that is sent afterwards, to see if the connection is still open.

@@ -16,13 +16,13 @@ use crate::rig::process::{Process, Readiness};
 pub struct Entrant {
     /// Its key, variant and description.
     pub contender: Contender,
-    /// Whether the gate holds its answers against the others'.
+    /// True if the gate holds its answers against the others'.
     pub answers: bool,
-    /// Whether it may be asked for the work of `/data`.
+    /// True if it may be asked for the work of `/data`.
     pub works: bool,
     /// Starts it.
     pub command: Command,
-    /// How it is known to be ready.
+    /// Sign that it is ready.
     pub readiness: Readiness,
     /// Time that it may take until it is ready.
     pub patience: Duration,
@@ -35,7 +35,7 @@ pub struct Entrant {
 pub struct Fleet {
     /// In the order of the entrants.
     pub members: Vec<Member>,
-    /// Those that did not get ready.
+    /// Servers that did not get ready.
     pub failures: Vec<Failure>,
 }
 
@@ -44,11 +44,11 @@ pub struct Fleet {
 pub struct Member {
     /// Its contender's key.
     pub key: String,
-    /// Whether the gate holds its answers against the others'.
+    /// True if the gate holds its answers against the others'.
     pub answers: bool,
-    /// Whether it may be asked for the work of `/data`.
+    /// True if it may be asked for the work of `/data`.
     pub works: bool,
-    /// Whether it is a server from outside.
+    /// True if it is a server from outside.
     pub outside: bool,
     /// Answers that it must give, by key of the regime.
     pub expected: BTreeMap<String, Expected>,

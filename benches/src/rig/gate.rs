@@ -140,7 +140,7 @@ fn compare(asked: &Asked<'_>, replies: &[(Server, Reply)], gate: &mut Gate) {
             count_outside(&server.key, is_same, gate);
         }
         // A server from outside may give other answers, but not another result of the work.
-        let may_differ = server.outside && is_service && !(asked.work && !is_same);
+        let may_differ = server.outside && is_service && (is_same || !asked.work);
         if differs {
             gate.differences.push(Difference {
                 contender: server.key.clone(),

@@ -1,4 +1,4 @@
-//! What a server uses while it is loaded, and what it uses besides.
+//! CPU time of a server while it is loaded, and in the rest of its life.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -17,7 +17,7 @@ const SETTLE_CHECKS: u32 = 50;
 /// Between two looks at whether it sleeps.
 const SETTLE: Duration = Duration::from_micros(200);
 
-/// What a server used during one load.
+/// Usage of a server during one load.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reading {
     /// By all its processes.
@@ -48,7 +48,7 @@ impl Account {
         Ok(Self { last, startup, loaded, idle, processes, strayed: BTreeSet::new() })
     }
 
-    /// As [`metered`]; what the server used since the last load counts as idle.
+    /// Meters a load as [`metered`] does. CPU time since the last load counts as idle.
     pub fn metered<T>(
         &mut self,
         process: &mut Process,

@@ -6,7 +6,7 @@
 //! order. Whatever disturbs the machine for longer than a block disturbs all of them
 //! alike, so figures are compared within a block only.
 //!
-//! What may not live here: figures. Medians, ratios and intervals are made by
+//! Figures may not live here. Medians, ratios and intervals are made by
 //! [`crate::report`] from the recorded counts.
 
 pub mod event_loops;

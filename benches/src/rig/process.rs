@@ -22,16 +22,16 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::rig::usage::{self, Stat, Usage};
 
-/// What a server prints to stdout before its address, once it accepts.
+/// Text that a server prints before its address when it accepts connections.
 pub const READY: &str = "listening on ";
 
-/// Of what a failed server wrote to stderr, the last bytes that are quoted.
+/// Number of bytes that are quoted from the end of a failed server's stderr.
 const QUOTED_BYTES_MAX: usize = 2048;
 
 /// In the arguments of a command, stands for the port it is to listen on.
 pub const PORT: &str = "{port}";
 
-/// Name of the environment variable that tells whose descendant a process is.
+/// Name of the environment variable that marks the descendants of a server.
 const MARK: &str = "PINLOOP_BENCH_SERVER";
 
 /// Number of servers that this process has started.
@@ -40,7 +40,7 @@ static STARTED: AtomicU32 = AtomicU32::new(0);
 /// Between two tries to connect to a server that doesn't say when it is ready.
 const KNOCK_EVERY: Duration = Duration::from_millis(10);
 
-/// How a server is known to be ready.
+/// Sign that a server is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
     /// It prints [`READY`] and its address to stdout.
@@ -140,7 +140,7 @@ impl Process {
         self.child.id()
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -318,8 +318,8 @@ fn with_port(command: &Command, port: u16) -> Command {
 }
 
 /// Has the kernel kill this process when the thread that started it ends, in
-/// whichever way; for a server to call first. `parent` is the process id of who
-/// started it, which may have ended before this call.
+/// whichever way; for a server to call first. `parent` is the process id of its
+/// parent, which may have ended before this call.
 pub fn end_with_parent(parent: u32) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     if getppid().map(Pid::as_raw_pid) == i32::try_from(parent).ok() {

@@ -3,8 +3,8 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Where there is no terminal, a line of what goes on comes so often, in seconds:
-/// enough to see that it does, and not so many that the log is nothing else.
+/// Seconds between two lines of progress without a terminal: enough to see that the
+/// program works, and few enough for a log.
 const TELL_EVERY: u64 = 5;
 
 /// Shown on stderr.
@@ -21,7 +21,7 @@ impl Progress {
         Self { bar: ProgressBar::new(slices).with_style(style) }
     }
 
-    /// What is being done now; where there is no terminal, this is all there is.
+    /// Shows the current activity. Without a terminal this is the only output.
     pub fn says(&self, what: &str) {
         if self.bar.is_hidden() {
             eprintln!("{what} …");
@@ -29,7 +29,7 @@ impl Progress {
         self.bar.set_message(what.to_string());
     }
 
-    /// What goes on, told once a second, of which one more is over.
+    /// Shows the progress after another second.
     pub fn tells(&self, what: &str) {
         self.bar.inc(1);
         if self.bar.is_hidden() && self.bar.position().is_multiple_of(TELL_EVERY) {

@@ -15,7 +15,7 @@ use crate::rig::wrk::Wrk;
 /// A server with its connections in one regime; idle but for its slice.
 pub struct Lane<'a> {
     member: &'a mut Member,
-    /// Or why there are no connections.
+    /// Load generator, or the reason why it could not connect.
     driver: Result<Driver, String>,
     pace: Pace,
     settings: &'a Settings,
@@ -23,22 +23,22 @@ pub struct Lane<'a> {
     capacity: f64,
 }
 
-/// What loads the server.
+/// Load generator of a server.
 enum Driver {
     Own(Box<Generator>),
     Wrk(Wrk),
 }
 
-/// What a load generator saw in a slice.
+/// Observations of a load generator in a slice.
 #[derive(Clone, Debug)]
 pub struct Answered {
     /// Each rightly.
     pub requests: u64,
     /// From the first request to the last answer.
     pub elapsed: Duration,
-    /// Of all of them.
+    /// Latencies of all requests.
     pub latency: Latency,
-    /// What it did for that.
+    /// Work of the generator.
     pub generator: results::Generator,
 }
 

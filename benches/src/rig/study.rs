@@ -1,5 +1,5 @@
-//! What the studies of one request have in common: who takes part, the gate, and
-//! their place in results.json.
+//! The common part of the studies of one request: servers, the gate, and the file of
+//! results.
 //!
 //! All studies add to one file, so that there is one report of all that was measured.
 
@@ -18,12 +18,12 @@ use crate::rig::{gate, machine};
 /// The key of the request that is studied, for the gate.
 const STUDIED: &str = "studied";
 
-/// What is asked of whom.
+/// Request of a study, and the servers that it compares.
 #[derive(Clone, Debug)]
 pub struct Common {
-    /// As recorded.
+    /// Settings as recorded.
     pub settings: Settings,
-    /// What is asked for, with GET.
+    /// Path that is requested with GET.
     pub path: String,
     /// Key of the contender that the others are held against.
     pub reference: String,
@@ -32,9 +32,9 @@ pub struct Common {
 /// The servers of a study, up and looked at.
 #[derive(Debug)]
 pub struct Field {
-    /// Those that take part.
+    /// Servers that take part.
     pub fleet: Fleet,
-    /// What the gate found.
+    /// Findings of the gate.
     pub gate: Gate,
 }
 
@@ -68,9 +68,8 @@ impl Common {
         Target { addr, request: regimes::get(&self.path), method_is_head: false }
     }
 
-    /// Starts the servers and holds their answers against each other's. Who does
-    /// not start, hangs or gives another answer is named among the failures and
-    /// is no member any more.
+    /// Starts the servers and compares their answers. A server that does not start, hangs or
+    /// gives another answer becomes a failure and is not a member any more.
     pub fn gather(
         &self,
         mut entrants: Vec<Entrant>,

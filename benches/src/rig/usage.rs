@@ -1,4 +1,4 @@
-//! What the kernel has counted for a server so far: the whole tree of its processes.
+//! The kernel's counts for a server: the whole tree of its processes.
 //!
 //! CPU time comes from the CPU clock of each process, which counts in nanoseconds and
 //! includes threads that have ended. Children that ended and were waited for are in
@@ -19,7 +19,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::rig::machine;
 
-/// What a tree of processes has used since it began.
+/// Usage of a tree of processes since it began.
 #[derive(Clone, Debug, Default)]
 pub struct Usage {
     processes: BTreeMap<u32, OneProcess>,
@@ -27,7 +27,7 @@ pub struct Usage {
     waited_for: Duration,
 }
 
-/// What a tree of processes has used between two readings.
+/// Usage of a tree of processes between two readings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Used {
     /// CPU time, in user space and in the kernel.
@@ -312,7 +312,7 @@ fn has_ended(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(Errno::EINVAL as i32)
 }
 
-/// Of `run_ns wait_ns slices`.
+/// Parses `run_ns wait_ns slices`.
 fn schedstat(text: &str) -> io::Result<(Duration, Duration)> {
     let mut nanoseconds = text.split_ascii_whitespace().map(number);
     let mut next = || nanoseconds.next().unwrap_or_else(|| Err(malformed("schedstat")));

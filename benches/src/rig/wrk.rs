@@ -37,7 +37,7 @@ pub struct Wrk {
     script: File,
 }
 
-/// What our script prints.
+/// Output of the Lua script.
 #[derive(Deserialize)]
 struct Told {
     requests: u64,
@@ -65,7 +65,7 @@ struct Errors {
     status: u64,
 }
 
-/// Whether wrk is there; the error is a sentence for people.
+/// Reports whether wrk is there; the error is a sentence for people.
 pub fn is_installed() -> Result<(), String> {
     // It knows no --version, and answers -v with its usage.
     let tried = Command::new("wrk").arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -78,7 +78,7 @@ pub fn is_installed() -> Result<(), String> {
     }
 }
 
-/// Whether wrk can load a server so: it knows no rate, keeps its connections open,
+/// Reports whether wrk can load a server so: it knows no rate, keeps its connections open,
 /// and here only gets requests without content.
 pub fn can(regime: &Regime) -> bool {
     regime.pace == Pace::Closed

@@ -2,7 +2,7 @@
 //!
 //! Five worlds have noise as shared machines have it. In each of them a run of the
 //! ladder is simulated slice by slice, with its starts, its random order and its clock.
-//! The true ratio is known, so the share of runs whose interval holds it is known too.
+//! The true ratio is known, so the program can count the intervals that hold it.
 
 use fastrand::Rng;
 
@@ -52,7 +52,7 @@ pub const WORLDS: [World; 5] = [
 /// Result of the simulated runs of one world.
 #[derive(Clone, Copy, Debug)]
 pub struct Coverage {
-    /// Share of the runs whose interval holds the true ratio.
+    /// Share of the runs with an interval that holds the true ratio.
     pub share: f64,
     /// Mean half width of the interval, as a part of the ratio.
     pub half_width: f64,
@@ -144,7 +144,7 @@ impl Machine {
     fn pass(&mut self, seconds: f64, rng: &mut Rng) {
         let kept = (-seconds / 2.0).exp();
         self.pace = kept * self.pace + (1.0 - kept * kept).sqrt() * normal(rng);
-        // Of a state that changes at random, both ways alike.
+        // Probability that a state that changes at random is another one.
         let changed = (1.0 - (-2.0 * seconds / 3.0).exp()) / 2.0;
         self.is_slow ^= rng.f64() < changed;
     }
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn intervals_hold_the_true_ratio_in_95_percent_of_runs() {
         for world in WORLDS {
-            let Coverage { share, half_width } = simulate(world, STARTS_DEFAULT, 3000, 42);
+            let Coverage { share, half_width } = simulate(world, STARTS_DEFAULT, 5000, 42);
             assert!((0.93..=0.97).contains(&share), "{world:?}: {share}");
             assert!(half_width < 0.035, "{world:?}: {half_width}");
         }

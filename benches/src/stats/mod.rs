@@ -16,8 +16,8 @@ pub const CONFIDENCE: f64 = 0.95;
 /// Two servers are equal if the whole interval of their ratio is this close to 1.
 pub const EQUAL_WITHIN: f64 = 0.02;
 
-/// Of the bootstrap: enough that another seed moves a bound by far less than
-/// the interval is wide.
+/// Resamples of the bootstrap: another seed moves a bound by far less than the width of
+/// the interval.
 const RESAMPLES: usize = 4000;
 
 /// Any seed will do; a fixed one makes a report a function of its file.
@@ -61,8 +61,7 @@ impl Estimate {
     }
 }
 
-/// What a ratio's interval says, given what the machine makes of two equal
-/// servers.
+/// Meaning of a ratio's interval, beside the ratio of two equal servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Surely below the reference.
@@ -89,8 +88,8 @@ pub fn estimate(values: &[f64]) -> Estimate {
     Estimate { value, interval }
 }
 
-/// The band around 1 in which a ratio is no difference: as far as the ratio of
-/// the A/A pair may lie from 1, to both sides.
+/// Returns the band around 1 in which a ratio does not count as a difference: it reaches
+/// as far from 1 as the interval of the A/A pair, to both sides.
 pub fn same_band(a_to_a: Interval) -> Interval {
     let factor = a_to_a.high.max(1.0 / a_to_a.low).max(1.0);
     Interval { low: 1.0 / factor, high: factor }
@@ -129,7 +128,7 @@ pub fn percentile(buckets: &[(u64, u64)], share: f64) -> Option<u64> {
     None
 }
 
-/// Where the medians of samples drawn with replacement lie.
+/// Returns the interval of the medians of samples drawn with replacement.
 fn bootstrap(values: &[f64], resamples: usize) -> Interval {
     let mut rng = Rng::with_seed(SEED);
     let mut resample = Vec::new();
@@ -141,7 +140,7 @@ fn bootstrap(values: &[f64], resamples: usize) -> Interval {
     middle((0..resamples).map(median).collect())
 }
 
-/// The interval that holds [`CONFIDENCE`] of `values`, with as many on either side.
+/// Returns the interval that holds [`CONFIDENCE`] of `values`, symmetric in rank.
 fn middle(mut values: Vec<f64>) -> Interval {
     values.sort_unstable_by(f64::total_cmp);
     let tail = ((1.0 - CONFIDENCE) / 2.0 * values.len() as f64) as usize;

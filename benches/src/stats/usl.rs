@@ -27,14 +27,15 @@ impl Law {
         self.rate * cores / (1.0 + self.contention * others + self.coherence * cores * others)
     }
 
-    /// The number of cores beyond which more of them do less; none if there is none.
+    /// Returns the number of cores at the peak of the rate; none without a peak.
     pub fn peak(&self) -> Option<f64> {
         let peak = ((1.0 - self.contention).max(0.0) / self.coherence).sqrt();
         peak.is_finite().then_some(peak.max(1.0))
     }
 }
 
-/// How many parameters so many different numbers of cores can tell: λ, then σ, then κ.
+/// Returns the number of parameters that `sizes` numbers of cores can tell: λ, then σ,
+/// then κ.
 pub fn parameters(sizes: usize) -> usize {
     sizes.min(3)
 }
@@ -64,12 +65,12 @@ pub fn fit(points: &[(f64, f64)]) -> Option<Law> {
     })
 }
 
-/// What 1/λ, σ/λ and κ/λ are multiplied by to make n / X(n).
+/// Factors of 1/λ, σ/λ and κ/λ in n / X(n).
 fn basis(cores: f64) -> [f64; 3] {
     [1.0, cores - 1.0, cores * (cores - 1.0)]
 }
 
-/// Of relative errors, squared.
+/// Sum of the squared relative errors.
 fn error(points: &[(f64, f64)], factors: &[f64; 3]) -> f64 {
     let of = |&(cores, rate): &(f64, f64)| {
         let fitted: f64 =

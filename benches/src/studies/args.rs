@@ -17,10 +17,10 @@ use crate::rig::fleet::Entrant;
 use crate::rig::study::Common;
 use crate::variants::{REFERENCE, VARIANTS};
 
-/// What all of them can be asked.
+/// Arguments that these studies share.
 #[derive(Args)]
 pub(crate) struct Study {
-    /// Who takes part, separated by commas
+    /// Variants that take part, separated by commas
     #[arg(
         long,
         value_name = "NAMES",
@@ -34,7 +34,7 @@ pub(crate) struct Study {
     pub(crate) all: bool,
     #[command(flatten)]
     pub(crate) outside: Outside,
-    /// What is asked for, with GET
+    /// Path that is requested with GET
     #[arg(long, default_value = "/data", value_parser = path)]
     pub(crate) path: String,
     /// Seed of the random order [default: the clock]

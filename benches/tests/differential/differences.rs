@@ -1,6 +1,6 @@
 //! Every difference, and the server that is right.
 
-/// The server that answers as the RFCs say.
+/// Server that follows the RFCs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Right {
     /// pinloop does; hyper does what a MUST or a SHOULD says otherwise.
@@ -9,20 +9,21 @@ pub(crate) enum Right {
     Both,
 }
 
-/// A difference between the two servers, for all requests of a topic with these answers.
+/// A difference between the two: all requests of a topic that they answer so.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Difference {
     pub(crate) topic: &'static str,
-    /// Statuses of all answers on the connection, with the answer to the request behind it.
+    /// The statuses of all answers on the connection, that to the request behind
+    /// among them.
     pub(crate) pinloop: &'static str,
-    /// Statuses in the same form, or [`OTHER_CONTENT`].
+    /// As `pinloop`, or [`OTHER_CONTENT`].
     pub(crate) hyper: &'static str,
     pub(crate) right: Right,
     pub(crate) section: &'static str,
     pub(crate) why: &'static str,
 }
 
-/// The same statuses, but the services received other requests.
+/// The same statuses, and the services were asked something else.
 pub(crate) const OTHER_CONTENT: &str = "other content";
 
 const fn pinloop(

@@ -9,13 +9,13 @@ use crate::report::plots::{Area, Picture, PlotError, TEXT, is_narrow, picture, r
 /// One amount.
 #[derive(Clone, Debug)]
 pub struct Bar {
-    /// What it is of.
+    /// Name beside the bar.
     pub name: String,
     /// Its length, in whatever unit all have.
     pub amount: f64,
     /// The amount in words, with its unit.
     pub words: String,
-    /// As in `#0072b2`.
+    /// Color in hexadecimal, such as `#0072b2`.
     pub color: &'static str,
 }
 
@@ -37,7 +37,7 @@ pub fn bars(label: &str, bars: &[Bar]) -> Result<Option<Picture>, PlotError> {
     Ok(Some(drawn))
 }
 
-/// Where things are, in pixels.
+/// Positions and sizes in pixels.
 struct Layout {
     row: i32,
     bar: i32,

@@ -14,13 +14,13 @@ use plotters::style::{Color, IntoFont, TextStyle};
 pub use bars::{Bar, bars};
 pub use percentiles::percentiles;
 
-/// Of a page on a screen, and of a phone's, in CSS pixels.
+/// Widths of a picture for a screen and for a phone, in CSS pixels.
 pub(crate) const WIDTHS: [u32; 2] = [900, 358];
 
-/// Of names and figures, in CSS pixels.
+/// Size of names and figures, in CSS pixels.
 pub(crate) const TEXT: f64 = 13.5;
 
-/// Of what stands below, likewise.
+/// Size of the text below a picture, in CSS pixels.
 pub(crate) const SMALL: f64 = 12.0;
 
 /// plotters takes a font's line for its size, and so writes it this much smaller.
@@ -46,14 +46,14 @@ impl fmt::Display for Picture {
     }
 }
 
-/// What comes from outside is escaped when it is drawn.
+/// Text from outside is escaped when it is drawn.
 impl askama::filters::HtmlSafe for Picture {}
 
 /// Why a picture could not be drawn.
 #[derive(Debug)]
 pub struct PlotError(String);
 
-/// What is drawn on.
+/// Area of a picture.
 pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// Draws in both sizes. `label` says in words what there is to see.

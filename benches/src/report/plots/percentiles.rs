@@ -11,11 +11,11 @@ use crate::report::colors;
 use crate::report::plots::{GREY, GRID, Picture, PlotError, SMALL, is_narrow, picture, rgb, text};
 use crate::report::units::latency_in_short;
 
-/// A percentile is drawn where so many requests were slower: fewer are chance.
+/// A percentile is drawn if this number of requests were slower: fewer are chance.
 const SLOWER_MIN: f64 = 10.0;
 
-/// What the fastest tenth of requests had is not in the picture: a few that found
-/// the server idle would take half of its height.
+/// The fastest tenth of requests is not in the picture: a few requests that found the
+/// server idle would take half of its height.
 const NINES_MIN: f64 = 0.046;
 
 /// Latencies that span less have more lines than one for every power of ten.
@@ -72,8 +72,8 @@ pub fn percentiles(
     Ok(Some(picture))
 }
 
-/// Points of a curve: nines, and the latency in ns that so many requests had at
-/// most.
+/// Returns the points of a curve: nines, and the largest latency in ns of that share of
+/// the requests.
 fn curve(buckets: &[(u64, u64)]) -> Vec<(f64, f64)> {
     let total: f64 = buckets.iter().map(|&(_, count)| count as f64).sum();
     let mut seen = 0.0;

@@ -27,7 +27,7 @@ pub(crate) struct Arrivals {
     #[arg(long, value_name = "RATExTIME", value_delimiter = ',', value_parser = parse_phase,
         conflicts_with_all = ["rate", "lasts"])]
     phases: Vec<load::Phase>,
-    /// No more clients than so many
+    /// Maximum number of clients
     #[arg(long, value_name = "N", default_value_t = 500,
         value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     max_clients: usize,

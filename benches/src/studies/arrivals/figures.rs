@@ -11,7 +11,7 @@ use crate::stats;
 /// short enough that all clients were there.
 const END_S: f64 = 5.0;
 
-/// What the last clients got.
+/// Figures of the last seconds.
 #[derive(Clone, Debug)]
 pub struct Figures {
     /// Clients at the end.
@@ -86,7 +86,7 @@ fn disturbed(tour: &Tour, cores: f64) -> f64 {
     server.max(generator) / 1e9 / sum(&|second| second.lasts_s).max(f64::MIN_POSITIVE)
 }
 
-/// What the last client found, in a sentence.
+/// Returns the latency of the last clients, in a sentence.
 pub fn sentence(results: &Results) -> Option<String> {
     let arrivals = results.arrivals.as_ref()?;
     let said: Vec<String> = rows(results, arrivals)
@@ -117,7 +117,7 @@ pub fn busy_text(share: Option<f64>) -> String {
     share.map_or("–".to_string(), |share| format!("{:.0} %", share * 100.0))
 }
 
-/// How it was measured, and how to read it.
+/// Returns notes on the method.
 pub fn notes(arrivals: &Arrivals) -> Vec<String> {
     let phase = |phase: &crate::results::Phase| match phase.clients_per_s {
         0.0 => format!("none for {} s", phase.lasts_s),

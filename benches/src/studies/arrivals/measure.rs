@@ -18,10 +18,10 @@ use crate::rig::usage::Usage;
 /// The grain of the pictures.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
-/// What is to be measured, and with what.
+/// Plan of a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Who is asked for what.
+    /// Plan of the study.
     pub common: Common,
     /// When clients come; the same for every server.
     pub arrivals: load::Arrivals,
@@ -160,7 +160,7 @@ impl Diary {
     }
 }
 
-/// What goes on, on one line.
+/// Formats the progress on one line.
 fn line(key: &str, snapshot: &Snapshot, second: &Second, cores: usize) -> String {
     let seen = load::progress(snapshot);
     let busy = second.server_cpu_ns.map(|cpu_ns| {
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_second_has_what_was_seen_and_the_errors_that_occurred() {
-        // Not this process, whose threads come and go with its tests.
+        // Not this process, because its threads come and go with its tests.
         let mut server = Command::new("sleep").arg("600").spawn().unwrap();
         let second = Diary::begin(server.id()).enter(&snapshot());
         server.kill().unwrap();

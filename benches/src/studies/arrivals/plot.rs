@@ -17,7 +17,7 @@ use crate::report::plots::{
 use crate::report::units::{latency_in_short, thousands};
 use crate::results::{Second, Tour};
 
-/// Of a panel: its name, and three strips of the same height.
+/// Heights of a panel's name and of its three strips.
 const NAME: u32 = 26;
 const STRIP: u32 = 120;
 const STRIPS: usize = 3;
@@ -25,10 +25,10 @@ const STRIPS: usize = 3;
 /// For the axis below them, in pixels.
 const AXIS: u32 = 34;
 
-/// Of an interval in which something went wrong.
+/// Color of an interval with an error.
 const WRONG: &str = "#d55e00";
 
-/// What all panels share, from 0 but for latency.
+/// Ranges of the axes of all panels.
 struct Frame {
     seconds: f64,
     clients: f64,

@@ -14,7 +14,7 @@ pub struct Arrivals {
     pub occasion: Occasion,
     /// One followed the other, the same for every server.
     pub phases: Vec<Phase>,
-    /// No more than so many clients came.
+    /// Maximum number of clients.
     pub clients_max: usize,
     /// In the order taken: one server after the other.
     pub tours: Vec<Tour>,
@@ -23,7 +23,7 @@ pub struct Arrivals {
 /// A time in which clients arrived evenly spaced.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq)]
 pub struct Phase {
-    /// How many arrived per second.
+    /// Clients that arrived per second.
     pub clients_per_s: f64,
     /// For how many seconds.
     pub lasts_s: f64,
@@ -36,7 +36,7 @@ pub struct Tour {
     pub contender: String,
     /// Interval by interval, a second each but for the last.
     pub seconds: Vec<Second>,
-    /// Why this is no measurement, as a sentence for people.
+    /// Reason for a missing measurement, as a sentence.
     pub failure: Option<String>,
 }
 
@@ -51,11 +51,11 @@ pub struct Second {
     pub clients: usize,
     /// Answers received in it.
     pub requests: u64,
-    /// Median latency of these; 0 where there are none.
+    /// Median latency of these; 0 without answers.
     pub p50_ns: u64,
-    /// 99th percentile of these; 0 where there are none.
+    /// 99th percentile of these; 0 without answers.
     pub p99_ns: u64,
-    /// What went wrong in it, by kind; kinds that did not occur are left out.
+    /// Errors by kind, without the kinds that did not occur.
     pub errors: BTreeMap<String, u64>,
     /// CPU time of all threads of the server, as the kernel had booked it; none
     /// where it could not be read.
@@ -70,7 +70,7 @@ pub struct Second {
 }
 
 impl Tour {
-    /// That of a server which did not even come to it.
+    /// Returns the tour of a server that failed before it.
     pub fn failed(failure: &Failure) -> Self {
         let Failure { contender, reason } = failure.clone();
         Self { contender, seconds: Vec::new(), failure: Some(reason) }

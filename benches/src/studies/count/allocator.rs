@@ -1,4 +1,4 @@
-//! What the program `counted` says at its end.
+//! Output of the program `counted` at its end.
 
 /// Calls that allocate, and the bytes that they ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

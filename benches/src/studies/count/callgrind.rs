@@ -3,7 +3,7 @@
 /// Has callgrind write each address and name in full.
 pub const OPTIONS: [&str; 3] = ["--dump-instr=yes", "--compress-strings=no", "--compress-pos=no"];
 
-/// What was executed in one run.
+/// Instructions that one run executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
     /// By all threads.
@@ -12,14 +12,14 @@ pub struct Profile {
     pub costs: Vec<Cost>,
 }
 
-/// How often one instruction was executed.
+/// Number of executions of one instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cost {
     /// Path of the program or library.
     pub object: String,
     /// The symbol, as callgrind has it.
     pub symbol: String,
-    /// Where it is in that file, as its symbols have it.
+    /// Address in that file.
     pub address: u64,
     /// Times.
     pub times: u64,
@@ -37,7 +37,7 @@ pub fn read(file: &str) -> Option<Profile> {
         } else if let Some(name) = line.strip_prefix("fn=") {
             symbol = name;
         } else if line.starts_with("calls=") {
-            // What the callee took; it stands with the callee, too.
+            // The cost of the callee stands with the callee, too.
             lines.next();
         } else if let Some(count) = line.strip_prefix("totals:") {
             totals = count.trim().parse().ok();

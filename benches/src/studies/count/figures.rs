@@ -3,7 +3,7 @@
 use crate::report::units::thousands;
 use crate::results::{Counts, Results, Tally, Twice, Workload};
 
-/// Of calls a request that are fewer, nothing is said: they come of the clock.
+/// Rarer calls are left out: the clock makes them.
 const CALLS_MIN: f64 = 0.005;
 
 /// One contender in one workload, per request.
@@ -90,7 +90,7 @@ pub fn words(row: &Row) -> [String; 7] {
     ]
 }
 
-/// What stands above [`words`].
+/// Columns of [`words`].
 pub const HEAD: [&str; 7] = [
     "",
     "instructions",
@@ -101,7 +101,7 @@ pub const HEAD: [&str; 7] = [
     "system calls",
 ];
 
-/// What could not be counted, a sentence each.
+/// Returns a sentence for each count that is missing.
 pub fn gaps(counts: &Counts) -> Vec<String> {
     let unavailable = counts.unavailable.iter();
     let mut gaps: Vec<String> =

@@ -34,9 +34,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 pub struct Subject {
     /// Its key, variant and description.
     pub contender: Contender,
-    /// Whether it gives the service's answers; the floor does for `GET /` alone.
+    /// True if it gives the service's answers; the floor does for `GET /` alone.
     pub answers: bool,
-    /// Whether to say where in the source its instructions are.
+    /// True if to say where in the source its instructions are.
     pub split: bool,
     /// Starts it as it is when it is timed.
     pub timed: Command,
@@ -86,14 +86,14 @@ pub fn run(
     Ok(counts)
 }
 
-/// One workload, who takes part, and what counts.
+/// One workload, its servers, and the tools that count.
 struct Part<'a> {
     workload: &'a Workload,
     subjects: Vec<&'a Subject>,
     tools: Vec<Tool>,
 }
 
-/// What was counted in one run.
+/// Counts of one run.
 #[derive(Default)]
 struct Run {
     bytes_sent: u64,
@@ -238,7 +238,7 @@ fn run_once(
     Ok(run)
 }
 
-/// Asks so many times, with the connections for it; these stay open.
+/// Sends this number of requests. The connections stay open.
 fn ask(
     process: &Process,
     workload: &Workload,
@@ -296,7 +296,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // There is none where the tool did not come to write it.
+        // The file is missing if the tool did not write it.
         let _ = fs::remove_file(&self.path);
     }
 }

@@ -15,7 +15,7 @@ use crate::studies::count::callgrind::{Cost, Profile};
 /// A file and a function of the source, as in [`crate::results::Place`].
 pub type Place = (String, String);
 
-/// Where this project's own files are.
+/// Folder of this project's own files.
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../");
 
 /// Where the instructions of a profile of `program` come from, and how many from
@@ -67,7 +67,7 @@ fn named(path: &str) -> Option<String> {
     if let Some((_, library)) = path.split_once("/library/") {
         return Some(format!("std/{library}"));
     }
-    // As cargo keeps it: registry/src/INDEX/CRATE-VERSION/src/…
+    // A path in cargo's registry: registry/src/INDEX/CRATE-VERSION/src/…
     if let Some((_, within)) = path.split_once("/registry/src/") {
         let (_, file) = within.split_once('/')?;
         let (package, file) = file.split_once('/')?;

@@ -1,4 +1,4 @@
-//! What a request takes that can be counted exactly.
+//! Exact counts of a request.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::results::Failure;
 pub struct Counts {
     /// Seconds since the Unix epoch at the start.
     pub started_unix_s: u64,
-    /// Whether all that was planned has been counted.
+    /// True if all that was planned has been counted.
     pub complete: bool,
     /// Rounds of the work function for one `GET /data`.
     pub work_rounds: u32,
@@ -24,7 +24,7 @@ pub struct Counts {
 /// A tool that could not be used.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Unavailable {
-    /// What it would have counted, in a few words.
+    /// Name of the missing counts, in a few words.
     pub counts: String,
     /// Why, and what to do about it: a sentence.
     pub reason: String,
@@ -81,10 +81,10 @@ pub struct Place {
     pub file: String,
     /// Without its path.
     pub function: String,
-    /// As counted in the two runs.
+    /// Instructions in the two runs.
     pub instructions: Twice,
 }
 
-/// A count of a run, and of another one with twice as many requests.
+/// A count of a run, and of a second run with twice the number of requests.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 pub struct Twice(pub u64, pub u64);

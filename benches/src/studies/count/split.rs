@@ -1,4 +1,4 @@
-//! Where in its source a server's instructions are, by what they are for.
+//! The instructions of a server by their purpose, from their places in the source.
 
 use std::collections::BTreeMap;
 
@@ -54,13 +54,13 @@ const PARTS: &[Part] = &[
     Part { name: "all else", files: &[""] },
 ];
 
-/// Of a part that takes fewer for one request, nothing is said.
+/// A part with fewer instructions for a request is left out.
 const INSTRUCTIONS_MIN: f64 = 0.5;
 
 /// One part of the work, per request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Share {
-    /// What for.
+    /// Purpose.
     pub name: &'static str,
     /// In user space.
     pub instructions: f64,
@@ -86,7 +86,7 @@ pub fn of(workload: &Workload, contender: &str) -> Vec<Share> {
     for share in &mut shares {
         share.functions.sort_by(|one, other| other.1.total_cmp(&one.1));
     }
-    // What a server does by the clock is next to nothing for one request.
+    // Work by the clock is next to nothing for one request.
     shares.retain(|share| share.instructions >= INSTRUCTIONS_MIN);
     shares.sort_by(|one, other| other.instructions.total_cmp(&one.instructions));
     shares

@@ -1,4 +1,4 @@
-//! What counts, and what to do where it is missing.
+//! The tools that count, and advice if one is missing.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -21,7 +21,7 @@ impl Tool {
     /// In the order in which they are used.
     pub const ALL: [Self; 3] = [Self::Callgrind, Self::Strace, Self::Allocator];
 
-    /// What it counts.
+    /// Returns the name of its counts.
     pub fn counts(self) -> &'static str {
         match self {
             Self::Callgrind => "user instructions",
@@ -30,7 +30,7 @@ impl Tool {
         }
     }
 
-    /// Whether it can be used; the error is a sentence that says what to do.
+    /// Reports whether it can be used; the error is a sentence that says what to do.
     pub fn check(self) -> Result<(), String> {
         match self {
             Self::Callgrind => works("valgrind", &["--tool=none", "true"]),
@@ -64,7 +64,7 @@ impl Tool {
     }
 }
 
-/// Whether `program`, which is named as its package is, runs with these arguments.
+/// Reports whether `program`, which is named as its package is, runs with these arguments.
 fn works(program: &str, arguments: &[&str]) -> Result<(), String> {
     let run = Command::new(program).args(arguments).stdin(Stdio::null()).output();
     match run {

@@ -17,11 +17,11 @@ pub struct Workload {
     pub pipeline: usize,
     /// In the first of the two runs.
     pub requests: u64,
-    /// Whether the floor takes part.
+    /// True if the floor takes part.
     pub floor: bool,
-    /// Whether to say where in the source the instructions are.
+    /// True if to say where in the source the instructions are.
     pub split: bool,
-    /// Whether to count system calls only: the rest is as on one connection.
+    /// True if to count system calls only: the rest is as on one connection.
     syscalls_only: bool,
 }
 
@@ -39,7 +39,7 @@ const REQUESTS: u64 = 2_000;
 /// make grow, to be few.
 const LONG_REQUESTS: u64 = 256;
 
-/// As the ladder's echo has it.
+/// Length of the body in the ladder's echo.
 const ECHO_BYTES: usize = 64 * 1024;
 
 /// All that is counted.

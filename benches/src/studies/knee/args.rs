@@ -29,7 +29,7 @@ pub(crate) struct Knee {
     /// Length of one look at a rate
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_time)]
     probe: Duration,
-    /// How many times the knee is looked for; fewer than 6 give no interval
+    /// Number of searches for the knee; fewer than 6 give no interval
     #[arg(long, value_name = "N", default_value_t = 7,
         value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     searches: usize,

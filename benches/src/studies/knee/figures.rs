@@ -7,7 +7,7 @@ use crate::results::{Knee, Probe, Results};
 use crate::stats;
 use crate::stats::Estimate;
 
-/// A generator that is at work for so much of its time may be what a rate fails on.
+/// A generator that is busy for a larger share of its time may be the limit of a rate.
 const GENERATOR_BUSY: f64 = 0.95;
 
 /// Rates that differ by less are one point of the curve.
@@ -18,7 +18,7 @@ const NEIGHBORS: f64 = 1.06;
 pub struct Row {
     /// Its key.
     pub contender: String,
-    /// Its figures, or why there are none.
+    /// Figures, or the reason why they are missing.
     pub figures: Result<Figures, String>,
 }
 
@@ -27,7 +27,7 @@ pub struct Row {
 pub struct Figures {
     /// The highest rate sustained, per second: median over the bisections.
     pub sustained: Estimate,
-    /// In how many bisections it was found.
+    /// Number of bisections that found it.
     pub searches: usize,
     /// The same in ratio to the reference, within the same round of bisections.
     pub ratio: Option<Estimate>,
@@ -54,7 +54,7 @@ pub struct Offered {
     pub latency_ns: [f64; 3],
 }
 
-/// All contenders that took part, from the bottom of the ladder up.
+/// Returns all servers that took part, from the bottom of the ladder up.
 pub fn rows(results: &Results, knee: &Knee) -> Vec<Row> {
     let keys = results.contenders.iter().map(|contender| &contender.key);
     let row = |key: &String| {
@@ -68,7 +68,7 @@ pub fn rows(results: &Results, knee: &Knee) -> Vec<Row> {
     keys.filter_map(row).collect()
 }
 
-/// None of those that did not take part.
+/// Returns none for a server that did not take part.
 fn figures(results: &Results, knee: &Knee, key: &str) -> Option<Result<Figures, String>> {
     let probes: Vec<&Probe> = of(knee, key).collect();
     if probes.is_empty() {
@@ -134,7 +134,7 @@ fn ratio(found: &BTreeMap<usize, f64>, reference: &BTreeMap<usize, f64>) -> Opti
     (!ratios.is_empty()).then(|| stats::estimate(&ratios))
 }
 
-/// Why there is no rate that is sustained.
+/// Returns the reason why no rate is sustained.
 fn nothing(probes: &[&Probe], knee: &Knee) -> String {
     let lowest = probes.iter().min_by(|one, other| one.rate.total_cmp(&other.rate));
     let Some(probe) = lowest.filter(|_| probes.iter().any(|probe| probe.search > 0)) else {
@@ -176,7 +176,7 @@ fn curve(probes: &[&Probe]) -> Vec<Offered> {
     groups.iter().map(offered).collect()
 }
 
-/// Who sustains how much, in a sentence.
+/// Returns the sustained rates, in a sentence.
 pub fn sentence(results: &Results) -> Option<String> {
     let knee = results.knee.as_ref()?;
     let rows = rows(results, knee);
@@ -197,7 +197,7 @@ pub fn sentence(results: &Results) -> Option<String> {
     Some(format!("{}, {}.", said.join(", "), bound(knee)))
 }
 
-/// What is meant by sustained.
+/// Describes a sustained rate.
 pub fn bound(knee: &Knee) -> String {
     format!(
         "with p99 within {} and {:.0} % of the rate answered",
@@ -215,7 +215,7 @@ pub fn with_bounds(estimate: Estimate) -> String {
     format!("{} [{bounds}]", thousands(estimate.value))
 }
 
-/// How it was measured, and how to read it.
+/// Returns notes on the method.
 pub fn notes(knee: &Knee) -> Vec<String> {
     let mut notes = vec![format!(
         "GET {} at constant rates over {} connections, each rate for {} ms; latency counts from \
@@ -232,7 +232,7 @@ pub fn notes(knee: &Knee) -> Vec<String> {
     notes
 }
 
-/// That the figure is not the server's alone, where it is not.
+/// Returns remarks on disturbed figures.
 pub fn remarks(row: &Row, figures: &Figures) -> Vec<String> {
     let percent = |share: f64| format!("{:.0} %", share * 100.0);
     let mut remarks = Vec::new();

@@ -35,18 +35,18 @@ const SEARCH_LOOKS: u64 = 8;
 /// there are fewer.
 const LOOKS_MAX: u32 = 80;
 
-/// What is to be measured, and with what.
+/// Plan of a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Who is asked for what.
+    /// Plan of the study.
     pub common: Common,
-    /// What a rate has to meet to be sustained.
+    /// Bounds that a sustained rate meets.
     pub bound: Bound,
     /// Open connections.
     pub connections: usize,
     /// Length of one look at a rate.
     pub probe: Duration,
-    /// How many times the knee is bisected.
+    /// Number of bisections.
     pub searches: usize,
 }
 
@@ -126,7 +126,7 @@ fn begin(plan: &Plan, failures: Vec<Failure>) -> Knee {
 enum Halt {
     /// The user has asked to stop.
     Interrupted,
-    /// There is no figure for this server; a sentence for people.
+    /// The server gets no figure; a sentence for people.
     Failed(String),
 }
 
@@ -135,11 +135,11 @@ struct Lane<'a> {
     key: String,
     process: &'a mut Process,
     generator: Generator,
-    /// Where the steps have found the knee to be.
+    /// Bracket of the knee that the steps have found.
     bracket: Bracket,
 }
 
-/// Connects to all; who can't be connected to is a failure.
+/// Connects to all servers. A server that does not accept is a failure.
 fn connect<'a>(
     plan: &Plan,
     members: &'a mut [Member],
@@ -232,7 +232,7 @@ impl Lane<'_> {
     }
 }
 
-/// What goes on, on one line.
+/// Formats the progress on one line.
 fn line(probe: &Probe, meets: bool) -> String {
     let Probe { contender, rate, .. } = probe;
     let (reached, p99_ms) = (probe.requests_per_s(), probe.p99_ns as f64 / 1e6);

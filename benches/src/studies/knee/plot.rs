@@ -22,7 +22,7 @@ const PANELS: [&str; 3] = ["p50", "p99", "p99.9"];
 /// Which of them is held against the bound.
 const BOUND_PANEL: usize = 1;
 
-/// What all panels share.
+/// Ranges of the axes of all panels.
 struct Frame {
     rate_max: f64,
     low_ns: f64,

@@ -1,4 +1,4 @@
-//! How much each server sustains: probes at constant rates.
+//! Rates that each server sustains: probes at constant rates.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use crate::results::{Failure, Occasion};
 pub struct Knee {
     /// When, and with what.
     pub occasion: Occasion,
-    /// What a rate has to meet to be sustained.
+    /// Bounds that a sustained rate meets.
     pub bound: Bound,
     /// Open connections.
     pub connections: usize,
@@ -21,11 +21,11 @@ pub struct Knee {
     pub failures: Vec<Failure>,
 }
 
-/// What a rate has to meet to be sustained.
+/// Bounds that a sustained rate meets.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq)]
 pub struct Bound {
     /// The 99th percentile of latency, from when a request should have been sent,
-    /// may be so much and no more.
+    /// must not be higher.
     pub p99_ns: u64,
     /// Share of the offered rate that must have been answered.
     pub reached: f64,
@@ -52,7 +52,7 @@ pub struct Probe {
     pub p99_ns: u64,
     /// 99.9th percentile, likewise.
     pub p99_9_ns: u64,
-    /// Connections that failed, and answers whose status is not 2xx.
+    /// Failed connections, and answers with another status than 2xx.
     pub errors: u64,
     /// The first of them, as a clause.
     pub first_error: Option<String>,
@@ -74,7 +74,7 @@ impl Probe {
         self.requests as f64 / self.elapsed_ns.max(1) as f64 * 1e9
     }
 
-    /// Whether this probe alone speaks for its rate.
+    /// Reports whether this probe alone speaks for its rate.
     pub fn meets(&self, bound: &Bound) -> bool {
         self.errors == 0
             && self.p99_ns <= bound.p99_ns

@@ -12,7 +12,7 @@ pub const TOLERANCE: f64 = 0.02;
 /// Steps end here even if every rate is sustained, which none of that many can be.
 const STEPS_MAX: u32 = 64;
 
-/// Of a bracket: within so much of it a bound is near.
+/// Share of a bracket within which a bound is near.
 const NEAR: f64 = 0.25;
 
 /// A bisection of a machine that changes its mind all the time ends here.

@@ -25,9 +25,11 @@ pub(crate) fn sentences(context: &Context<'_>, regimes: &[RegimeFigures]) -> Vec
     let mut sentences = Vec::new();
     match withheld(first, &[subject, reference]) {
         Some(reason) => sentences.push(reason),
-        None => sentences.extend(headline(context, first, subject, reference)),
+        None => {
+            sentences.extend(headline(context, first, subject, reference));
+            sentences.extend(square::of(results, first).map(|square| where_from(&square)));
+        }
     }
-    sentences.extend(square::of(results, first).map(|square| where_from(&square)));
     let brief = |regime: &RegimeFigures| in_brief(regime, subject, reference);
     let others: Vec<String> = regimes[1..].iter().filter_map(brief).collect();
     if !others.is_empty() {
@@ -43,7 +45,7 @@ fn subject<'a>(results: &'a Results, regime: &'a RegimeFigures) -> Option<&'a st
     both.into_iter().chain(highest).find(|key| regime.of(key).is_some_and(|f| f.ratio.is_some()))
 }
 
-/// Why there is no headline, if one of the servers was disturbed too often.
+/// Returns the reason for leaving out the headline, if a server was disturbed too often.
 fn withheld(regime: &RegimeFigures, keys: &[&str]) -> Option<String> {
     let worst = keys.iter().filter_map(|key| Some((key, regime.of(key)?.disturbed)));
     let (key, share) = worst.max_by(|one, other| one.1.total_cmp(&other.1))?;

@@ -26,10 +26,10 @@ pub struct Assertion {
     right: Option<Quantity>,
 }
 
-/// What became of a claim, in a sentence.
+/// Outcome of a claim, in a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// Whether it holds.
+    /// True if it holds.
     pub holds: bool,
     /// Why, and by how much.
     pub sentence: String,
@@ -41,7 +41,7 @@ struct Quantity {
     metric: Metric,
 }
 
-/// What can be claimed of a contender.
+/// Quantity that a claim is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Metric {
     CpuNs,
@@ -66,7 +66,7 @@ impl Assertion {
         }
     }
 
-    /// The left side, in ratio to the right one if that is no number.
+    /// Estimates the left side, in ratio to the right side unless that is a number.
     fn estimate(&self, results: &Results) -> Result<Estimate, String> {
         let regime = match &self.regime {
             Some(key) => results.regimes.iter().find(|regime| regime.key == *key),

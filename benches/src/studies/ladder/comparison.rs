@@ -1,4 +1,4 @@
-//! What changed from one run to another, beyond the noise of both.
+//! Changes from one run to another, beyond the noise of both.
 //!
 //! Only ratios within starts are compared: what else differs between two runs, such
 //! as the machine's pace, is in both of a ratio's parts. The reference, whose own
@@ -15,9 +15,9 @@ use crate::studies::ladder::figures::{self, RegimeFigures};
 pub struct Comparison {
     /// In the order of the newer run.
     pub changes: Vec<Change>,
-    /// What cannot be compared, and why, in sentences.
+    /// Sentences on figures that cannot be compared.
     pub missing: Vec<String>,
-    /// What makes the comparison doubtful, in sentences.
+    /// Sentences on doubts about the comparison.
     pub doubts: Vec<String>,
 }
 
@@ -26,9 +26,9 @@ pub struct Comparison {
 pub struct Change {
     /// The regime in a few words.
     pub regime: String,
-    /// Whose CPU time per request it is.
+    /// Key of the server.
     pub contender: String,
-    /// In ratio to whose.
+    /// Key of the server that the ratio is taken to.
     pub to: String,
     /// In the older run.
     pub then: Estimate,
@@ -36,12 +36,12 @@ pub struct Change {
     pub now: Estimate,
     /// The newer ratio over the older one.
     pub factor: Estimate,
-    /// Whether that is a change.
+    /// True if that is a change.
     pub verdict: Verdict,
 }
 
 impl Comparison {
-    /// How many of the ratios have changed, in a sentence.
+    /// Returns the number of changed ratios, in a sentence.
     pub fn summary(&self) -> String {
         let changed = |change: &&Change| matches!(change.verdict, Verdict::Less | Verdict::More);
         let count = self.changes.iter().filter(changed).count();
@@ -124,7 +124,7 @@ pub fn compare(now: &Results, then: &Results) -> Comparison {
     comparison
 }
 
-/// None for the second of the A/A pair, and where there is no rung below.
+/// Returns none for the second of the A/A pair and for the lowest rung.
 fn held_against<'a>(results: &'a Results, key: &str) -> Option<&'a str> {
     let of = |key: &str| results.contenders.iter().find(|contender| contender.key == key);
     let reference = of(&results.reference)?;

@@ -7,7 +7,7 @@
 
 use crate::results::{Regime, Results, Sample};
 
-/// Share of a slice: a disturbance of this size may move a figure by as much.
+/// Share of a slice: a disturbance of this size may move a figure by 5 %.
 pub const SHARE_MAX: f64 = 0.05;
 
 /// Returns the share of a server's slices that were disturbed; 0 without slices.

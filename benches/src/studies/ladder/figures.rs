@@ -26,7 +26,7 @@ const KEPT_OFF: f64 = 0.1;
 /// All contenders in one regime.
 #[derive(Clone, Debug)]
 pub struct RegimeFigures {
-    /// As in results.
+    /// Key as in the results.
     pub key: String,
     /// For people.
     pub title: String,
@@ -40,7 +40,7 @@ pub struct RegimeFigures {
     pub rate_per_s: Option<f64>,
     /// Ratio of the A/A pair.
     pub a_to_a: Option<Estimate>,
-    /// Ratios that are no difference here.
+    /// Band of ratios that two equal servers may have.
     pub same_band: Option<Interval>,
     /// From the bottom of the ladder up.
     pub rows: Vec<Row>,
@@ -58,11 +58,11 @@ impl RegimeFigures {
 pub struct Row {
     /// The contender's key.
     pub contender: String,
-    /// Whether it is the second of the A/A pair.
+    /// True if it is the second of the A/A pair.
     pub again: bool,
     /// The layer that it adds to the rung below, in a few words.
     pub adds: String,
-    /// Its figures, or why there are none.
+    /// Figures, or the reason why they are missing.
     pub figures: Result<Figures, String>,
 }
 
@@ -76,9 +76,9 @@ pub struct Figures {
     /// CPU time in ratio to the reference. None for the reference itself and if the
     /// reference has failed.
     pub ratio: Option<Estimate>,
-    /// What the ratio says.
+    /// Verdict on the ratio.
     pub verdict: Verdict,
-    /// What its layer adds to the rung below; none where that has no figures here.
+    /// Cost that its layer adds to the rung below; none without figures of that rung.
     pub step: Option<Step>,
     /// Median of all slices.
     pub requests_per_s: f64,
@@ -114,7 +114,7 @@ pub enum Stall {
 pub struct Step {
     /// CPU time per request that is added, in ns.
     pub added_ns: Estimate,
-    /// Whether that is a difference.
+    /// True if that is a difference.
     pub verdict: Verdict,
 }
 
@@ -230,7 +230,7 @@ fn stall(results: &Results, samples: &[&Sample]) -> Stall {
     }
 }
 
-/// Of one slice, in ns; infinite if it is a request that was not sent in time.
+/// Returns a percentile of a slice in ns, infinite for a request that was not sent in time.
 pub fn percentile(sample: &Sample, share: f64) -> f64 {
     let mut buckets: Vec<(u64, u64)> = sample.latency.buckets().collect();
     buckets.push((u64::MAX, sample.generator.unsent));

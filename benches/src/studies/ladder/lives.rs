@@ -1,4 +1,4 @@
-//! What the servers did besides their slices: work that a slice does not see.
+//! Conduct of the servers besides their slices: work that a slice does not see.
 
 use crate::results::{Life, Results};
 

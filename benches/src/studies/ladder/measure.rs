@@ -25,16 +25,16 @@ pub(crate) const SLICE_OVERHEAD: Duration = Duration::from_millis(8);
 /// Time that starting and ending one server takes.
 pub(crate) const START_OVERHEAD: Duration = Duration::from_millis(15);
 
-/// What is to be measured, and with what.
+/// Plan of a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// As recorded.
+    /// Settings as recorded.
     pub settings: Settings,
     /// In this order.
     pub regimes: Vec<Regime>,
     /// Key of the contender that ratios are taken to.
     pub reference: String,
-    /// As recorded.
+    /// Settings as recorded.
     pub square: Option<Square>,
     /// For all slices of all regimes.
     pub budget: Duration,
@@ -86,7 +86,7 @@ pub fn run(
     Ok(results)
 }
 
-/// What each start needs.
+/// Input of each start.
 struct Run<'a> {
     plan: &'a Plan,
     entrants: &'a mut [Entrant],

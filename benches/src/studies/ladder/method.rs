@@ -1,4 +1,4 @@
-//! How the ladder was measured, and what could be wrong with it.
+//! The method of the ladder, and doubts about it.
 
 use super::disturbance;
 use super::figures::RegimeFigures;
@@ -12,7 +12,7 @@ use crate::stats;
 /// interrupts out.
 const BOOKED_MIN: f64 = 0.9;
 
-/// What the reader has to know before the first figure.
+/// Caveats that come before the first figure.
 pub(crate) fn warnings(results: &Results, regimes: &[RegimeFigures]) -> Vec<String> {
     let mut warnings = Vec::new();
     if !results.complete {
@@ -46,7 +46,7 @@ pub(crate) fn starts(regime: &RegimeFigures) -> String {
     format!("{} starts{rate}.", regime.starts)
 }
 
-/// How far to trust the ratios of a regime.
+/// Returns a sentence on the noise of the ratios of a regime.
 pub(crate) fn noise(regime: &RegimeFigures, reference: &str) -> String {
     match regime.same_band {
         Some(band) => format!(

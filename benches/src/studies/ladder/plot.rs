@@ -15,10 +15,10 @@ use crate::studies::ladder::figures::{Figures, RegimeFigures, Row};
 /// Lines along the axis, at most: more would be noise.
 const TICKS_MAX: u32 = 6;
 
-/// Of the axis with its numbers, in pixels.
+/// Height of the axis with its numbers, in pixels.
 const AXIS: i32 = 36;
 
-/// Where things are, in pixels.
+/// Positions and sizes in pixels.
 struct Layout {
     row: i32,
     bar: i32,

@@ -51,7 +51,7 @@ fn overview(context: &Context<'_>, regimes: &[RegimeFigures]) -> Option<Section>
     }
     section.tables.push(table);
     section.notes.push(format!(
-        "In brackets: the ratio over loopback, with its 95 % interval. Green costs less, orange \
+        "Beside each difference: the ratio over loopback, with its 95 % interval. Green costs less, orange \
          more; a grey cell is not told apart from {reference}. {reference}_again is a second \
          process of {reference}."
     ));
@@ -68,7 +68,12 @@ fn brief_cell(regime: &RegimeFigures, key: &str, reference: &str) -> Cell {
         return Cell::plain(microseconds(figures.cpu_ns));
     };
     let text = signed_microseconds(added.value);
-    let below = format!("{:.2} times, {}", ratio.value, spread(ratio, figures.verdict));
+    let below = match (apart(figures.verdict, ratio), ratio.interval) {
+        (words, Some(bounds)) if words.is_empty() => {
+            format!("{:.2} times, {:.2}–{:.2}", ratio.value, bounds.low, bounds.high)
+        }
+        (words, _) => words,
+    };
     Cell { text, below, tone: tone(figures.verdict) }
 }
 
@@ -116,13 +121,13 @@ fn of_regime(context: &Context<'_>, regime: &RegimeFigures) -> Result<Section, P
             Ok(figures) => {
                 table.cells(cells(context, regime, row, figures));
                 table.rows.iter_mut().last().into_iter().for_each(|it| it.is_faint = row.again);
-                section.warnings.extend(figures.stall.map(|stall| stalled(&row.contender, stall)));
             }
             Err(reason) => {
                 section.warnings.push(format!("{} has no figures: {reason}", row.contender));
             }
         }
     }
+    section.warnings.extend(stalled(regime));
     section.tables.push(table);
     section.tables.extend(square::of(context.results, regime).map(|it| square_table(&it)));
     section.plot(picture(context, regime)?, &caption(regime, reference), split_keys());
@@ -180,21 +185,32 @@ fn cells(context: &Context<'_>, regime: &RegimeFigures, row: &Row, figures: &Fig
     ]
 }
 
-fn stalled(name: &str, stall: Stall) -> String {
-    match stall {
-        Stall::Generator => format!(
-            "{name} was not kept busy, because the load generator was at its limit: its requests \
-             per second are the generator's."
-        ),
-        Stall::KeptOff => format!(
-            "{name} was not kept busy, because something else ran on its CPU: its requests per \
-             second are lower than it can do."
-        ),
-        Stall::Sleeps(switches) => format!(
-            "{name} sleeps or waits although requests are due: it gave up its CPU {switches:.2} \
-             times a request. Its CPU time is not what limits it."
-        ),
+/// Names the servers that were not kept busy, by reason.
+fn stalled(regime: &RegimeFigures) -> Vec<String> {
+    let stalls = regime.rows.iter().filter_map(|row| {
+        let stall = row.figures.as_ref().ok()?.stall?;
+        Some((row.contender.as_str(), stall))
+    });
+    let (mut generator, mut kept_off, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, stall) in stalls {
+        match stall {
+            Stall::Generator => generator.push(name),
+            Stall::KeptOff => kept_off.push(name),
+            Stall::Sleeps(switches) => warnings.push(format!(
+                "{name} sleeps or waits although requests are due: it gave up its CPU \
+                 {switches:.2} times a request. Its CPU time is not what limits it."
+            )),
+        }
     }
+    for (names, reason) in [
+        (generator, "the load generator was at its limit: the rates are the generator's"),
+        (kept_off, "something else ran on their CPU: they can do more requests per second"),
+    ] {
+        if !names.is_empty() {
+            warnings.push(format!("Not kept busy, because {reason}: {}.", names.join(", ")));
+        }
+    }
+    warnings
 }
 
 /// The bars, with the ratio and the instructions beside each.

@@ -8,7 +8,7 @@ use crate::studies::ladder::figures::RegimeFigures;
 /// Figures of the square in one regime. Costs are CPU time per request in ns.
 #[derive(Clone, Debug)]
 pub struct SquareFigures {
-    /// Who stands at its corners.
+    /// Servers at its corners.
     pub corners: Square,
     /// Our core on mio.
     pub plain: f64,
@@ -18,22 +18,22 @@ pub struct SquareFigures {
     pub hyper: f64,
     /// hyper on Tokio.
     pub both: f64,
-    /// What Tokio adds to our core.
+    /// Cost that Tokio adds to pinloop's core.
     pub tokio_to_core: Estimate,
-    /// What Tokio adds to hyper.
+    /// Cost that Tokio adds to hyper.
     pub tokio_to_hyper: Estimate,
-    /// What hyper adds on mio.
+    /// Cost that hyper adds on mio.
     pub hyper_on_mio: Estimate,
-    /// What hyper adds on Tokio.
+    /// Cost that hyper adds on Tokio.
     pub hyper_on_tokio: Estimate,
-    /// What the two cost together beyond the sum of what each costs alone.
+    /// Cost of both beyond the sum of the costs of each.
     pub interaction: Estimate,
     /// Equal servers differ by up to this; none without the A/A pair.
     pub noise_ns: Option<f64>,
 }
 
 impl SquareFigures {
-    /// Whether equal servers may differ by as much here.
+    /// Reports whether equal servers may differ by this difference.
     pub fn is_noise(&self, difference: Estimate) -> bool {
         match (difference.interval, self.noise_ns) {
             (Some(interval), Some(noise)) => interval.low <= noise && interval.high >= -noise,

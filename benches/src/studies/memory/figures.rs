@@ -23,7 +23,7 @@ pub struct Row {
     pub connections: (u64, u64),
 }
 
-/// From the bottom of the ladder up, who has enough levels.
+/// Returns the servers with enough levels, from the bottom of the ladder up.
 pub fn rows(memory: &Memory) -> Vec<Row> {
     memory.climbs.iter().filter_map(row).collect()
 }
@@ -60,7 +60,7 @@ fn slope(points: &[(f64, f64)]) -> Option<f64> {
     (spread > 0.0).then(|| together / spread)
 }
 
-/// What stands above [`words`].
+/// Columns of [`words`].
 pub const HEAD: [&str; 5] =
     ["", "RSS per connection", "between levels", "kernel, both ends", "RSS with few and most"];
 
@@ -82,7 +82,7 @@ fn unsigned(bytes: f64) -> String {
     if bytes.abs() < 0.5 { "0".to_string() } else { thousands(bytes).replace('-', "−") }
 }
 
-/// How far the servers were taken, what was counted, and what could not be.
+/// Returns remarks on the number of connections and on missing counts.
 pub fn remarks(memory: &Memory) -> Vec<String> {
     let levels = memory.climbs.iter().filter_map(|climb| climb.levels.last());
     let reached = levels.map(|level| level.connections).max().unwrap_or(0);
@@ -123,7 +123,7 @@ mod tests {
             rss_bytes,
             kernel_bytes: Some(9_000_000 + 7_000 * connections),
         };
-        // What is made once is made between the first two levels.
+        // Memory that is allocated once appears between the first two levels.
         let levels = [(0, 3_000_000), (80, 3_300_000), (4_000, 4_084_000), (8_000, 4_884_000)];
         let levels = levels.map(|(connections, rss)| level(connections, rss)).to_vec();
         let climbs = vec![Climb { contender: "pinloop".to_string(), levels }];

@@ -119,7 +119,7 @@ fn climb(
     Ok(climb)
 }
 
-/// Opens so many connections and uses each; none for none.
+/// Opens this number of connections and uses each. Returns none for 0 connections.
 fn ask(member: &Member, connections: usize) -> Result<Option<Generator>, String> {
     if connections == 0 {
         return Ok(None);

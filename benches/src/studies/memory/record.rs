@@ -1,4 +1,4 @@
-//! What an idle connection takes.
+//! Memory of an idle connection.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use crate::results::Failure;
 pub struct Memory {
     /// Seconds since the Unix epoch at the start.
     pub started_unix_s: u64,
-    /// Whether all that was planned has been measured.
+    /// True if all that was planned has been measured.
     pub complete: bool,
     /// Connections that were asked for, at most.
     pub connections_wanted: usize,
@@ -34,13 +34,13 @@ pub struct Climb {
     pub levels: Vec<Level>,
 }
 
-/// What there is when all connections have served requests and are idle.
+/// Memory when all connections have served requests and are idle.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub struct Level {
     /// Open.
     pub connections: u64,
     /// Resident memory of the server.
     pub rss_bytes: u64,
-    /// Of the kernel, for both ends: objects in use in the caches.
+    /// Kernel memory for both ends: objects in use in the caches.
     pub kernel_bytes: Option<u64>,
 }

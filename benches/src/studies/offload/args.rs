@@ -20,7 +20,7 @@ use crate::studies::args::{finish, path};
 
 #[derive(Args)]
 pub(crate) struct Offload {
-    /// Who takes part, separated by commas
+    /// Variants that take part, separated by commas
     #[arg(
         long,
         value_name = "NAMES",
@@ -37,10 +37,10 @@ pub(crate) struct Offload {
         default_value = "100,1000,10000,100000"
     )]
     works: Vec<u32>,
-    /// What the long requests ask for, with GET
+    /// Path of the long requests, with GET
     #[arg(long, default_value = "/data?offload", value_parser = path)]
     long: String,
-    /// What the short requests ask for, with GET
+    /// Path of the short requests, with GET
     #[arg(long, default_value = "/", value_parser = path)]
     short: String,
     /// Short requests per second, evenly spaced

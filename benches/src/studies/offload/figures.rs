@@ -30,13 +30,13 @@ pub struct Row {
 }
 
 impl Row {
-    /// How much the 99th percentile of the short requests is raised by the long ones.
+    /// Returns the factor by which long requests raise the 99th percentile of the short ones.
     pub fn raised(&self) -> f64 {
         self.beside_ns[1] as f64 / self.alone_ns[1].max(1) as f64
     }
 }
 
-/// All that was measured, by size of work, and then from the bottom of the ladder up.
+/// Returns all rows, by size of work, and then from the bottom of the ladder up.
 pub fn rows(results: &Results, offload: &Offload) -> Vec<Row> {
     let mut works: Vec<u32> = offload.points.iter().map(|point| point.work_rounds).collect();
     works.sort_unstable();
@@ -50,7 +50,7 @@ pub fn rows(results: &Results, offload: &Offload) -> Vec<Row> {
         .collect()
 }
 
-/// None of those that did not take part.
+/// Returns none for a server that did not take part.
 fn row(
     results: &Results,
     offload: &Offload,
@@ -91,7 +91,7 @@ fn row(
     })
 }
 
-/// Whether a contender is another one with a thread for long work.
+/// Reports whether a contender is another one with a thread for long work.
 fn is_offloading(contender: &Contender) -> bool {
     contender.variant.ends_with("_offload")
 }
@@ -110,7 +110,7 @@ fn percentiles(slices: &[OffloadSlice], of: fn(&OffloadSlice) -> &Latency) -> Op
     Some([median(0.5)?, median(0.99)?])
 }
 
-/// From which size of work on each pair's offloading pays.
+/// Returns a sentence for each pair, with the smallest work for which offloading pays.
 pub fn sentences(results: &Results, offload: &Offload) -> Vec<String> {
     let rows = rows(results, offload);
     let pairs = results.contenders.iter().filter(|contender| is_offloading(contender));
@@ -160,7 +160,7 @@ fn sentence(rows: &[Row], contender: &Contender) -> Option<String> {
     ))
 }
 
-/// How it was measured, and how to read it.
+/// Returns notes on the method.
 pub fn notes(offload: &Offload) -> Vec<String> {
     let mut notes = vec![format!(
         "GET {} at {} requests per second over {} connections, alone and beside one client that \
@@ -179,14 +179,14 @@ pub fn notes(offload: &Offload) -> Vec<String> {
     notes
 }
 
-/// Those that got no figure.
+/// Returns the servers without a figure.
 pub fn failures(offload: &Offload) -> Vec<String> {
     let sentence =
         |failure: &Failure| format!("{} has no figures: {}", failure.contender, failure.reason);
     offload.failures.iter().map(sentence).collect()
 }
 
-/// What a table has of a row.
+/// Formats a row.
 pub fn cells(row: &Row) -> [String; 10] {
     [
         row.contender.clone(),
@@ -202,7 +202,7 @@ pub fn cells(row: &Row) -> [String; 10] {
     ]
 }
 
-/// The heads of [`cells`].
+/// Columns of [`cells`].
 pub const HEAD: [&str; 10] = [
     "",
     "rounds",

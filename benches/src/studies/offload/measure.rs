@@ -24,20 +24,20 @@ use crate::rig::progress::Progress;
 use crate::rig::regimes;
 use crate::rig::study::Common;
 
-/// What is to be measured, and with what.
+/// Plan of a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Who is asked for what; its path is that of the long requests.
+    /// Plan of the study; its path is that of the long requests.
     pub common: Common,
     /// Sizes of the work, in rounds.
     pub works: Vec<u32>,
-    /// What the short requests ask for.
+    /// Path of the short requests.
     pub short_path: String,
     /// Short requests per second: few enough that a server has time left.
     pub short_rate: f64,
     /// Connections that share these.
     pub short_connections: usize,
-    /// How often each is measured.
+    /// Number of blocks.
     pub blocks: usize,
 }
 
@@ -140,7 +140,7 @@ fn block(
 struct Lane<'a> {
     key: String,
     process: &'a mut Process,
-    /// Of the short requests and the long; or why there are none.
+    /// Generators for short and long requests, or the reason why they could not connect.
     generators: Result<[Generator; 2], String>,
     settings: &'a Settings,
     short_rate: f64,

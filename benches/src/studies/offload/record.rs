@@ -9,7 +9,7 @@ use crate::results::{Failure, Latency, Occasion};
 pub struct Offload {
     /// When, and with what; its path is that of the long requests.
     pub occasion: Occasion,
-    /// What the short requests ask for, with GET.
+    /// Path of the short requests, with GET.
     pub short_path: String,
     /// Short requests per second, evenly spaced.
     pub short_rate: f64,
@@ -34,12 +34,12 @@ pub struct OffloadPoint {
     pub slices: Vec<OffloadSlice>,
 }
 
-/// What one server did in one block.
+/// Slices of one server in one block.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct OffloadSlice {
-    /// Of the short requests, with nothing else to do.
+    /// Latency of the short requests alone.
     pub alone: Latency,
-    /// Of the short requests, beside a client that always waits for a long one.
+    /// Latency of the short requests beside a client that always waits for a long one.
     pub beside: Latency,
     /// Long requests answered meanwhile.
     pub beside_long_requests: u64,

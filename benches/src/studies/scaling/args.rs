@@ -15,7 +15,7 @@ use crate::studies::args::{Study, finish};
 
 #[derive(Args)]
 pub(crate) struct Scaling {
-    /// Estimate the rate on so many cores
+    /// Estimate the rate on this number of cores
     #[arg(long, value_name = "CORES",
         value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     plan: Option<usize>,

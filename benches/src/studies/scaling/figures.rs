@@ -17,13 +17,13 @@ use crate::stats::usl;
 use crate::stats::usl::Law;
 use crate::stats::{Estimate, Interval, VALUES_MIN};
 
-/// Of the bootstrap; each fits the law, and more would not move a bound by a digit.
+/// Resamples of the bootstrap: more would not move a bound by a digit.
 const RESAMPLES: usize = 1000;
 
 /// Any seed will do; a fixed one makes a report a function of its file.
 const SEED: u64 = 0x0073_6361_6c65;
 
-/// What the post of 2017 saw: threads, and requests per second before p99 rose.
+/// Figures of the post of 2017: threads, and requests per second before p99 rose.
 pub const OF_2017: [(f64, f64); 3] = [(1.0, 6_000.0), (2.0, 11_000.0), (4.0, 20_000.0)];
 
 /// One contender.
@@ -31,7 +31,7 @@ pub const OF_2017: [(f64, f64); 3] = [(1.0, 6_000.0), (2.0, 11_000.0), (4.0, 20_
 pub struct Row {
     /// Its key.
     pub contender: String,
-    /// Its figures, or why there are none.
+    /// Figures, or the reason why they are missing.
     pub figures: Result<Figures, String>,
 }
 
@@ -44,7 +44,7 @@ pub struct Figures {
     pub law: Law,
     /// 95 % intervals of σ and κ, from blocks drawn anew; none of too few blocks.
     pub intervals: Option<[Interval; 2]>,
-    /// Whether more cores did more than in proportion, for which the law has no room.
+    /// True if more cores did more than in proportion, for which the law has no room.
     pub is_more_than_linear: bool,
     /// Capacity on the number of cores that was asked for.
     pub plan: Option<Estimate>,
@@ -53,11 +53,11 @@ pub struct Figures {
 /// On one number of cores.
 #[derive(Clone, Debug)]
 pub struct Size {
-    /// How many of them the server had.
+    /// Number of cores of the server.
     pub cores: usize,
     /// CPUs of the generators.
     pub generator_cores: Vec<usize>,
-    /// Whether a generator had to run on a CPU of the server.
+    /// True if a generator had to run on a CPU of the server.
     pub is_shared: bool,
     /// Answers per second.
     pub requests_per_s: f64,
@@ -68,11 +68,11 @@ pub struct Size {
     /// The busiest event loop's connections and requests, in ratio to the mean; none
     /// where the kernel did not tell of as many loops as cores.
     pub imbalance: Option<[f64; 2]>,
-    /// What each event loop had.
+    /// Connections and requests of each event loop.
     pub loops: Vec<EventLoop>,
 }
 
-/// All contenders that took part, from the bottom of the ladder up.
+/// Returns all servers that took part, from the bottom of the ladder up.
 pub fn rows(results: &Results, scaling: &Scaling) -> Vec<Row> {
     let keys = results.contenders.iter().map(|contender| &contender.key);
     let row = |key: &String| {
@@ -86,7 +86,7 @@ pub fn rows(results: &Results, scaling: &Scaling) -> Vec<Row> {
     keys.filter_map(row).collect()
 }
 
-/// None of those that did not take part.
+/// Returns none for a server that did not take part.
 fn figures(scaling: &Scaling, key: &str) -> Option<Figures> {
     let mut points: Vec<&Point> = scaling
         .points
@@ -133,7 +133,7 @@ fn size(point: &Point) -> Size {
     }
 }
 
-/// Of each slice, per second.
+/// Returns the capacity of each slice, per second.
 fn capacities(point: &Point) -> Vec<f64> {
     let capacity = |slice: &crate::results::Slice| {
         slice.requests as f64 / slice.cpu_ns_max.max(1) as f64 * 1e9
@@ -188,7 +188,7 @@ fn interval(laws: &[Law], of: &dyn Fn(&Law) -> f64) -> Option<Interval> {
     Some(Interval { low: *values.get(tail)?, high: *values.get(values.len() - 1 - tail)? })
 }
 
-/// What became of the rate with more cores, in a sentence.
+/// Returns the change of the rate with more cores, in a sentence.
 pub fn sentence(results: &Results) -> Option<String> {
     let scaling = results.scaling.as_ref()?;
     let said: Vec<String> = rows(results, scaling)
@@ -232,7 +232,7 @@ pub fn law_text(figures: &Figures) -> String {
     )
 }
 
-/// What the law says of the number of cores that was asked for; and that of 2017.
+/// Returns the law's rate for the planned number of cores, and the rates of 2017.
 pub fn plan_text(scaling: &Scaling, rows: &[Row]) -> Vec<String> {
     let Some(cores) = scaling.plan_cores else { return Vec::new() };
     let of = |row: &Row| {
@@ -282,7 +282,7 @@ pub fn plan_text(scaling: &Scaling, rows: &[Row]) -> Vec<String> {
     said
 }
 
-/// How it was measured, and how to read it.
+/// Returns notes on the method.
 pub fn notes(scaling: &Scaling) -> Vec<String> {
     let mut notes = vec![format!(
         "GET {} in a closed loop over {} connections for each core of the server, slices of {} \
@@ -300,7 +300,7 @@ pub fn notes(scaling: &Scaling) -> Vec<String> {
     notes
 }
 
-/// What it means that the generator had no CPU of its own, where it had none.
+/// Returns a caveat if the generator had no CPU of its own.
 fn sharing(scaling: &Scaling) -> Option<String> {
     let shared = scaling.points.iter().find(|point| point.shares_a_core())?;
     let free = scaling.points.iter().filter(|point| !point.shares_a_core());
@@ -327,14 +327,14 @@ pub fn generators_text(size: &Size) -> String {
     format!("{}{shared}", size.generator_cores.len())
 }
 
-/// Of the capacity.
+/// Formats the interval of the capacity.
 pub fn bounds_text(size: &Size) -> String {
     size.capacity.interval.map_or("too few blocks".to_string(), |bounds| {
         format!("{}–{}", thousands(bounds.low), thousands(bounds.high))
     })
 }
 
-/// Of connections and requests: `1.06`, or `–` where the kernel did not tell.
+/// Formats the imbalance: `1.06`, or `–` if the kernel did not tell.
 pub fn imbalance_text(size: &Size) -> [String; 2] {
     match size.imbalance {
         None => ["–", "–"].map(String::from),

@@ -1,4 +1,4 @@
-//! Scaling: the same servers on 1, 2, … cores, each core with as many connections.
+//! Scaling: the same servers on 1, 2, … cores, with the same connections for each core.
 //!
 //! All of them are up at once, and take turns in a random order within each block, as
 //! on the ladder. A generator runs on every CPU that the server leaves free, up to one
@@ -27,7 +27,7 @@ use crate::rig::study::Common;
 /// fifth more than the one before.
 const EACH_UP_TO: usize = 4;
 
-/// What is to be measured, and with what.
+/// Plan of a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Who is asked for what; its CPUs are those of the largest server, in the order in
@@ -162,7 +162,7 @@ struct Lane<'a> {
     process: &'a mut Process,
     /// With nothing measured yet.
     point: Point,
-    /// One on each of the generators' CPUs; or why there are none.
+    /// One generator on each of their CPUs, or the reason why they could not connect.
     generators: Result<Vec<Generator>, String>,
 }
 
@@ -204,7 +204,7 @@ impl<'a> Lane<'a> {
         })
     }
 
-    /// How many requests were answered on each connection, by its address.
+    /// Returns the number of answers on each connection, by its address.
     fn answered(&self) -> BTreeMap<SocketAddr, u64> {
         self.generators.iter().flatten().flat_map(Generator::answered).collect()
     }

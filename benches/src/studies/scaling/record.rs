@@ -68,7 +68,7 @@ pub struct EventLoop {
 }
 
 impl Point {
-    /// Whether a generator had to run on a CPU of the server.
+    /// Reports whether a generator had to run on a CPU of the server.
     pub fn shares_a_core(&self) -> bool {
         self.generator_cores.iter().any(|core| self.server_cores.contains(core))
     }

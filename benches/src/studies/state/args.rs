@@ -1,4 +1,4 @@
-//! What metrics, an access log and a rate limit cost: the ladder's measurement, of these.
+//! Arguments of the study: the cost of metrics, an access log and a rate limit.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -1,3 +1,3 @@
-//! What metrics, an access log and a rate limit cost pinloop: the ladder's measurement.
+//! The cost of metrics, an access log and a rate limit in pinloop, measured as the ladder.
 
 pub(crate) mod args;

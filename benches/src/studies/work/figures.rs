@@ -19,12 +19,12 @@ use super::record::{Work, WorkPoint};
 /// Shares of a request's cost from where on a difference no longer matters.
 pub const SHARES: [f64; 2] = [0.05, 0.01];
 
-/// What the study says.
+/// Result of the study.
 #[derive(Clone, Debug)]
 pub struct Curve {
     /// By work, ascending.
     pub points: Vec<Point>,
-    /// What the other costs more for one request, in ns.
+    /// Overhead of the other server for one request, in ns.
     pub overhead_ns: Estimate,
     /// For each of [`SHARES`], the work in ns from where on the other costs less
     /// than that; 0 where it does without any.
@@ -34,11 +34,11 @@ pub struct Curve {
 /// One amount of work.
 #[derive(Clone, Debug)]
 pub struct Point {
-    /// Of the work function.
+    /// Rounds of the work function.
     pub rounds: u32,
-    /// What the one takes for a request, in ns.
+    /// Cost of a request in the first server, in ns.
     pub base_ns: f64,
-    /// Of that, the work: what it takes more than without.
+    /// Part of that cost that is work, in ns.
     pub work_ns: f64,
     /// The other's cost in ratio to the one's.
     pub ratio: Estimate,
@@ -163,7 +163,7 @@ pub fn sentences(work: &Work, curve: &Curve) -> Vec<String> {
     sentences
 }
 
-/// Returns the first point from which on all intervals lie below the share.
+/// Returns the first point after which all intervals lie below the share.
 fn measured_from(points: &[Point], share: f64) -> Option<usize> {
     let is_below =
         |point: &Point| point.ratio.interval.is_some_and(|bounds| bounds.high < 1.0 + share);
@@ -171,7 +171,7 @@ fn measured_from(points: &[Point], share: f64) -> Option<usize> {
     (from < points.len()).then_some(from)
 }
 
-/// Who has no figure, and why.
+/// Returns the servers without a figure, with the reasons.
 pub fn failures(work: &Work) -> Vec<String> {
     let failed = |point: &WorkPoint| {
         let title = point.regime.title.clone();
@@ -181,7 +181,7 @@ pub fn failures(work: &Work) -> Vec<String> {
     work.points.iter().flat_map(failed).collect()
 }
 
-/// What stands above [`words`].
+/// Columns of [`words`].
 pub fn head(work: &Work) -> [String; 6] {
     [
         "rounds".to_string(),

@@ -29,10 +29,10 @@ const CONNECTIONS: usize = 16;
 /// For an answer, even with all its work under load.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What is to be measured.
+/// Plan of the study.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// As recorded, but for the rounds.
+    /// Settings as recorded, apart from the rounds.
     pub settings: Settings,
     /// Keys, as in [`Work`].
     pub base: String,

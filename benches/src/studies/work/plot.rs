@@ -1,4 +1,4 @@
-//! What is left of a difference when requests take work.
+//! The difference that remains when requests take work.
 
 use plotters::chart::ChartBuilder;
 use plotters::element::{Circle, PathElement, Text};
@@ -10,7 +10,7 @@ use plotters::style::text_anchor::HPos;
 use crate::report::plots::{GREY, GRID, Picture, PlotError, SMALL, is_narrow, picture, rgb, text};
 use crate::studies::work::figures::{Curve, Point, SHARES};
 
-/// Points of the fitted curve: so many that it looks like one.
+/// Points of the fitted curve: enough that it looks smooth.
 const STEPS: u32 = 100;
 
 /// Draws what the other server costs more, in percent, over the work; none if no

@@ -1,4 +1,4 @@
-//! What is left of a difference when requests take work.
+//! The difference that remains when requests take work.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use crate::results::Regime;
 pub struct Work {
     /// Seconds since the Unix epoch at the start.
     pub started_unix_s: u64,
-    /// Whether all that was planned has been measured.
+    /// True if all that was planned has been measured.
     pub complete: bool,
     /// Key of the contender that the other is held against.
     pub base: String,
@@ -19,15 +19,15 @@ pub struct Work {
     pub again: String,
     /// Length of one slice, in milliseconds.
     pub slice_ms: u64,
-    /// By rounds, ascending; the first has none.
+    /// Points by rounds, ascending, from 0 on.
     pub points: Vec<WorkPoint>,
 }
 
 /// One amount of work.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct WorkPoint {
-    /// Of the work function for one `GET /data`.
+    /// Rounds of the work function for one `GET /data`.
     pub rounds: u32,
-    /// As in the ladder, without latencies.
+    /// Blocks as in the ladder, without latencies.
     pub regime: Regime,
 }
