@@ -2,14 +2,21 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
+use pinloop_bench::load::Expected;
+use pinloop_bench::results::{Contender, Settings};
+use pinloop_bench::rig::fleet::{Entrant, Fleet};
 use pinloop_bench::rig::gate::Server;
+use pinloop_bench::rig::machine::allowed_cores;
+use pinloop_bench::rig::process::Readiness;
 use pinloop_bench::rig::regimes::{self, Regime};
 use pinloop_bench::rig::rehearsal::{self, Rehearsed};
+use pinloop_bench::rig::slice::Lane;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -80,6 +87,47 @@ fn connections_that_the_regime_closes_are_allowed() {
             _ => Act::Say(ANSWER),
         });
         assert_eq!(reason.is_err(), key == "connect10", "{key}");
+    }
+}
+
+#[test]
+fn a_slice_is_compared_with_the_answer_from_the_gate() {
+    let core = allowed_cores().unwrap()[0];
+    let settings = Settings {
+        server_cores: vec![core],
+        generator_core: core,
+        slice_ms: 10,
+        warm_up_ms: 10,
+        ..Settings::default()
+    };
+    let regime = &regimes::quick()[0];
+    let wrong = Expected::new(b"HTTP/1.1 200 OK\r\n\r\n", b"another answer");
+    for (expected, fails) in [(None, false), (Some(wrong), true)] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pinloop-bench"));
+        command.args(["serve", "pinloop", "--cores", &core.to_string()]);
+        command.args(["--parent", &std::process::id().to_string()]);
+        let mut entrants = [Entrant {
+            contender: Contender {
+                key: "pinloop".to_string(),
+                variant: "pinloop".to_string(),
+                about: String::new(),
+                base: None,
+                adds: String::new(),
+                command: None,
+            },
+            answers: true,
+            works: true,
+            command,
+            readiness: Readiness::Announced,
+            patience: PATIENCE,
+            expected: expected.map(|of| (regime.key.to_string(), of)).into_iter().collect(),
+        }];
+        let mut fleet = Fleet::start(&mut entrants, &[core], &|| true);
+        let slice = Lane::open(&mut fleet.members[0], regime, &settings).slice();
+        assert_eq!(slice.is_err(), fails, "{slice:?}");
+        if let Err(reason) = slice {
+            assert!(reason.contains("the answer differs from the first one"), "{reason}");
+        }
     }
 }
 

@@ -170,6 +170,11 @@ pub(crate) fn warn(settings: &Settings) {
     }
 }
 
+/// Parses the name of a variant on the ladder.
+pub(crate) fn rung_name() -> PossibleValuesParser {
+    PossibleValuesParser::new(VARIANTS.iter().map(|variant| variant.name))
+}
+
 /// Parses the name of a variant. For a misspelled name clap suggests a similar one.
 pub(crate) fn variant_name() -> PossibleValuesParser {
     PossibleValuesParser::new(variants::all().map(|variant| variant.name))

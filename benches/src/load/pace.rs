@@ -30,7 +30,7 @@ pub(super) struct Schedule {
     started: u64,
     /// Nanoseconds between two requests; `None` in a closed loop.
     interval: Option<f64>,
-    /// No request starts at this instant or later.
+    /// No request but the first starts at this instant or later.
     end: u64,
     requests_max: u64,
     /// Number of requests that were taken for the first time.
@@ -55,7 +55,7 @@ impl Schedule {
 
     /// Takes the next request that is due at `now`, and returns its start.
     pub(super) fn take(&mut self, now: u64) -> Option<u64> {
-        if now >= self.end {
+        if now >= self.end && self.taken > 0 {
             return None;
         }
         if let Some(start) = self.again.pop_front() {
@@ -116,7 +116,9 @@ impl Schedule {
             None => now,
             Some(interval) => self.started + (self.taken as f64 * interval) as u64,
         };
-        (start < self.end).then_some(start)
+        // A run has one request at least, even if this thread was off its CPU from the start to the
+        // end. Without an answer, the server would seem to have failed.
+        (start < self.end || self.taken == 0).then_some(start)
     }
 }
 
@@ -141,6 +143,16 @@ mod tests {
         assert_eq!(closed.take(1_500), None);
         assert!(closed.is_over(1_500));
         assert_eq!(closed.next_due(1_200), None);
+    }
+
+    #[test]
+    fn a_run_that_begins_after_its_end_has_one_request() {
+        for pace in [Pace::Closed, Pace::Rate(1e7)] {
+            let mut late = schedule(pace, Stop::After(Duration::from_nanos(500)));
+            assert!(late.take(1_700).is_some());
+            assert_eq!(late.take(1_700), None);
+            assert!(late.is_over(1_700));
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! report can be made again, with better statistics, from the file alone. It is
 //! the only thing that [`crate::rig`] hands to [`crate::report`].
 
+mod gate;
 mod latency;
 mod occasion;
 mod run;
@@ -22,6 +23,7 @@ pub use crate::studies::memory::record::{Climb, Level, Memory};
 pub use crate::studies::offload::record::{LongSlice, Offload, OffloadPoint, OffloadSlice};
 pub use crate::studies::scaling::record::{EventLoop, Point, Scaling, Slice};
 pub use crate::studies::work::record::{Work, WorkPoint};
+pub use gate::{Difference, Gate, OutsideAnswers, Subject};
 pub use latency::Latency;
 pub use occasion::Occasion;
 pub use run::Run;
@@ -185,77 +187,6 @@ pub struct Square {
     pub hyper: String,
     /// hyper, on Tokio.
     pub both: String,
-}
-
-/// True if all variants give the same bytes.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct Gate {
-    /// Key of the server that the others were compared with.
-    pub reference: String,
-    /// Names of the exchanges that were compared.
-    pub exchanges: Vec<String>,
-    /// Every answer that differs.
-    pub differences: Vec<Difference>,
-    /// Servers from outside, each with its numbers of equal and of other answers.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub outside: Vec<OutsideAnswers>,
-}
-
-/// Number of exchanges in which a server from outside gives the status and the body of the
-/// reference, and number of those in which it does not.
-#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
-pub struct OutsideAnswers {
-    /// Key of the server.
-    pub contender: String,
-    /// Exchanges with the same status and body.
-    pub same: u64,
-    /// Exchanges with another status or body.
-    pub different: u64,
-}
-
-/// One answer that differs, dates masked.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Difference {
-    /// Key of the server that gave the answer.
-    pub contender: String,
-    /// Which exchange of the gate.
-    pub exchange: String,
-    /// Subject of the exchange.
-    pub subject: Subject,
-    /// True if it showed under load: the answers are sentences about the server then.
-    #[serde(default)]
-    pub under_load: bool,
-    /// The reference's answer.
-    pub expected: String,
-    /// This contender's answer.
-    pub found: String,
-}
-
-/// Subject of an exchange of the gate, which gives a difference its meaning.
-#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-pub enum Subject {
-    /// The request of the regime with this key. A server with another answer gets no
-    /// figure, because it would compare unlike things.
-    Measured(String),
-    /// An answer of the service: a difference is a fault.
-    Service,
-    /// A decision of a library that the RFCs leave open, or that one of the two has wrong:
-    /// good to know.
-    Protocol,
-    /// An answer of the service, from a server from outside, which may differ: good to
-    /// know.
-    Outside,
-    /// A request that no client should send: only the status and the end of the connection
-    /// are compared.
-    Invalid,
-}
-
-impl Subject {
-    /// Reports whether another answer is a fault, and not only good to know.
-    pub fn is_binding(&self) -> bool {
-        matches!(self, Self::Measured(_) | Self::Service)
-    }
 }
 
 /// One way to load the servers.
@@ -443,13 +374,6 @@ impl Regime {
     /// Reports whether a contender gets no figure any more.
     pub fn has_failed(&self, contender: &str) -> bool {
         self.failures.iter().any(|failure| failure.contender == contender)
-    }
-}
-
-impl Gate {
-    /// Reports whether every contender gives the service's answers.
-    pub fn is_passed(&self) -> bool {
-        self.differences.iter().all(|difference| !difference.subject.is_binding())
     }
 }
 

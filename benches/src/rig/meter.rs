@@ -5,7 +5,7 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-use crate::load::Outcome;
+use crate::load::{Outcome, Shape};
 use crate::results::Life;
 use crate::rig::process::Process;
 use crate::rig::usage::{self, Usage, Used};
@@ -127,6 +127,22 @@ pub fn judge(outcome: &Outcome) -> Result<(), String> {
         return Err("it answered nothing".to_string());
     }
     Ok(())
+}
+
+/// Fails if the server closed connections that the others keep open. It spares itself work then,
+/// and its clients open new ones, which is other work than the regime's.
+pub fn judge_connections(outcome: &Outcome, shape: &Shape) -> Result<(), String> {
+    let allowed = match shape.requests_per_connection {
+        Some(each) => outcome.requests / each + shape.connections as u64,
+        None => 0,
+    };
+    if outcome.connects <= allowed {
+        return Ok(());
+    }
+    Err(format!(
+        "it closed connections: {} were opened for {} requests, and {allowed} are enough",
+        outcome.connects, outcome.requests
+    ))
 }
 
 fn take<T>(

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::load::{Expected, Generator, Pace, Shape, Stop, Target};
 use crate::rig::gate::Server;
-use crate::rig::meter::judge;
+use crate::rig::meter::{judge, judge_connections};
 use crate::rig::regimes::Regime;
 
 /// Number of requests of a rehearsal, at least: a server that changes its behavior after a
@@ -45,20 +45,7 @@ pub fn run(server: &Server, regime: &Regime, patience: Duration) -> Result<Rehea
     let outcome = generator.run(Pace::Closed, Stop::Requests(requests));
     let outcome = outcome.map_err(|error| error.to_string())?;
     judge(&outcome)?;
-
-    // A server that closes connections spares itself what the others keep, and its clients open
-    // new ones, which is other work than the regime's.
-    let allowed = match regime.requests_per_connection {
-        Some(each) => requests / each + regime.connections as u64,
-        None => 0,
-    };
-    if outcome.connects > allowed {
-        return Err(format!(
-            "it closed connections: {} were opened for {requests} requests, and {allowed} are \
-             enough",
-            outcome.connects
-        ));
-    }
+    judge_connections(&outcome, &shape)?;
     Ok(Rehearsed {
         expected: generator.expected().cloned(),
         bytes_per_answer: outcome.bytes_received as f64 / outcome.requests as f64,

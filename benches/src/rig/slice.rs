@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 use crate::load::{Expected, Generator, Outcome, Pace, Shape, Stop, Target};
 use crate::results::{self, GeneratorKind, Latency, Sample, Settings};
 use crate::rig::fleet::Member;
-use crate::rig::meter::{Reading, judge};
+use crate::rig::meter::{Reading, judge, judge_connections};
 use crate::rig::regimes::Regime;
 use crate::rig::wrk::Wrk;
 
@@ -25,7 +25,7 @@ pub struct Lane<'a> {
 
 /// Load generator of a server.
 enum Driver {
-    Own(Box<Generator>),
+    Own(Box<Generator>, Shape),
     Wrk(Wrk),
 }
 
@@ -148,16 +148,17 @@ impl Driver {
             Some(expected) => generator.compare_with(expected.clone()),
             None => generator.compare_with_first().map_err(|error| error.to_string())?,
         }
-        Ok(Self::Own(Box::new(generator)))
+        Ok(Self::Own(Box::new(generator), shape))
     }
 
     fn run(&mut self, pace: Pace, length: Duration) -> Result<Answered, String> {
         match self {
             Self::Wrk(wrk) => wrk.run(length),
-            Self::Own(generator) => {
+            Self::Own(generator, shape) => {
                 let outcome = generator.run(pace, Stop::After(length));
                 let outcome = outcome.map_err(|error| error.to_string())?;
                 judge(&outcome)?;
+                judge_connections(&outcome, shape)?;
                 Ok(answered(&outcome))
             }
         }

@@ -190,6 +190,9 @@ pub fn find(name: &str) -> Option<&'static Variant> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -197,6 +200,19 @@ mod tests {
         for variant in all() {
             let same = all().filter(|other| other.name == variant.name);
             assert_eq!(same.count(), 1, "{}", variant.name);
+        }
+    }
+
+    #[test]
+    fn every_file_says_what_its_rung_adds_to_which_other_one() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/variants");
+        for variant in VARIANTS.iter().chain(OFFLOADING).filter(|variant| variant.base.is_some()) {
+            let text = fs::read_to_string(folder.join(format!("{}.rs", variant.name))).unwrap();
+            let lines = text.lines().map_while(|line| line.strip_prefix("//!"));
+            let head = lines.map(str::trim).collect::<Vec<_>>().join(" ");
+            let otherwise = format!("otherwise as `{}`", variant.base.unwrap());
+            let is_plain = head.starts_with("Adds ") && head.contains(&otherwise);
+            assert!(is_plain, "{}: {head}", variant.name);
         }
     }
 

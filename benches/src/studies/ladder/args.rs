@@ -12,7 +12,7 @@ use super::measure;
 use crate::cli::output::{INTERRUPTED, interrupts, results_path, show};
 use crate::cli::outside::Outside;
 use crate::cli::report::Price;
-use crate::cli::servers::{Setup, entrants, plan, variant_name, warn};
+use crate::cli::servers::{Setup, entrants, plan, rung_name, warn};
 use crate::results::GeneratorKind;
 use crate::rig::fleet::Entrant;
 use crate::rig::regimes::{self, Regime};
@@ -32,7 +32,7 @@ pub(crate) struct Ladder {
     #[arg(long, value_name = "KEYS", value_delimiter = ',', conflicts_with = "full", value_parser = regime())]
     regimes: Vec<Regime>,
     /// Measure these variants only, separated by commas; pinloop always takes part
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = variant_name())]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = rung_name())]
     variants: Vec<String>,
     #[command(flatten)]
     outside: Outside,
