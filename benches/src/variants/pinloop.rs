@@ -15,7 +15,7 @@ pub(super) fn serve(settings: &Settings, ready: Ready<'_>) -> io::Result<()> {
     let server =
         pinloop::start(&config(settings), move |_| App::new(rounds)).map_err(io::Error::other)?;
     ready(server.addr());
-    server.join()
+    server.join().map(drop)
 }
 
 /// Returns the library's defaults with what every rung is told.

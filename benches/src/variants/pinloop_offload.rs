@@ -26,5 +26,5 @@ pub(super) fn serve(settings: &Settings, ready: Ready<'_>) -> io::Result<()> {
     let server =
         pinloop::start(&config(settings), move |_| app.clone()).map_err(io::Error::other)?;
     ready(server.addr());
-    server.join()
+    server.join().map(drop)
 }

@@ -34,5 +34,5 @@ pub(super) fn serve_rate_limit(settings: &Settings, ready: Ready<'_>) -> io::Res
 fn serve(config: &Config, app: App, ready: Ready<'_>) -> io::Result<()> {
     let server = pinloop::start(config, move |_| app.clone()).map_err(io::Error::other)?;
     ready(server.addr());
-    server.join()
+    server.join().map(drop)
 }
