@@ -377,7 +377,7 @@ fn incomplete(input: &[u8], context: &Context<'_>) -> Step {
 
 /// The choice of the service for a body.
 enum Chosen {
-    Collect,
+    Collect { is_kept: bool },
     Ignore,
     Stream(Receiver, ResponseState),
 }
@@ -416,10 +416,10 @@ fn begin_body<S: Service>(
             output.truncate(before);
             Step::after(respond_unread(head, output, service, context), head.bytes)
         }
-        Chosen::Collect => {
+        Chosen::Collect { is_kept } => {
             output.truncate(start);
             let Framing::Length(length) = head.framing else {
-                return collect(head, input);
+                return collect(head, input, is_kept);
             };
             if length > context.limits.body_bytes_max {
                 output.truncate(before);
@@ -427,9 +427,10 @@ fn begin_body<S: Service>(
                 return Step::after_end(end, head.bytes);
             }
             match rest.get(..length as usize) {
-                None => collect(head, input),
+                None => collect(head, input, is_kept),
                 Some(body) => {
-                    let request = Request::new(head, body, context.client);
+                    let kept = if is_kept { body } else { &[] };
+                    let request = Request::new(head, kept, context.client);
                     let after = respond(&request, is_last, output, service, context);
                     Step::after(after, head.bytes + body.len())
                 }
@@ -478,14 +479,15 @@ fn choose<S: Service>(
             BodyPolicy::Stream { length, receiver } => {
                 Chosen::Stream(receiver, response.finish_head(length, start))
             }
-            BodyPolicy::Collect => Chosen::Collect,
+            BodyPolicy::Collect => Chosen::Collect { is_kept: true },
+            BodyPolicy::Discard => Chosen::Collect { is_kept: false },
             BodyPolicy::Ignore => Chosen::Ignore,
         }
     })
 }
 
-fn collect(head: &Head<'_>, input: &[u8]) -> Step {
-    let collect = Collect::new(&input[..head.bytes], head.framing);
+fn collect(head: &Head<'_>, input: &[u8], is_kept: bool) -> Step {
+    let collect = Collect::new(&input[..head.bytes], head.framing, is_kept);
     Step { used: head.bytes, state: Some(State::Collect(Box::new(collect))), needs: None }
 }
 
