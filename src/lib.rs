@@ -94,7 +94,7 @@
 //! let config = pinloop::Config {
 //!     addr: ([127, 0, 0, 1], 0).into(),
 //!     threads: NonZeroUsize::new(2),
-//!     pin: false,
+//!     pin: Some(false),
 //!     ..Default::default()
 //! };
 //! let all = cores.clone();

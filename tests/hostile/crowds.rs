@@ -123,7 +123,9 @@ fn rejects_only_the_clients_that_exceed_the_buffer_limit() {
     // The limit has room for six clients.
     let mut config = Config { buffered_bytes_max: 600 * 1024, ..Config::default() };
     config.timeouts.body = Duration::from_secs(3);
-    let server = serve_app(config);
+    // A function gets each body whole.
+    let server =
+        serve(config, |_| |_: &Request<'_>, response: &mut Response<'_>| response.body(b"hi"));
     let mut normal = connect(&server);
     let mut greedy: Vec<TcpStream> = (0..8).map(|_| connect(&server)).collect();
     for stream in &mut greedy {
