@@ -78,8 +78,10 @@ struct Measured {
 fn measure(mode: &str) -> Measured {
     let cores = [allowed_cores().unwrap()[0]];
     let mut process = start(mode, &cores);
-    let mut account = Account::open(&mut process).unwrap();
     let mut stream = TcpStream::connect(process.address()).unwrap();
+    // A helper that has answered has started.
+    ask(&stream);
+    let mut account = Account::open(&mut process).unwrap();
     let mut measured = Measured::default();
     for _ in 0..2 {
         let requests = || Ok((0..REQUESTS / 2).map(|_| ask(&stream)).sum::<u64>());

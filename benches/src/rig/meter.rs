@@ -39,8 +39,9 @@ pub struct Account {
 }
 
 impl Account {
-    /// Begins when the server is ready.
+    /// Begins when the server is ready and sleeps: its workers may start after it is ready.
     pub fn open(process: &mut Process) -> io::Result<Self> {
+        fall_asleep(process)?;
         let last = process.usage()?;
         let startup = last.cpu();
         let (loaded, idle) = (Duration::ZERO, Duration::ZERO);

@@ -53,12 +53,17 @@ impl<'a> Lane<'a> {
         let warmed = lane.metered(|_| {
             let mut driver = Driver::open(address, regime, settings.generator, expected.as_ref())?;
             let warm_up = Duration::from_millis(settings.warm_up_ms);
-            let answered = driver.run(Pace::Closed, warm_up)?;
+            let answered = match settings.warm_up_ms {
+                0 => None,
+                _ => Some(driver.run(Pace::Closed, warm_up)?),
+            };
             Ok((driver, answered))
         });
         match warmed {
             Ok(((driver, answered), _)) => {
-                lane.capacity = answered.requests as f64 / answered.elapsed.as_secs_f64();
+                if let Some(answered) = answered {
+                    lane.capacity = answered.requests as f64 / answered.elapsed.as_secs_f64();
+                }
                 lane.driver = Ok(driver);
             }
             Err(reason) => lane.driver = Err(reason),

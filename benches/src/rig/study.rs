@@ -179,6 +179,26 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_another_machine_is_set_aside_and_one_of_this_is_added_to() {
+        let directory = std::env::temp_dir().join(format!("pinloop-study-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("results.json");
+        let fresh = open(&path).unwrap();
+        let mut here = Results { reference: "kept".to_string(), ..fresh.clone() };
+        here.write(&path).unwrap();
+        assert_eq!(open(&path).unwrap().reference, "kept");
+
+        here.machine.kernel = "Linux 2.6".to_string();
+        here.write(&path).unwrap();
+        assert_eq!(open(&path).unwrap().reference, "");
+        assert!(!path.exists());
+        let aside: Vec<_> = fs::read_dir(&directory).unwrap().collect();
+        assert_eq!(aside.len(), 1);
+        assert_eq!(Results::read(&aside[0].as_ref().unwrap().path()).unwrap().reference, "kept");
+        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
     fn figures_of_another_machine_or_build_are_not_added_to() {
         let fresh = Results::default();
         let mut there = Results::default();

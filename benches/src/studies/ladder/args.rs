@@ -77,6 +77,10 @@ pub(crate) fn run(arguments: &Ladder) -> anyhow::Result<ExitCode> {
         None => 85,
     });
     plan.settings.generator = arguments.generator;
+    if by_wrk {
+        // Each slice of wrk is a process of its own, and lasts a second at least.
+        plan.settings.warm_up_ms = 0;
+    }
     plan.name.clone_from(&arguments.name);
     plan.settings.slice_ms = arguments.slice_ms.unwrap_or(if by_wrk { 1000 } else { 75 });
     plan.settings.seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
