@@ -20,7 +20,7 @@ const PARTS: &[Part] = &[
         name: "event loop and clock",
         files: &[
             "src/server/",
-            "src/metrics/",
+            "src/ops/metrics/",
             "mio/",
             "slab/",
             "libc clock_gettime",
@@ -35,20 +35,22 @@ const PARTS: &[Part] = &[
     Part {
         name: "request line, target, and host",
         files: &[
-            "src/http/request_line.rs",
-            "src/http/target.rs",
+            "src/http/head/request_line.rs",
+            "src/http/head/target.rs",
+            "src/http/head/authority.rs",
+            "src/http/head/scan.rs",
             "src/http/chars.rs",
             "std/core/src/str/",
         ],
     },
     Part {
         name: "framing checks",
-        files: &["src/http/framing.rs", "src/http/request.rs", "src/http/body.rs"],
+        files: &["src/http/head/", "src/http/body.rs"],
     },
     Part { name: "routing and service", files: &["src/app.rs"] },
     Part {
         name: "response head",
-        files: &["src/http/response.rs", "src/http/content.rs", "src/http/date.rs", "itoa/"],
+        files: &["src/http/response/", "src/http/date.rs", "itoa/"],
     },
     Part { name: "states of the connection", files: &["src/http/", "pinloop "] },
     Part { name: "all else", files: &[""] },
@@ -122,7 +124,7 @@ mod tests {
             place("httparse", "parse", 13),
             place("libc", "__memcpy_avx_unaligned_erms", 39),
             place("libc", "recv", 28),
-            place("src/http/request.rs", "parse", 84),
+            place("src/http/head/mod.rs", "parse", 84),
             place("src/http/connection.rs", "advance", 118),
             place("src/elsewhere.rs", "more", 1),
         ];
