@@ -145,13 +145,12 @@ impl App {
 
     /// Serves the operator's paths and sends 404 for the rest. Called last, so that these
     /// paths cost the routes of the comparison nothing.
-    fn operate(&self, request: &Request<'_>, response: &mut Response<'_>) {
+    fn operate(&self, request: &Request<'_>, path: &str, response: &mut Response<'_>) {
         const READ: &str = "GET, HEAD, OPTIONS";
-        let path = request.path();
-        if is_health(&path) {
+        if is_health(path) {
             response.exclude_from_log();
         }
-        let page = match &*path {
+        let page = match path {
             "/healthz" => Page { status: 200, body: "alive\n".into(), line: TEXT_LINE },
             "/readyz" if response.is_draining() => {
                 Page { status: 503, body: "draining\n".into(), line: TEXT_LINE }
@@ -203,20 +202,20 @@ impl Limit {
         Limit { limiter, found: None }
     }
 
-    fn before_body(&mut self, request: &Request<'_>) -> bool {
-        self.found = self.check(request);
+    fn before_body(&mut self, request: &Request<'_>, path: &str) -> bool {
+        self.found = self.check(request, path);
         self.found.is_some()
     }
 
-    fn call(&mut self, request: &Request<'_>) -> Option<TooMany> {
+    fn call(&mut self, request: &Request<'_>, path: &str) -> Option<TooMany> {
         match request.framing() {
-            Framing::None => self.check(request),
+            Framing::None => self.check(request, path),
             Framing::Length(_) | Framing::Chunked => self.found.take(),
         }
     }
 
-    fn check(&self, request: &Request<'_>) -> Option<TooMany> {
-        match is_health(&request.path()) {
+    fn check(&self, request: &Request<'_>, path: &str) -> Option<TooMany> {
+        match is_health(path) {
             true => None,
             false => self.limiter.check(request.client()).err(),
         }
@@ -225,11 +224,13 @@ impl Limit {
 
 impl Service for App {
     fn call(&mut self, request: &Request<'_>, response: &mut Response<'_>) {
+        // Once, because each call resolves the escapes of the path anew.
+        let path = &*request.path();
         #[cfg(feature = "rate-limit")]
-        if let Some(too_many) = self.limit.as_mut().and_then(|limit| limit.call(request)) {
+        if let Some(too_many) = self.limit.as_mut().and_then(|limit| limit.call(request, path)) {
             return too_many.respond(response);
         }
-        match route(request.method(), &request.path()) {
+        match route(request.method(), path) {
             Route::Hint => response.header_line(TEXT_LINE).body(HINT.as_bytes()),
             Route::Echo => {
                 response.header("content-type", content_type(request)).body(request.body())
@@ -242,17 +243,18 @@ impl Service for App {
             },
             Route::Options(allow) => response.status(204).header("allow", allow).body(b""),
             Route::NotAllowed(allow) => response.status(405).header("allow", allow).body(b""),
-            Route::NotFound => self.operate(request, response),
+            Route::NotFound => self.operate(request, path, response),
             Route::NotImplemented => response.status(501).body(b""),
         }
     }
 
     fn body_policy(&mut self, request: &Request<'_>, response: &mut Response<'_>) -> BodyPolicy {
+        let path = &*request.path();
         #[cfg(feature = "rate-limit")]
-        if self.limit.as_mut().is_some_and(|limit| limit.before_body(request)) {
+        if self.limit.as_mut().is_some_and(|limit| limit.before_body(request, path)) {
             return BodyPolicy::Ignore;
         }
-        match route(request.method(), &request.path()) {
+        match route(request.method(), path) {
             Route::Echo => {
                 response.header("content-type", content_type(request));
                 let length = match request.framing() {
@@ -263,7 +265,7 @@ impl Service for App {
             }
             // A client that sends `Expect` learns at once that the body is not wanted.
             _ if request.header("expect").is_some() => BodyPolicy::Ignore,
-            _ => BodyPolicy::Collect,
+            _ => BodyPolicy::Discard,
         }
     }
 }

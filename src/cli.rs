@@ -44,13 +44,18 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "IP:PORT", help_heading = "Address and threads")]
     #[arg(default_value_t = Config::default().addr, value_parser = address)]
     addr: SocketAddr,
-    /// Number of threads [default: one for each available CPU]
+    /// Number of threads [default: one for each available CPU, within the CPU quota of the
+    /// cgroup]
     #[arg(long, value_name = "N", help_heading = "Address and threads")]
     #[arg(value_parser = number(Config::THREADS))]
     threads: Option<usize>,
-    /// CPUs to pin the threads to, such as 0,2-3 [default: the first available CPUs]
+    /// CPUs to pin the threads to, such as 0,2-3 [default: the available CPUs]
     #[arg(long, value_name = "LIST", help_heading = "Address and threads")]
     cores: Option<CpuList>,
+    /// Pin each thread to a CPU. Without this option and --no-pin, threads are pinned if
+    /// --cores is given or there is one for each available CPU
+    #[arg(long, help_heading = "Address and threads")]
+    pin: bool,
     /// Leave the placement of the threads to the scheduler
     #[arg(long, help_heading = "Address and threads")]
     no_pin: bool,
@@ -102,10 +107,21 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "BYTES", help_heading = "Limits")]
     #[arg(default_value_t = Limits::default().body_bytes_max, value_parser = number(0..=u64::MAX))]
     max_body_bytes: u64,
+    /// Maximum bytes of unfinished requests and unsent responses, over all connections; a
+    /// request that exceeds it gets 503 [default: a quarter of the memory of the cgroup or the
+    /// machine, 16 MiB to 1 GiB]
+    #[arg(long, value_name = "BYTES", help_heading = "Limits")]
+    #[arg(value_parser = number(Config::HEAD_BYTES.start().to_owned()..=usize::MAX))]
+    max_buffered_bytes: Option<usize>,
     /// Maximum number of open connections
     #[arg(long, value_name = "N", help_heading = "Limits")]
     #[arg(default_value_t = Config::default().connections_max, value_parser = number(Config::CONNECTIONS))]
     max_connections: usize,
+    /// Maximum number of open connections of each client address; more get 503. An IPv6 client
+    /// is its /64 network [default: no limit]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    #[arg(value_parser = number(NonZeroUsize::MIN..=NonZeroUsize::MAX))]
+    max_connections_per_client: Option<NonZeroUsize>,
     /// Treatment of more connections
     #[arg(long, value_name = "POLICY", help_heading = "Limits", default_value = "shed")]
     when_full: WhenFull,
@@ -121,17 +137,19 @@ pub(crate) struct Arguments {
 
 const AFTER_HELP: &str = "\
 Signals:
-  SIGTERM, SIGINT  stop accepting, answer the requests that have arrived, exit with 0
-  SIGHUP           reopen the access log
+  SIGTERM, SIGINT  stop accepting, answer the requests that have arrived, exit with 0;
+                   a second one ends at once, exit with 1
+  SIGHUP           reopen the access log, if there is one
 
 Exit status:
-  0  stopped by a signal
-  1  the server could not start or failed, for example because the address is in use
+  0  stopped by a signal, and all requests that had arrived were answered
+  1  the server could not start or failed, for example because the address is in use; or
+     a second signal or the drain timeout cut off requests
   2  an option or environment variable is wrong
 
 Environment:
   PINLOOP_MAX_HEADERS stands for --max-headers, and so on for each option.
-  PINLOOP_NO_PIN and PINLOOP_METRICS are true or false.
+  PINLOOP_PIN, PINLOOP_NO_PIN and PINLOOP_METRICS are true or false.
   RUST_LOG=debug logs more to standard error.
 
 Examples:
@@ -150,7 +168,11 @@ pub(crate) fn parse(line: &[OsString]) -> Result<Arguments, clap::Error> {
         if is_line_wrong { error } else { name_variable(error, &command) }
     })?;
     check_needs(&mut command, &matches)?;
-    Arguments::from_arg_matches(&matches)
+    let arguments = Arguments::from_arg_matches(&matches)?;
+    if arguments.pin && arguments.no_pin {
+        return Err(refuse("'--pin' and '--no-pin' exclude each other"));
+    }
+    Ok(arguments)
 }
 
 /// Makes an error that is printed like the parser's own errors.
@@ -234,12 +256,15 @@ impl Arguments {
 
     /// Returns the server's settings, without the access log.
     pub(crate) fn config(&self) -> Config {
+        let default = Config::default();
         Config {
             addr: self.addr,
             threads: self.threads.and_then(NonZeroUsize::new),
             cores: self.cores.clone().map(|list| list.0),
-            pin: !self.no_pin,
+            pin: (self.pin || self.no_pin).then_some(self.pin),
             connections_max: self.max_connections,
+            connections_per_client_max: self.max_connections_per_client,
+            buffered_bytes_max: self.max_buffered_bytes.unwrap_or(default.buffered_bytes_max),
             when_full: self.when_full,
             limits: Limits {
                 head_bytes_max: self.max_head_bytes,
@@ -249,7 +274,7 @@ impl Arguments {
             },
             timeouts: self.timeouts.0.clone(),
             metrics: self.metrics.then(Metrics::default),
-            ..Config::default()
+            ..default
         }
     }
 }
@@ -312,11 +337,15 @@ mod tests {
             "--cores 1,0 --no-pin --head-timeout 0.5 --when-full wait",
         ] {
             let config = read(line).unwrap().config();
-            assert_eq!((config.cores, config.pin), (Some(vec![1, 0]), false));
+            assert_eq!((config.cores, config.pin), (Some(vec![1, 0]), Some(false)));
             assert_eq!(config.timeouts.head, Duration::from_millis(500));
             assert_eq!(config.when_full, WhenFull::Wait);
         }
         assert_eq!(read("--access-log -").unwrap().access_log, Some("-".into()));
+        let line = "--pin --max-connections-per-client 7 --max-buffered-bytes 1048576";
+        let config = read(line).unwrap().config();
+        assert_eq!((config.pin, config.buffered_bytes_max), (Some(true), 1 << 20));
+        assert_eq!(config.connections_per_client_max, NonZeroUsize::new(7));
     }
 
     #[test]
@@ -347,6 +376,8 @@ mod tests {
             ("-x", "unexpected argument '-x'"),
             ("extra", "unexpected argument 'extra'"),
             ("--no-pin=yes", "unexpected value 'yes' for '--no-pin'"),
+            ("--pin --no-pin", "'--pin' and '--no-pin' exclude each other"),
+            ("--max-connections-per-client 0", "allowed is 1 to"),
             ("--work 1 --work 2", "'--work <ROUNDS>' cannot be used multiple times"),
             ("--work", "a value is required for '--work <ROUNDS>'"),
             ("--access-log --metrics", "a value is required for '--access-log <FILE|->'"),

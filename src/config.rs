@@ -1,5 +1,7 @@
 //! Every limit of the server with its unit, its default and the reason for that number.
 
+mod memory;
+
 use std::fmt::{self, Display};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -24,14 +26,16 @@ pub struct Config {
     /// Address to listen on. Default `127.0.0.1:8080`; with port 0 the kernel picks a port.
     pub addr: SocketAddr,
     /// Number of threads, each with its own event loop and listener. Default: one for each
-    /// CPU in `cores`, or else for each CPU available to the process.
+    /// CPU in `cores`, or else for each CPU available to the process, within the CPU quota of
+    /// its cgroup.
     pub threads: Option<NonZeroUsize>,
-    /// CPUs to pin the threads to, by the kernel's numbers. Default: the first CPUs
-    /// available to the process.
+    /// CPUs to pin the threads to, by the kernel's numbers. Default: the CPUs available to the
+    /// process.
     pub cores: Option<Vec<usize>>,
-    /// Pins each thread to a CPU. Default `true`, because a thread that migrates loses its
-    /// caches.
-    pub pin: bool,
+    /// Pins each thread to a CPU, because a thread that migrates loses its caches. Default:
+    /// only if `cores` is given, or there is a thread for each available CPU. With fewer
+    /// threads, two servers on the machine would share one CPU and leave another one idle.
+    pub pin: Option<bool>,
     /// Number of connections that a listener queues until they are accepted. Default 1,024,
     /// which a loop accepts in a few milliseconds. The kernel caps it at
     /// `net.core.somaxconn`.
@@ -45,9 +49,10 @@ pub struct Config {
     pub connections_per_client_max: Option<NonZeroUsize>,
     /// Treatment of connections beyond `connections_max`.
     pub when_full: WhenFull,
-    /// Maximum number of bytes of unfinished requests and unsent responses that one thread
-    /// keeps, over all its connections. A request that exceeds it gets 503. Default 256 MiB:
-    /// 256 requests with a body of 1 MiB each, or 4,000 clients that do not read.
+    /// Maximum number of bytes of unfinished requests and unsent responses, over all
+    /// connections. Each thread has an equal share, and a request that exceeds it gets 503.
+    /// Default: a quarter of the memory of the cgroup or of the machine, but at least 16 MiB
+    /// and at most 1 GiB, which is 1,000 requests with a body of 1 MiB each.
     pub buffered_bytes_max: usize,
     /// Limits on one request.
     pub limits: Limits,
@@ -77,12 +82,12 @@ impl Default for Config {
             addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             threads: None,
             cores: None,
-            pin: true,
+            pin: None,
             backlog: 1024,
             connections_max: 10_000,
             connections_per_client_max: None,
             when_full: WhenFull::Shed,
-            buffered_bytes_max: 256 * 1024 * 1024,
+            buffered_bytes_max: memory::buffered_bytes_default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             metrics: None,
@@ -108,6 +113,11 @@ impl Config {
     /// Longest allowed timeout: one day, which is as good as no timeout.
     pub const TIMEOUT_MOST: Duration = Duration::from_secs(24 * 60 * 60);
 
+    /// Returns the share of a thread in `buffered_bytes_max`, which holds at least one head.
+    pub(crate) fn buffered_bytes_of_thread(&self, threads: usize) -> usize {
+        (self.buffered_bytes_max / threads).max(self.limits.head_bytes_max)
+    }
+
     /// Checks each number against its range.
     ///
     /// # Errors
@@ -121,7 +131,7 @@ impl Config {
             ("max-headers", limits.headers_max, Config::HEADERS),
             ("max-connections", self.connections_max, Config::CONNECTIONS),
             ("output_bytes_high", limits.output_bytes_high, 1..=usize::MAX),
-            ("buffered_bytes_max", self.buffered_bytes_max, limits.head_bytes_max..=usize::MAX),
+            ("max-buffered-bytes", self.buffered_bytes_max, limits.head_bytes_max..=usize::MAX),
         ] {
             in_range(name, &value, &allowed)?;
         }

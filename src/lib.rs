@@ -1,8 +1,8 @@
 //! A small HTTP/1.1 server by hand on mio: one pinned thread, one event loop and
 //! one SO_REUSEPORT listener per core, and nothing shared between them.
 //!
-//! A service is a plain function from [`Request`] to [`Response`]. There is one
-//! per core, made on that core's thread, so what it owns needs no locks:
+//! A service is a plain function from [`Request`] to [`Response`]. Each core makes its own service
+//! on its own thread, so the service needs no locks:
 //!
 //! ```no_run
 //! use pinloop::{Config, Request, Response};
@@ -27,17 +27,16 @@
 //!
 //! # State
 //!
-//! Three ways, from the cheapest on. None of them locks anything for a request.
+//! There are three ways to keep state, the cheapest first. None of them takes a lock for a request.
 //!
-//! **Of one core.** What a service owns belongs to its core: a cache, a buffer, a
-//! generator of random numbers. The example above counters visits so. Each core knows
-//! only what it has seen itself.
+//! **One core's own.** The state of a service belongs to its core: a cache, a buffer, a generator
+//! of random numbers. The example above counts visits in this way. Each core knows only its own
+//! requests.
 //!
-//! **Read by all, changed seldom, and as a whole**: a configuration, a table of routes.
-//! Each core keeps the `Arc` that it saw last, and looks whether there is another one:
-//! a load of a pointer that nobody writes to while nothing changes. (An
-//! `RwLock<Arc<T>>` needs no crate, but each reader writes to the lock, and that cache
-//! line goes from core to core with every request.)
+//! **Read by all cores, and seldom replaced**: a configuration, a table of routes. Each core keeps
+//! the `Arc` that it saw last, and checks for a new one with one load of a pointer. (An
+//! `RwLock<Arc<T>>` needs no crate, but each reader writes to the lock, so that its cache line
+//! moves between the cores with every request.)
 //!
 //! ```
 //! use std::sync::Arc;
@@ -70,15 +69,15 @@
 //! #     use std::io::{Read, Write};
 //! #     let mut stream = std::net::TcpStream::connect(server.addr()).unwrap();
 //! #     stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
-//! #     let mut answer = String::new();
-//! #     stream.read_to_string(&mut answer).unwrap();
-//! #     answer
+//! #     let mut response = String::new();
+//! #     stream.read_to_string(&mut response).unwrap();
+//! #     response
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! **Written by all, read seldom**: counters. Each core writes to one of its own, which
-//! is a load and a store, and whoever reads them adds them up. [`Metrics`] is made so.
+//! **Written by all cores, and seldom read**: counters. Each core writes to a counter of its own,
+//! with a load and a store, and a reader adds the counters up. [`Metrics`] works in this way.
 //!
 //! ```
 //! use std::num::NonZeroUsize;
@@ -86,7 +85,7 @@
 //! use pinloop::http::Counter;
 //! use pinloop::{Request, Response};
 //!
-//! /// On a cache line of its own, and its neighbour, as processors fetch them in pairs.
+//! /// Aligned to two cache lines, because processors fetch lines in pairs.
 //! #[derive(Default)]
 //! #[repr(align(128))]
 //! struct Visits(Counter);
@@ -95,7 +94,7 @@
 //! let config = pinloop::Config {
 //!     addr: ([127, 0, 0, 1], 0).into(),
 //!     threads: NonZeroUsize::new(2),
-//!     pin: false,
+//!     pin: Some(false),
 //!     ..Default::default()
 //! };
 //! let all = cores.clone();
@@ -117,25 +116,31 @@
 //! #     use std::io::{Read, Write};
 //! #     let mut stream = std::net::TcpStream::connect(server.addr()).unwrap();
 //! #     stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
-//! #     let mut answer = String::new();
-//! #     stream.read_to_string(&mut answer).unwrap();
-//! #     answer
+//! #     let mut response = String::new();
+//! #     stream.read_to_string(&mut response).unwrap();
+//! #     response
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What has to be exact for all cores at every request is shared, and pays for it:
-//! `RateLimiter` is an example, and says how much.
+//! State that must be exact for all cores at every request is shared, and costs more:
+//! `RateLimiter` is an example, with figures.
 //!
 //! # The map
 //!
 //! - [`http`]: the protocol, bytes in, bytes out, without I/O. Begin with its docs.
 //! - `server`: all I/O; `event_loop.rs` is its one readable page.
-//! - [`Config`]: every limit and timeout, and why it is what it is.
+//! - [`Config`]: every limit and timeout, with the reason for its default.
 //! - [`AccessLog`]: a line for each request.
-//! - `RateLimiter` (feature `rate-limit`): how often each client may ask.
-//! - [`Workers`]: threads for answers that take long, which a service can defer.
+//! - `RateLimiter` (feature `rate-limit`): a rate for each client.
+//! - [`Workers`]: threads for responses that take long, which a service can defer.
+//! - [`testing`]: calls a service without a socket.
 //! - [`app`]: the service that the `pinloop` binary serves.
+//!
+//! # Build
+//!
+//! The measured build has `lto = "fat"` and `codegen-units = 1`, and on x86-64 the target CPU
+//! `x86-64-v2`: see `.cargo/config.toml` and `docs/performance.md` in the repository.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "app")]

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod cli;
+mod diagnostics;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -10,12 +11,14 @@ use std::mem::ManuallyDrop;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use cli::Arguments;
+use diagnostics::Diagnostics;
 use pinloop::app::{App, Limit};
-use pinloop::{AccessLog, Config, RateLimiter, Server, StartError, Workers};
+use pinloop::{AccessLog, Config, Core, RateLimiter, Server, StartError, Stopper, Workers};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -32,6 +35,15 @@ const FORGET_INTERVAL: Duration = Duration::from_secs(5);
 /// which is as long as a client should wait for a 503.
 const JOBS_MAX: usize = 1024;
 
+/// Descriptors of the process itself: standard streams, logs and signals.
+const FILES_OF_PROCESS: usize = 16;
+
+/// Descriptors for refused connections that are still open.
+const FILES_OF_REFUSED: usize = 64;
+
+/// Descriptors of each thread: its listener, epoll, waker and reserved descriptor.
+const FILES_OF_THREAD: usize = 4;
+
 fn main() -> ExitCode {
     let line: Vec<OsString> = std::env::args_os().collect();
     let arguments = cli::parse(&line).unwrap_or_else(|error| error.exit());
@@ -39,53 +51,115 @@ fn main() -> ExitCode {
         write_stdout(&text);
         return ExitCode::SUCCESS;
     }
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
-    match serve(&arguments).map_err(|error| error.downcast::<clap::Error>()) {
+    let diagnostics = match Diagnostics::start() {
+        Ok(diagnostics) => diagnostics,
+        Err(error) => {
+            eprintln!("pinloop: cannot log to standard error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let ended = serve(&arguments, &diagnostics).map_err(|error| error.downcast::<clap::Error>());
+    if let Err(Err(error)) = &ended {
+        diagnostics.send(format!("pinloop: {error}\n").as_bytes());
+    }
+    diagnostics.flush();
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(Ok(wrong_option)) => wrong_option.exit(),
-        Err(Err(error)) => {
-            eprintln!("pinloop: {error}");
-            ExitCode::FAILURE
-        }
+        Err(Err(_)) => ExitCode::FAILURE,
     }
 }
 
 /// Serves until a signal stops the server.
 ///
 /// An error about an option is a [`clap::Error`], which exits with 2. Other errors exit with 1.
-fn serve(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    // Handles signals before the start line is printed, because its reader may send one.
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+fn serve(arguments: &Arguments, diagnostics: &Diagnostics) -> Result<(), Box<dyn Error>> {
+    // Without a handler SIGHUP would end the process.
+    let signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let mut config = arguments.config();
     config.access_log = access_log(arguments)?;
-    if config.access_log.is_some() {
-        signals.add_signal(SIGHUP)?;
-    }
+    count_dropped_lines(&config, diagnostics);
+    let cores = pinloop::cores(&config).map_err(cli::refuse)?;
     let mut app = App::new(arguments.work);
-    app.workers = workers(arguments, &config)?;
+    app.workers = workers(arguments, &cores)?;
     app.metrics = config.metrics.clone();
     app.limit = limiter(arguments)?.map(Limit::new);
     // Never dropped, because the drop would finish the queued jobs after the last connection.
     let _workers = ManuallyDrop::new(app.workers.clone());
+    allow_files(config.connections_max, cores.len() * FILES_OF_THREAD + FILES_OF_PROCESS);
     let server = pinloop::start(&config, move |_core| app.clone()).map_err(start_error)?;
-    announce(&server);
 
     let (stopper, log) = (server.stopper(), config.access_log.clone());
     let handle = signals.handle();
-    let watch = thread::Builder::new().name("pinloop-signals".into()).spawn(move || {
-        for signal in &mut signals {
-            match (signal, &log) {
-                (SIGHUP, Some(log)) => log.reopen(),
-                _ => stopper.stop(),
-            }
-        }
-    })?;
+    // Before the start line, because its reader may send a signal.
+    let watch = watch_signals(signals, stopper, log, diagnostics.clone())?;
+    announce(&server)?;
     let ended = server.join();
     handle.close();
     // Ends the thread's share in the access log, because the last one writes the last lines.
     let _ = watch.join();
-    ended?;
-    Ok(())
+    match ended? {
+        0 => Ok(()),
+        cut => Err(format!("the drain timeout has cut off {cut} unfinished requests").into()),
+    }
+}
+
+/// Starts the thread that handles signals. It never waits for a log.
+fn watch_signals(
+    mut signals: Signals,
+    stopper: Stopper,
+    log: Option<AccessLog>,
+    diagnostics: Diagnostics,
+) -> io::Result<JoinHandle<()>> {
+    let mut is_stopping = false;
+    let watch = move || {
+        for signal in &mut signals {
+            match signal {
+                SIGHUP => log.iter().for_each(AccessLog::reopen),
+                _ if is_stopping => {
+                    log::error!("a second signal has cut off the unfinished requests");
+                    diagnostics.flush();
+                    std::process::exit(1);
+                }
+                _ => {
+                    is_stopping = true;
+                    stopper.stop();
+                }
+            }
+        }
+    };
+    thread::Builder::new().name("pinloop-signals".into()).spawn(watch)
+}
+
+/// Adds the counters of dropped log lines to the metrics.
+fn count_dropped_lines(config: &Config, diagnostics: &Diagnostics) {
+    let Some(metrics) = &config.metrics else { return };
+    let help = "Messages that standard error did not take";
+    metrics.add_counter("log_lines_dropped", help, diagnostics.dropped());
+    if let Some(log) = &config.access_log {
+        let help = "Lines of the access log that were dropped or could not be written";
+        metrics.add_counter("access_log_lines_dropped", help, log.dropped_counter());
+    }
+}
+
+/// Raises the limit of open files to what the connections and the `others` need, as far as the
+/// hard limit allows.
+fn allow_files(connections: usize, others: usize) {
+    let limit = getrlimit(Resource::Nofile);
+    let needed = connections.saturating_add(others + FILES_OF_REFUSED) as u64;
+    let mut current = limit.current.unwrap_or(u64::MAX);
+    let raised = needed.min(limit.maximum.unwrap_or(u64::MAX));
+    let new = Rlimit { current: Some(raised), maximum: limit.maximum };
+    if raised > current && setrlimit(Resource::Nofile, new).is_ok() {
+        current = raised;
+    }
+    if current < needed {
+        let fit = current.saturating_sub(others as u64);
+        log::warn!(
+            "{fit} of at most {connections} connections fit into the limit of {current} open \
+             files; raise it (ulimit -n), or lower --max-connections"
+        );
+    }
 }
 
 fn start_error(error: StartError) -> Box<dyn Error> {
@@ -109,14 +183,15 @@ fn access_log(arguments: &Arguments) -> Result<Option<AccessLog>, clap::Error> {
 }
 
 /// Starts the threads for `GET /data?offload` on the CPUs that the event loops leave free.
-fn workers(arguments: &Arguments, config: &Config) -> Result<Option<Workers>, Box<dyn Error>> {
-    let used = pinloop::cores(config).map_err(cli::refuse)?;
+fn workers(arguments: &Arguments, cores: &[Core]) -> io::Result<Option<Workers>> {
     let usable = core_affinity::get_core_ids().unwrap_or_default();
-    let is_free = |cpu: &usize| config.pin && !used.iter().any(|core| core.cpu == Some(*cpu));
+    let used: Vec<usize> = cores.iter().filter_map(|core| core.cpu).collect();
+    let is_free = |cpu: &usize| !used.is_empty() && !used.contains(cpu);
     let free: Vec<usize> = usable.into_iter().map(|core| core.id).filter(is_free).collect();
-    let count = NonZeroUsize::new(arguments.workers.unwrap_or(free.len().max(1)));
-    let start = |count| Workers::start_with(count, &free, JOBS_MAX, lower_priority);
-    Ok(count.map(start).transpose()?)
+    let cpus = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let left = cpus.saturating_sub(cores.len()).max(1);
+    let count = NonZeroUsize::new(arguments.workers.unwrap_or(left));
+    count.map(|count| Workers::start_with(count, &free, JOBS_MAX, lower_priority)).transpose()
 }
 
 /// Gives the calling worker the lowest priority, so that an event loop on the same CPU does
@@ -148,8 +223,8 @@ fn limiter(arguments: &Arguments) -> io::Result<Option<Arc<RateLimiter>>> {
     Ok(Some(limiter))
 }
 
-/// Prints the start line.
-fn announce(server: &Server) {
+/// Prints the start line, on a thread of its own because standard output may be full.
+fn announce(server: &Server) -> io::Result<()> {
     let threads = server.cores().len();
     let cpus: Vec<String> =
         server.cores().iter().filter_map(|core| core.cpu).map(|cpu| cpu.to_string()).collect();
@@ -160,10 +235,10 @@ fn announce(server: &Server) {
         cpus => format!("on cores {}", cpus.join(",")),
     };
     let addr = server.addr();
-    write_stdout(
-        format!("pinloop listening on http://{addr} with {threads} thread{plural} {place}\n")
-            .as_bytes(),
-    );
+    let line =
+        format!("pinloop listening on http://{addr} with {threads} thread{plural} {place}\n");
+    let print = move || write_stdout(line.as_bytes());
+    thread::Builder::new().name("pinloop-stdout".into()).spawn(print).map(drop)
 }
 
 /// Writes to standard output. Ignores a failure, because a closed pipe must not end the server.

@@ -11,8 +11,8 @@ use crate::http::{
 /// Time that [`call`] waits for a deferred response or for a paused producer.
 const WAIT: Duration = Duration::from_secs(10);
 
-/// Returns the bytes with which a connection answers `input`, under default limits: the
-/// responses to as many requests as `input` holds. The `date` header is always
+/// Returns the bytes that a connection sends in response to `input`, under default limits: the
+/// responses to all requests in `input`. The `date` header is always
 /// `Sun, 06 Nov 1994 08:49:37 GMT`.
 ///
 /// Waits up to 10 s for a deferred response or for the waker of a paused stream.

@@ -242,7 +242,7 @@ fn serve() -> Server {
     let config = Config {
         addr: ([127, 0, 0, 1], 0).into(),
         threads: NonZeroUsize::new(1),
-        pin: false,
+        pin: Some(false),
         ..Config::default()
     };
     let make = |_| {

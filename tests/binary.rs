@@ -24,7 +24,7 @@ fn prints_its_address_and_exits_with_0_on_either_signal() {
 
 #[test]
 fn pins_each_thread_to_its_core() {
-    let running = Running::start(&["--threads", "1"]);
+    let running = Running::start(&["--threads", "1", "--pin"]);
     // The server may listen before its thread is pinned. A response means that it is.
     talk_on(&mut running.connect(), b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     let (_, core) = running.line().trim_end().rsplit_once(" on core ").expect("a pinned thread");

@@ -148,7 +148,7 @@ fn stops_reading_from_a_client_that_does_not_read() {
 #[test]
 fn start_errors_name_the_address_and_the_core() {
     let server = serve_app(Config::default());
-    let taken = Config { addr: server.addr(), pin: false, ..Config::default() };
+    let taken = Config { addr: server.addr(), pin: Some(false), ..Config::default() };
     let error = pinloop::start(&taken, |_| crate::support::APP.clone()).unwrap_err();
     assert!(matches!(error, StartError::Listen(..)));
     assert!(error.to_string().contains(&server.addr().to_string()), "{error}");

@@ -20,16 +20,16 @@ pub struct Connection {
     state: State,
 }
 
-/// What [`Connection::advance`] did, and wants.
+/// The result of [`Connection::advance`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// Number of input bytes that were consumed.
     pub consumed: usize,
-    /// What the connection wants next.
+    /// Need of the connection.
     pub next: Next,
 }
 
-/// What an unfinished connection waits for, which decides the timeout that applies.
+/// The reason why an unfinished connection waits, which decides the timeout that applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Waiting {
@@ -84,8 +84,8 @@ impl From<After> for State {
 }
 
 impl Connection {
-    /// Consumes as many complete requests as `input` holds, appends their responses to
-    /// `output`, and returns what the connection wants next.
+    /// Consumes the complete requests in `input`, appends their responses to `output`, and returns
+    /// what the connection wants next.
     ///
     /// Stops early when `output` holds [`Limits::output_bytes_high`](super::Limits) bytes or
     /// more, or when [`Context::requests_max`] requests have been answered.
@@ -217,7 +217,7 @@ impl Connection {
         close
     }
 
-    /// Reports whether a response has begun whose body ends with the connection, so that it
+    /// Reports whether a response has begun and its body ends with the connection, so that it
     /// would look complete if the connection closed now.
     pub fn is_delimited_by_close(&self) -> bool {
         match &self.state {
@@ -227,7 +227,7 @@ impl Connection {
         }
     }
 
-    /// Records a request whose connection ends before its response is complete.
+    /// Records a request if its connection ends before its response is complete.
     pub fn abandon(&mut self, context: &Context<'_>) {
         match &mut self.state {
             State::Stream(stream) => stream.abandon(context),

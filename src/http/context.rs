@@ -1,5 +1,5 @@
-//! What a step of the state machine needs besides bytes: limits, the date, the client, and the
-//! places that count and record requests. The caller makes one for each wake-up.
+//! Everything that a step of the state machine needs besides bytes: limits, the date, the client,
+//! and the places that count and record requests. The caller makes a context for each wake-up.
 
 use core::net::IpAddr;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub struct Limits {
     /// Size of unsent output at which no further request is answered. Default 64 KiB: a
     /// quarter of a default socket buffer, so that one write still takes it all.
     pub output_bytes_high: usize,
-    /// Size up to which the response to a streamed request is held back until the body is
+    /// Maximum size of a response to a streamed request that is held back until the body is
     /// complete, so that a malformed body can still be answered with 400. Default 16 KiB.
     pub held_bytes_max: usize,
     /// Characters that a request target may hold. Default [`TargetSyntax::Url`].
@@ -53,7 +53,7 @@ impl Default for Limits {
     }
 }
 
-/// What a step of [`Connection::advance`](super::Connection::advance) needs besides bytes.
+/// Everything that [`Connection::advance`](super::Connection::advance) needs besides bytes.
 ///
 /// Build it with [`Context::new`] and functional update, because fields will be added.
 #[derive(Clone, Copy)]
@@ -70,7 +70,7 @@ pub struct Context<'a> {
     pub requests_max: u32,
     /// Takes deferred responses and wake-ups. Without a sink no response can be deferred.
     pub sink: Option<&'a Arc<dyn ResponseSink>>,
-    /// Number by which the sink knows this connection.
+    /// Number of this connection, for the sink.
     pub connection_id: u64,
     /// Address of the client, if it is known.
     pub client: Option<&'a IpAddr>,
@@ -114,7 +114,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Records a request whose response is complete.
+    /// Records a request once its response is complete.
     #[inline]
     pub(super) fn record(&self, request: &Request<'_>, summary: ResponseSummary) {
         if let Some(recorder) = self.recorder

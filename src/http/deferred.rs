@@ -147,7 +147,7 @@ impl std::fmt::Debug for Responder {
 /// producer.
 ///
 /// A wake-up is never lost: one that comes before the producer pauses has it called once more.
-/// Waking a producer that is not paused, or whose connection is gone, does nothing.
+/// Waking does nothing if the producer is not paused or the connection is gone.
 #[derive(Clone)]
 pub struct StreamWaker {
     sink: Arc<dyn ResponseSink>,

@@ -24,7 +24,7 @@ fn drop_payload(payload: Box<dyn Any + Send>) {
     }
 }
 
-/// A value whose drop may panic without harm to its owner.
+/// Holds a value. A panic in the drop of the value does not reach the owner.
 #[derive(Debug)]
 pub(crate) struct Guarded<T>(Option<T>);
 
@@ -39,7 +39,7 @@ impl<T> Guarded<T> {
         catch(|| run(value))
     }
 
-    /// Returns the value, whose drop is then the caller's.
+    /// Returns the value. The caller drops it.
     pub(crate) fn into_inner(mut self) -> Option<T> {
         self.0.take()
     }

@@ -41,7 +41,7 @@ pub trait Recorder {
     fn record(&self, record: &Record<'_>);
 }
 
-/// What is known of a response: its status and the size of its body.
+/// The status of a response and the size of its body.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ResponseSummary {
     pub(super) status: u16,
@@ -65,7 +65,7 @@ pub(super) type PendingRecord = Option<Box<Record<'static>>>;
 const CLIENT_LEFT: u16 = 499;
 
 impl<'a> Record<'a> {
-    /// Returns the record of a request whose response is not known yet.
+    /// Returns the record of a request before its response is known.
     pub(super) fn of(request: &Request<'a>) -> Record<'a> {
         Record::of_head(request.head(), request.client())
     }

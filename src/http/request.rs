@@ -112,7 +112,7 @@ impl<'a> Request<'a> {
         self.head.header(name)
     }
 
-    /// Returns the whole body. Empty if the request has none, and in
+    /// Returns the whole body. Empty if the request has no body, and in
     /// [`Service::body_policy`](super::Service::body_policy), where it has yet to arrive.
     pub fn body(&self) -> &'a [u8] {
         self.body

@@ -58,12 +58,15 @@ impl<F: FnMut(&Request<'_>, &mut Response<'_>)> Service for F {
     }
 }
 
-/// What happens to the body of a request.
+/// The treatment of a request body.
 #[non_exhaustive]
 pub enum BodyPolicy {
     /// The body is collected, up to [`Limits::body_bytes_max`](super::Limits), and the service
     /// called once it is complete.
     Collect,
+    /// The body is read but not kept: the service is called once it has arrived, without it.
+    /// Its limit is that of a collected body, and the connection can be used again.
+    Discard,
     /// The body goes to `receiver` as it arrives, while the response is written. A client that
     /// does not read the response slows down what is read from it.
     Stream {

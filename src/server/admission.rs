@@ -189,8 +189,8 @@ impl Admission {
 
 /// Returns the keys and numbers of the connections that have been idle longest, the longest last.
 fn find_idle<S: Service>(connections: &Connections<S>) -> Vec<(usize, u64)> {
-    let since = |each: &Connection| each.timer().waiting_since(&connections.wheel);
-    let latest = connections.wheel.ticks_ago(UNUSED_LEAST);
+    let since = |each: &Connection| each.timer().waiting_since(&connections.timers);
+    let latest = connections.timers.wheel.ticks_ago(UNUSED_LEAST);
     let may_go = |each: &Connection| each.is_idle() || each.is_unused() && since(each) <= latest;
     let idle = connections.slab.iter().filter(|(_, each)| may_go(each));
     let mut idle: Vec<_> = idle.map(|(key, each)| (since(each), each.id(), key)).collect();

@@ -1,72 +1,52 @@
 //! One connection: its socket, its protocol state, and the bytes that are unfinished.
 //!
-//! Reads and writes happen here. The event loop decides which connection gets a turn. An idle
-//! connection owns no heap memory.
+//! The event loop decides which connection gets a turn. An idle connection owns no heap memory.
 
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, Shutdown};
+use std::io;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use slab::Slab;
-use socket2::SockRef;
 
 use super::buffer::Buffer;
 use super::inbox::Message;
 use super::loop_state::{Environment, LoopState};
-use super::timeouts::{TimeoutKind, Timer, Timers, Wheel};
-use crate::http::{self, Close, Next, Rejection, Service, Waiting};
-
-/// Bytes that one connection may write in one turn: 16 fillings of the output buffer, after
-/// which other connections have their turns.
-const TURN_BYTES_MAX: usize = 1024 * 1024;
-
-/// Requests that one call of the protocol answers. The clock is read between two calls, so that a
-/// turn of up to 16 requests costs no look at it.
-const CALL_REQUESTS: u32 = 16;
-
-/// Calls of the protocol in one turn.
-const TURN_CALLS: u32 = 2;
-
-/// Time since the wake-up after which a turn ends although more requests are there.
-const TURN_TIME: Duration = Duration::from_micros(500);
+use super::socket::Socket;
+use super::timeouts::{TimeoutKind, Timer, Timers};
+use super::wheel::{Deadline, Deadlines};
+use crate::http::{self, Close, Rejection, Service, Waiting};
 
 /// Reads of discarded input in one turn.
 const DISCARDS_MAX: usize = 4;
 
-/// Bytes sent on a connection up to which all are taken to have arrived when it closes: the
-/// initial congestion window of 10 segments (RFC 6928), less headers.
-const SENT_BYTES_SMALL: u32 = 12 * 1024;
-
 /// One client.
 pub(super) struct Connection {
-    stream: TcpStream,
-    client: IpAddr,
-    /// Number by which messages find the connection: its key, and in the upper half a count of
-    /// the connections that the loop has opened, because keys are used again.
-    id: u64,
-    http: http::Connection,
-    state: State,
+    pub(super) socket: Socket,
+    pub(super) client: IpAddr,
+    /// Number of the connection, for messages: its key, and in the upper half a count of the
+    /// connections that the loop has opened, because keys are used again.
+    pub(super) id: u64,
+    pub(super) http: http::Connection,
+    pub(super) state: State,
     /// Input that is not consumed.
-    carry: Buffer,
+    pub(super) carry: Buffer,
     /// Output that the socket did not take.
-    unsent: Buffer,
-    timer: Timer,
-    buffered_bytes: usize,
-    /// Bytes sent on this connection.
-    sent_bytes: u32,
+    pub(super) unsent: Buffer,
+    pub(super) timer: Timer,
+    pub(super) buffered_bytes: usize,
     /// A short read does not prove that the socket is empty: the end of the input, or urgent
     /// data, makes a read short.
-    reads_on: bool,
+    pub(super) reads_on: bool,
     /// The connection is in the queue of those with more to do.
     pub(super) is_queued: bool,
     /// A request has been read on this connection.
-    is_used: bool,
+    pub(super) is_used: bool,
 }
 
-/// What a connection does at its next turn, once all output is sent.
+/// The task of a connection at its next turn, once all output is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     /// Reads, and answers.
     Reading,
     /// Answers the input that is kept, and goes on reading.
@@ -85,7 +65,7 @@ enum State {
     },
 }
 
-/// What a turn came to.
+/// The result of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     /// The next event says when to go on.
@@ -105,7 +85,7 @@ impl Connection {
     /// Returns the connection with key `key`, the `opened`th of its event loop.
     pub(super) fn new(stream: TcpStream, client: IpAddr, key: usize, opened: u32) -> Connection {
         Connection {
-            stream,
+            socket: Socket::new(stream),
             client,
             id: u64::from(opened) << 32 | key as u64,
             http: http::Connection::default(),
@@ -114,7 +94,6 @@ impl Connection {
             unsent: Buffer::default(),
             timer: Timer::UNSET,
             buffered_bytes: 0,
-            sent_bytes: 0,
             reads_on: false,
             is_queued: false,
             is_used: false,
@@ -130,7 +109,7 @@ impl Connection {
     }
 
     pub(super) fn source(&mut self) -> &mut TcpStream {
-        &mut self.stream
+        self.socket.source()
     }
 
     pub(super) fn timer(&self) -> &Timer {
@@ -139,7 +118,7 @@ impl Connection {
 
     /// Takes the error of the socket, if there is one.
     pub(super) fn take_error(&self) -> Option<io::Error> {
-        self.stream.take_error().ok().flatten()
+        self.socket.take_error()
     }
 
     /// Notes that a short read does not prove that the socket is empty.
@@ -208,30 +187,22 @@ impl Connection {
     pub(super) fn reset_if_cut_off(&self) {
         let is_unsent = matches!(self.state, State::Closing(_)) && !self.unsent.is_empty();
         if is_unsent || self.http.is_delimited_by_close() {
-            self.reset_on_drop();
+            self.socket.reset_on_drop();
         }
     }
 
-    #[cold]
-    fn reset_on_drop(&self) {
-        // If it fails, the connection closes as any other.
-        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
-    }
-
-    /// Ends the connection, whose timer has expired.
+    /// Ends the connection after its timer has expired.
     pub(super) fn time_out<S>(&mut self, state: &mut LoopState<S>) -> io::Result<Turn> {
         let kind = self.timer.kind();
         state.env.count(|metrics| metrics.timeouts[kind as usize].add(1));
         match kind {
             TimeoutKind::Head if !self.has_head_begun() => Ok(Turn::Close),
             TimeoutKind::Head | TimeoutKind::Body => self.reject(Rejection::Timeout, state),
-            TimeoutKind::Idle | TimeoutKind::Write | TimeoutKind::Service | TimeoutKind::Linger => {
-                Ok(Turn::Close)
-            }
+            _ => Ok(Turn::Close),
         }
     }
 
-    /// Records a request whose connection ends before its response is complete.
+    /// Records the request if its connection ends before its response is complete.
     pub(super) fn abandon(&mut self, env: &Environment) {
         if env.log.is_some() {
             self.http.abandon(&env.context(self.id, &self.client));
@@ -239,19 +210,19 @@ impl Connection {
     }
 
     /// Restarts the timer after progress.
-    pub(super) fn update_timer(&mut self, key: usize, wheel: &mut Wheel) {
-        self.timer.update(self.timeout_kind(), key, wheel);
+    pub(super) fn update_timer(&mut self, key: usize, timers: &mut Timers) {
+        self.timer.update(self.timeout_kind(), key, timers);
     }
 
     /// Restarts the timer of a connection that [`is_at_rest`](Self::is_at_rest).
     #[inline]
-    pub(super) fn update_idle_timer(&mut self, key: usize, wheel: &mut Wheel) {
-        self.timer.update(TimeoutKind::Idle, key, wheel);
+    pub(super) fn update_idle_timer(&mut self, key: usize, timers: &mut Timers) {
+        self.timer.update(TimeoutKind::Idle, key, timers);
     }
 
     /// Gives the connection a time of its own.
-    pub(super) fn set_timer(&mut self, key: usize, timeout: Duration, wheel: &mut Wheel) {
-        self.timer.set(key, timeout, wheel);
+    pub(super) fn set_timer(&mut self, key: usize, timeout: Duration, timers: &mut Timers) {
+        self.timer.set(key, timeout, timers);
     }
 
     /// Counts the memory that the connection holds; reports whether it has grown.
@@ -313,7 +284,10 @@ impl Connection {
     fn timeout_kind(&self) -> TimeoutKind {
         match self.state {
             State::Lingering { is_large: false } => TimeoutKind::Linger,
-            _ if !self.unsent.is_empty() => TimeoutKind::Write,
+            _ if !self.unsent.is_empty() => match self.http.waiting() {
+                Waiting::Body => TimeoutKind::Stall,
+                _ => TimeoutKind::Write,
+            },
             State::Lingering { is_large: true } | State::Closing(_) | State::Resuming => {
                 TimeoutKind::Write
             }
@@ -328,150 +302,16 @@ impl Connection {
         }
     }
 
-    /// Answers the input that is kept, reads once, or until the end of the input is reached, and
-    /// answers.
-    fn receive<S: Service>(&mut self, state: &mut LoopState<S>) -> io::Result<Turn> {
-        if self.state == State::Resuming {
-            self.state = State::Reading;
-            let turn = self.answer_kept(state)?;
-            if turn != Turn::Wait || self.state != State::Reading || !self.unsent.is_empty() {
-                return Ok(turn);
-            }
-        }
-        loop {
-            let read = match self.read(state) {
-                // All complete requests are answered, and the rest will never be whole.
-                Ok(0) => return Ok(Turn::Close),
-                Ok(read) => read,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Turn::Wait),
-                Err(error) => return Err(error),
-            };
-            let turn = if self.carry.is_empty() {
-                self.answer_read(read, state)?
-            } else {
-                self.carry.extend_from_slice(&state.input[..read]);
-                self.answer_kept(state)?
-            };
-            if turn != Turn::Wait || self.state != State::Reading || !self.unsent.is_empty() {
-                return Ok(turn);
-            }
-            let is_emptied = read < state.input.len();
-            match (is_emptied, self.reads_on) {
-                (true, false) => return Ok(Turn::Wait),
-                (true, true) => {}
-                (false, _) => {
-                    // Without another event, only another read can tell.
-                    return Ok(Turn::Again);
-                }
-            }
-        }
-    }
-
-    fn read<S>(&mut self, state: &mut LoopState<S>) -> io::Result<usize> {
-        loop {
-            match self.stream.read(&mut state.input) {
-                Ok(read) => {
-                    state.env.count(|metrics| metrics.received_bytes.add(read as u64));
-                    return Ok(read);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Answers the first `filled` bytes of the input, and keeps the rest.
-    #[inline]
-    fn answer_read<S: Service>(
-        &mut self,
-        filled: usize,
-        state: &mut LoopState<S>,
-    ) -> io::Result<Turn> {
-        let (consumed, turn) = self.answer(Some(filled), state)?;
-        if consumed < filled && !matches!(self.state, State::Closing(_) | State::Lingering { .. }) {
-            self.carry.extend_from_slice(&state.input[consumed..filled]);
-        }
-        Ok(turn)
-    }
-
-    /// Answers the input that is kept.
-    #[inline(never)]
-    fn answer_kept<S: Service>(&mut self, state: &mut LoopState<S>) -> io::Result<Turn> {
-        let (consumed, turn) = self.answer(None, state)?;
-        self.carry.consume(consumed);
-        Ok(turn)
-    }
-
-    /// Answers the first bytes of the input, or the kept input for `None`, as far as the budget
-    /// of a turn allows, and sends the responses. Returns the number of bytes consumed.
-    #[inline(always)]
-    fn answer<S: Service>(
-        &mut self,
-        filled: Option<usize>,
-        state: &mut LoopState<S>,
-    ) -> io::Result<(usize, Turn)> {
-        let mut consumed = 0;
-        let mut written = 0;
-        let mut calls = 0;
-        loop {
-            let LoopState { service, input, output, env } = &mut *state;
-            let input = match filled {
-                Some(filled) => &input[consumed..filled],
-                None => &self.carry[consumed..],
-            };
-            let mut context = env.context(self.id, &self.client);
-            context.requests_max = CALL_REQUESTS;
-            let progress = self.http.advance(input, output, service, &context);
-            consumed += progress.consumed;
-            self.is_used |= progress.consumed > 0;
-            self.timer.consumed_bytes =
-                self.timer.consumed_bytes.saturating_add(progress.consumed as u32);
-            let is_full = output.len() >= env.config.limits.output_bytes_high;
-            let may_go_on =
-                progress.next == Next::Flush && (is_full || has_time(&mut calls, env.now));
-            if may_go_on && !is_full {
-                continue;
-            }
-            written += output.len();
-            self.send(state)?;
-            match progress.next {
-                Next::Read => self.state = State::Reading,
-                Next::Flush if may_go_on && self.unsent.is_empty() && written < TURN_BYTES_MAX => {
-                    continue;
-                }
-                Next::Flush => {
-                    self.state = State::Resuming;
-                    let turn = if self.unsent.is_empty() { Turn::Again } else { Turn::Wait };
-                    return Ok((consumed, turn));
-                }
-                Next::Wait => {
-                    self.state = match self.http.waiting() {
-                        Waiting::Producer => State::Paused,
-                        _ => State::Deferred(state.env.now),
-                    };
-                }
-                Next::Close(close) => {
-                    // No further byte is read as a request.
-                    if filled.is_none() {
-                        consumed = self.carry.len();
-                    }
-                    return Ok((consumed, self.close_when_sent(close)?));
-                }
-            }
-            return Ok((consumed, Turn::Wait));
-        }
-    }
-
     /// Sends the output in one write, and keeps the rest that the socket does not take.
     // Inlined, because a call costs a wake-up 20 instructions.
     #[inline(always)]
-    fn send<S>(&mut self, state: &mut LoopState<S>) -> io::Result<()> {
+    pub(super) fn send<S>(&mut self, state: &mut LoopState<S>) -> io::Result<()> {
         if state.output.is_empty() {
             return Ok(());
         }
-        let written = write(&mut self.stream, &state.output);
+        let written = self.socket.write(&state.output, &state.env);
         if let Ok(written) = written {
-            self.note_written(written, &state.env);
+            self.timer.note_written(written);
             if written < state.output.len() {
                 self.unsent.extend_from_slice(&state.output[written..]);
             }
@@ -483,37 +323,31 @@ impl Connection {
     /// Sends the output that is kept; reports whether all of it is sent.
     #[inline(never)]
     fn send_unsent(&mut self, env: &Environment) -> io::Result<bool> {
-        let written = write(&mut self.stream, &self.unsent)?;
-        self.note_written(written, env);
+        let written = self.socket.write(&self.unsent, env)?;
+        self.timer.note_written(written);
         self.unsent.consume(written);
         Ok(self.unsent.is_empty())
-    }
-
-    fn note_written(&mut self, written: usize, env: &Environment) {
-        self.timer.written_bytes = self.timer.written_bytes.saturating_add(written as u32);
-        self.sent_bytes = self.sent_bytes.saturating_add(written as u32);
-        env.count(|metrics| metrics.sent_bytes.add(written as u64));
     }
 
     /// Closes the connection once all output is sent. If a reset could destroy the response on
     /// its way, shuts the write side down and discards input first (RFC 9112, 9.6).
     #[inline(never)]
-    fn close_when_sent(&mut self, close: Close) -> io::Result<Turn> {
+    pub(super) fn close_when_sent(&mut self, close: Close) -> io::Result<Turn> {
         if !self.unsent.is_empty() {
             self.state = State::Closing(close);
             return Ok(Turn::Wait);
         }
-        let is_large = self.sent_bytes > SENT_BYTES_SMALL;
+        let is_large = self.socket.has_sent_much();
         match close {
             Close::Now if !is_large => return Ok(Turn::Close),
             Close::Reset => {
-                self.reset_on_drop();
+                self.socket.reset_on_drop();
                 return Ok(Turn::Close);
             }
             _ => {}
         }
         self.state = State::Lingering { is_large };
-        self.stream.shutdown(Shutdown::Write)?;
+        self.socket.shut_down_write()?;
         // Input that has arrived by now is not announced again.
         Ok(Turn::Again)
     }
@@ -523,11 +357,10 @@ impl Connection {
     #[inline(never)]
     fn discard<S>(&mut self, state: &mut LoopState<S>) -> io::Result<Turn> {
         for _ in 0..DISCARDS_MAX {
-            match self.stream.read(&mut state.input) {
+            match self.socket.read(&mut state.input, &state.env) {
                 Ok(0) => return Ok(Turn::Close),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Turn::Wait),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
@@ -535,28 +368,8 @@ impl Connection {
     }
 }
 
-impl Timers for Slab<Connection> {
-    fn timer(&mut self, key: usize) -> Option<&mut Timer> {
-        self.get_mut(key).map(|connection| &mut connection.timer)
-    }
-}
-
-/// Counts a call of the protocol; reports whether the turn may make another one.
-#[cold]
-fn has_time(calls: &mut u32, woken: Instant) -> bool {
-    *calls += 1;
-    *calls < TURN_CALLS && woken.elapsed() < TURN_TIME
-}
-
-/// Returns the number of bytes that the socket took.
-#[inline]
-fn write(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
-    loop {
-        return match stream.write(bytes) {
-            Ok(written) => Ok(written),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => Err(error),
-        };
+impl Deadlines for Slab<Connection> {
+    fn deadline(&mut self, key: usize) -> Option<&mut Deadline> {
+        self.get_mut(key).map(|connection| connection.timer.deadline())
     }
 }

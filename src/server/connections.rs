@@ -15,7 +15,7 @@ use super::connection::{Connection, Turn, key_of};
 use super::inbox::Message;
 use super::loop_state::{Environment, LoopState};
 use super::shared::Shared;
-use super::timeouts::Wheel;
+use super::timeouts::Timers;
 use crate::http::{Rejection, Service};
 
 /// Time that a wake-up spends on connections with more to do than one turn, before the loop
@@ -29,7 +29,7 @@ pub(super) struct Connections<S> {
     opened: u32,
     /// Keys of connections with more to do.
     again: VecDeque<usize>,
-    pub(super) wheel: Wheel,
+    pub(super) timers: Timers,
     due: Vec<usize>,
     pub(super) state: LoopState<S>,
     shared: Arc<Shared>,
@@ -41,7 +41,7 @@ impl<S: Service> Connections<S> {
             slab: Slab::new(),
             opened: 0,
             again: VecDeque::new(),
-            wheel: Wheel::new(&state.env.config.timeouts, state.env.now),
+            timers: Timers::new(&state.env.config.timeouts, state.env.now),
             due: Vec::new(),
             state,
             shared,
@@ -52,7 +52,7 @@ impl<S: Service> Connections<S> {
     #[inline]
     pub(super) fn set_now(&mut self, now: Instant) {
         self.state.env.set_now(now);
-        self.wheel.set_now(now);
+        self.timers.wheel.set_now(now);
     }
 
     /// Reports whether a connection has more to do than one turn.
@@ -109,7 +109,7 @@ impl<S: Service> Connections<S> {
         match connection.turn(&mut self.state) {
             // The usual turn leaves nothing behind, so the bookkeeping is skipped.
             Ok(Turn::Wait) if connection.is_at_rest() && !self.state.env.draining => {
-                connection.update_idle_timer(key, &mut self.wheel);
+                connection.update_idle_timer(key, &mut self.timers);
             }
             turn => self.settle(key, turn),
         }
@@ -156,10 +156,10 @@ impl<S: Service> Connections<S> {
             }
             Turn::Wait => {}
         }
-        connection.update_timer(key, &mut self.wheel);
+        connection.update_timer(key, &mut self.timers);
     }
 
-    /// Closes a connection whose socket has failed.
+    /// Closes a connection after its socket has failed.
     pub(super) fn lose(&mut self, key: usize) {
         if let Some(error) = self.slab.get(key).and_then(Connection::take_error) {
             self.state.env.count(|metrics| metrics.count_error(error.kind()));
@@ -193,11 +193,11 @@ impl<S: Service> Connections<S> {
         }
     }
 
-    /// Ends the connections whose time is up. Each has a turn first, because its bytes may have
+    /// Ends the connections with expired timers. Each has a turn first, because its bytes may have
     /// been in time while the process was stopped.
     pub(super) fn expire(&mut self) {
         let mut due = std::mem::take(&mut self.due);
-        self.wheel.expire(&mut due, &mut self.slab);
+        self.timers.wheel.expire(&mut due, &mut self.slab);
         for key in due.drain(..) {
             self.turn(key);
             if let Some(connection) = self.slab.get_mut(key)

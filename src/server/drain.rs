@@ -9,11 +9,11 @@ use super::admission::Admission;
 use super::connections::Connections;
 use crate::http::Service;
 
-/// How long a connection that has never sent anything keeps a drain waiting: it may have been in
-/// the queue of the listener, with its request on the way.
+/// Time that a drain waits for a connection that has never sent anything: it may have been in the
+/// queue of the listener, with its request on the way.
 const UNUSED_WAIT: Duration = Duration::from_millis(500);
 
-/// How far a loop has stopped.
+/// The progress of a stop.
 #[derive(Debug, Default)]
 pub(super) struct Drain {
     /// Time of the end; `None` while the loop serves.
@@ -45,7 +45,7 @@ impl Drain {
             if let Some(connection) = connections.slab.get_mut(key)
                 && connection.is_unused()
             {
-                connection.set_timer(key, UNUSED_WAIT, &mut connections.wheel);
+                connection.set_timer(key, UNUSED_WAIT, &mut connections.timers);
             }
         }
     }

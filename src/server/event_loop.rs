@@ -80,7 +80,7 @@ impl<S: Service> EventLoop<S> {
 
     /// Returns how long the poll may wait for events.
     fn wait(&self) -> Option<Duration> {
-        let deadline = self.connections.wheel.wait();
+        let deadline = self.connections.timers.wheel.wait();
         let has_more_to_do = self.connections.has_more_to_do();
         if !has_more_to_do && !self.admission.is_ready() && !self.drain.has_begun() {
             return deadline;
@@ -128,7 +128,7 @@ impl<S: Service> EventLoop<S> {
         if self.admission.is_ready() {
             self.admission.accept(&mut self.connections, self.poll.registry());
         }
-        if self.connections.wheel.are_due() {
+        if self.connections.timers.wheel.are_due() {
             self.connections.expire();
         }
         if let Some(log) = &self.connections.state.env.log {

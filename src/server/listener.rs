@@ -20,7 +20,7 @@ pub(super) const LISTENER: Token = Token(usize::MAX - 1);
 /// Shortest interval between two log lines about a shortage of file descriptors.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long accepting pauses after a shortage.
+/// Pause of accepting after a shortage.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Binds `count` listening sockets to one address, which the kernel spreads new connections
@@ -60,7 +60,7 @@ fn new_socket(addr: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// How long a start waits for another one on the same port.
+/// Time that a start waits for another one on the same port.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 
 /// Makes the check of a port and the bind one step: holds an abstract Unix socket (unix(7))
@@ -164,7 +164,7 @@ impl Listener {
         self.pause = None;
     }
 
-    /// As [`resume`](Self::resume), if connections are left in the queue.
+    /// Does the same as [`resume`](Self::resume) if connections are left in the queue.
     pub(super) fn resume_if_paused(&mut self) {
         if self.pause == Some(Pause::UntilResumed) {
             self.resume();

@@ -25,7 +25,7 @@ pub(super) struct LoopState<S> {
     pub(super) env: Environment,
 }
 
-/// What a turn depends on besides bytes.
+/// Everything that a turn depends on besides bytes.
 pub(super) struct Environment {
     pub(super) config: Config,
     pub(super) date: Date,

@@ -4,16 +4,20 @@
 //! The threads share a count of connections and a flag to stop, and touch neither for a request.
 
 mod admission;
+mod answer;
 mod buffer;
 mod connection;
 mod connections;
+mod cores;
 mod drain;
 mod event_loop;
 mod inbox;
 mod listener;
 mod loop_state;
 mod shared;
+mod socket;
 pub(crate) mod timeouts;
+mod wheel;
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,18 +29,10 @@ use mio::Poll;
 
 use crate::config::{Config, ConfigError};
 use crate::http::Service;
+pub use cores::{Core, cores};
 use event_loop::EventLoop;
 use inbox::Inbox;
 use shared::Shared;
-
-/// The core that a service is made for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Core {
-    /// Index of the thread, from 0.
-    pub index: usize,
-    /// CPU that the thread is pinned to, if it is.
-    pub cpu: Option<usize>,
-}
 
 /// A running server. Dropping it leaves it running; [`stop`](Server::stop) and
 /// [`join`](Server::join) end it.
@@ -100,7 +96,8 @@ where
     let make = Arc::new(make);
     let mut starting = Starting::new(stopper.clone());
     for (((&core, listener), poll), inbox) in cores.iter().zip(listeners).zip(polls).zip(inboxes) {
-        let (make, config, shared) = (make.clone(), config.clone(), shared.clone());
+        let (make, mut config, shared) = (make.clone(), config.clone(), shared.clone());
+        config.buffered_bytes_max = config.buffered_bytes_of_thread(cores.len());
         starting.spawn(core, move || {
             if let Some(id) = core.cpu
                 && !core_affinity::set_for_current(CoreId { id })
@@ -278,51 +275,4 @@ impl From<io::Error> for StartError {
     fn from(error: io::Error) -> StartError {
         StartError::Io(error)
     }
-}
-
-/// The cores that a server with this configuration has its threads on.
-pub fn cores(config: &Config) -> Result<Vec<Core>, ConfigError> {
-    let usable: Vec<usize> =
-        core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect();
-    let list = |cpus: &[usize]| cpus.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
-    let wanted = config.cores.as_deref();
-
-    if !config.pin {
-        if let Some(cores) = wanted {
-            return Err(ConfigError(format!(
-                "cores {} and no-pin exclude each other; give one",
-                list(cores)
-            )));
-        }
-        let count = config.threads.map_or(usable.len().max(1), usize::from);
-        return Ok((0..count).map(|index| Core { index, cpu: None }).collect());
-    }
-    let cpus = wanted.unwrap_or(&usable);
-    if let Some(cpu) = cpus.iter().find(|cpu| !usable.contains(cpu)) {
-        return Err(ConfigError(format!(
-            "core {cpu} is none that this process may use; allowed are {}",
-            list(&usable)
-        )));
-    }
-    if (1..cpus.len()).any(|at| cpus[..at].contains(&cpus[at])) {
-        return Err(ConfigError(format!(
-            "cores {} names one twice; a core has one thread",
-            list(cpus)
-        )));
-    }
-    let count = config.threads.map_or(cpus.len(), usize::from);
-    if count > cpus.len() || count == 0 {
-        return Err(ConfigError(format!(
-            "threads is {count}; there are {} cores to pin them to ({}), so 1 to {} are allowed, or no-pin",
-            cpus.len(),
-            list(cpus),
-            cpus.len()
-        )));
-    }
-    Ok(cpus
-        .iter()
-        .take(count)
-        .enumerate()
-        .map(|(index, &cpu)| Core { index, cpu: Some(cpu) })
-        .collect())
 }

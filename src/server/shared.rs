@@ -106,8 +106,8 @@ impl Shared {
     }
 }
 
-/// Returns the network by which a client is counted: the address, or the /64 of an IPv6 address,
-/// because one subscriber has that.
+/// Returns the network that stands for a client: the address, or the /64 of an IPv6 address,
+/// because one subscriber has a /64.
 pub(crate) fn subscriber(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V6(address) => {

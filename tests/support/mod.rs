@@ -67,7 +67,7 @@ pub(crate) fn serve<S: Service + 'static>(
 ) -> Server {
     let addr = SocketAddr::from(([127, 0, 0, 1], 0));
     let threads = config.threads.or(Some(std::num::NonZeroUsize::MIN));
-    pinloop::start(&Config { addr, threads, pin: false, ..config }, make)
+    pinloop::start(&Config { addr, threads, pin: Some(false), ..config }, make)
         .expect("the server starts")
 }
 

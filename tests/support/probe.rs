@@ -43,7 +43,10 @@ impl Service for Probe {
     fn body_policy(&mut self, request: &Request<'_>, response: &mut Response<'_>) -> BodyPolicy {
         match &*request.path() {
             "/unwanted" => BodyPolicy::Ignore,
-            _ => APP.clone().body_policy(request, response),
+            path => match APP.clone().body_policy(request, response) {
+                BodyPolicy::Discard if path.starts_with("/show") => BodyPolicy::Collect,
+                policy => policy,
+            },
         }
     }
 }

@@ -33,7 +33,7 @@ fn asked(method: &str, path: &str, query: Option<&str>, content: &[u8]) -> Strin
 pub(crate) fn pinloop() -> SocketAddr {
     let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let threads = Some(NonZeroUsize::MIN);
-    let config = Config { addr, threads, pin: false, ..Config::default() };
+    let config = Config { addr, threads, pin: Some(false), ..Config::default() };
     let service = |request: &pinloop::Request<'_>, response: &mut pinloop::Response<'_>| {
         let (method, path) = (request.method(), request.path());
         let content = asked(method, &path, request.query(), request.body());

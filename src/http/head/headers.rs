@@ -5,7 +5,7 @@ use super::authority;
 use crate::http::chars;
 use crate::http::rejection::Rejection;
 
-/// How the body of a request is delimited (RFC 9112, 6.3).
+/// Framing of a request body (RFC 9112, 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Framing {
@@ -17,7 +17,7 @@ pub enum Framing {
     Chunked,
 }
 
-/// Whether the connection persists after a request (RFC 9112, 9.3).
+/// Persistence of the connection after a request (RFC 9112, 9.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http) enum Persistence {
     /// Persists: the default of HTTP/1.1.
@@ -41,7 +41,7 @@ impl Persistence {
     }
 }
 
-/// What the headers say about the message and the connection.
+/// Rules for the message and the connection, as the headers state them.
 pub(super) struct Rules {
     pub(super) framing: Framing,
     pub(super) persistence: Persistence,

@@ -44,8 +44,8 @@ impl<'a> Head<'a> {
     }
 }
 
-/// Reads the head at the start of `input`, of at most `head_bytes_max` bytes and as many
-/// headers as there are slots; returns `None` if it is incomplete.
+/// Reads the head at the start of `input`, of at most `head_bytes_max` bytes and one header for
+/// each slot; returns `None` if it is incomplete.
 // One function, not inlined, because then httparse is inlined into it: 73 instructions less.
 #[inline(never)]
 pub(super) fn parse<'a, 'i: 'a>(

@@ -5,7 +5,7 @@ use super::request_line;
 use super::target;
 use crate::http::chars::{self, TargetSyntax};
 
-/// How far an incomplete head is known to be valid.
+/// The valid part of an incomplete head.
 ///
 /// The head is parsed again only when a byte arrives that could complete or invalidate it.
 /// Within a name, a value, or another part, that is the first byte that does not belong to the

@@ -10,7 +10,7 @@ use crate::http::rejection::Rejection;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http) struct Target<'a> {
     pub(in crate::http) whole: &'a str,
-    /// Where in the target the path begins and ends.
+    /// Begin and end of the path within the target.
     path: (u32, u32),
     /// True if the path has a `%`.
     is_escaped: bool,
@@ -96,7 +96,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Reads the absolute-form, whose authority stands in for `host` (RFC 9112, 3.2.2).
+    /// Reads the absolute-form. Its authority replaces `host` (RFC 9112, 3.2.2).
     fn resolve_absolute(self, method: &str, syntax: TargetSyntax) -> Result<Target<'a>, Rejection> {
         let (scheme, rest) = self.whole.split_once("://").ok_or(Rejection::Target)?;
         if scheme.eq_ignore_ascii_case("https") {

@@ -7,7 +7,7 @@ use crate::http::body::Piece;
 /// room, or when its [`StreamWaker`](crate::http::StreamWaker) is woken.
 pub type Producer = Box<dyn FnMut(&mut BodyWriter<'_>) -> Flow>;
 
-/// What a [`Producer`] wants next.
+/// The wish of a [`Producer`] after a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Flow {
@@ -21,7 +21,7 @@ pub enum Flow {
     Done,
 }
 
-/// How the body of a response is delimited (RFC 9112, 6).
+/// Framing of a response body (RFC 9112, 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http) enum BodyEncoder {
     /// No body; writes are ignored.

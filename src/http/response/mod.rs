@@ -32,7 +32,7 @@ pub struct Response<'o> {
     is_logged: bool,
     /// Length of a whole body.
     body_bytes: u64,
-    /// Where in the output the `connection` header begins, or would.
+    /// Place in the output of the `connection` header, written or not.
     connection_at: usize,
     streaming: Option<(BodyEncoder, Guarded<Producer>)>,
 }
@@ -58,7 +58,7 @@ enum Stage {
     Deferred,
 }
 
-/// What is left to do once the service has returned.
+/// The work that is left once the service has returned.
 pub(super) enum Finished {
     /// Nothing: the response is written.
     Whole(Persistence, ResponseSummary),
@@ -68,12 +68,12 @@ pub(super) enum Finished {
     Deferred(ResponseFraming, ResponseSummary),
 }
 
-/// A response whose head is written.
+/// A response after its head is written.
 pub(super) struct ResponseState {
     pub(super) persistence: Persistence,
     pub(super) encoder: BodyEncoder,
     pub(super) summary: ResponseSummary,
-    /// Where in the response the `connection` header begins, or would.
+    /// Place in the response of the `connection` header, written or not.
     connection_at: usize,
 }
 
@@ -135,8 +135,8 @@ impl<'o> Response<'o> {
     /// server writes `connection`, `content-length`, `transfer-encoding` and `date` itself.
     ///
     /// # Panics
-    /// If the name is not a token, or the value has control characters, with which the bytes of
-    /// a client could pass for another header (RFC 9110, 5.5), or if the response has ended.
+    /// If the name is not a token, or the value has control characters, because they would let a
+    /// client forge another header (RFC 9110, 5.5), or if the response has ended.
     #[track_caller]
     pub fn header(&mut self, name: &str, value: impl AsRef<[u8]>) -> &mut Self {
         self.begin();
@@ -179,8 +179,8 @@ impl<'o> Response<'o> {
     }
 
     /// Ends the head and has `producer` write the body whenever there is room: `length` bytes
-    /// or, with `None`, as many as it likes, chunked for HTTP/1.1 and up to the end of the
-    /// connection for HTTP/1.0.
+    /// or, with `None`, any number, chunked for HTTP/1.1 and up to the end of the connection for
+    /// HTTP/1.0.
     ///
     /// A producer that has nothing to write yet returns [`Flow::Pause`], and is called again
     /// when a [`waker`](Self::waker) is woken. It is dropped when the client leaves.
@@ -303,8 +303,7 @@ impl<'o> Response<'o> {
         ResponseSummary { status, body_bytes, is_logged }
     }
 
-    /// Ends the head of a response whose body the caller writes. The response began at `start`
-    /// of the output.
+    /// Ends the head; the caller writes the body. The response began at `start` of the output.
     pub(super) fn finish_head(mut self, length: Option<u64>, start: usize) -> ResponseState {
         self.end_head(length);
         ResponseState {

@@ -49,7 +49,7 @@ fn ended(end: End, used: usize) -> Begin {
 }
 
 /// Header slots for most heads: the navigation of a browser has some 16 headers, and a proxy
-/// adds a few. A head with more is read again with as many slots as the limits allow.
+/// adds a few. A head with more is read again with the slots that the limits allow.
 pub(in crate::http) const HEADERS_USUAL: usize = 24;
 
 /// Reads a head and does what its framing and the service ask for.
@@ -121,7 +121,7 @@ fn incomplete(input: &[u8], context: &Context<'_>) -> Begin {
 
 /// The choice of the service for a body.
 enum Chosen {
-    Collect,
+    Collect { is_kept: bool },
     Ignore,
     Stream(Receiver, ResponseState),
 }
@@ -160,10 +160,10 @@ fn begin_body<S: Service>(
             output.truncate(before);
             over(respond_unread(head, output, service, context), head.bytes)
         }
-        Chosen::Collect => {
+        Chosen::Collect { is_kept } => {
             output.truncate(start);
             let Framing::Length(length) = head.framing else {
-                return collect(head, input);
+                return collect(head, input, is_kept);
             };
             if length > context.limits.body_bytes_max {
                 output.truncate(before);
@@ -171,9 +171,10 @@ fn begin_body<S: Service>(
                 return ended(end, head.bytes);
             }
             match rest.get(..length as usize) {
-                None => collect(head, input),
+                None => collect(head, input, is_kept),
                 Some(body) => {
-                    let request = Request::new(head, body, context.client);
+                    let kept = if is_kept { body } else { &[] };
+                    let request = Request::new(head, kept, context.client);
                     let after = respond(&request, is_last, output, service, context);
                     over(after, head.bytes + body.len())
                 }
@@ -221,14 +222,15 @@ fn choose<S: Service>(
             BodyPolicy::Stream { length, receiver } => {
                 Chosen::Stream(receiver, response.finish_head(length, start))
             }
-            BodyPolicy::Collect => Chosen::Collect,
+            BodyPolicy::Collect => Chosen::Collect { is_kept: true },
+            BodyPolicy::Discard => Chosen::Collect { is_kept: false },
             BodyPolicy::Ignore => Chosen::Ignore,
         }
     })
 }
 
-fn collect(head: &Head<'_>, input: &[u8]) -> Begin {
-    let collect = Collect::new(&input[..head.bytes], head.framing);
+fn collect(head: &Head<'_>, input: &[u8], is_kept: bool) -> Begin {
+    let collect = Collect::new(&input[..head.bytes], head.framing, is_kept);
     Err(Begun { used: head.bytes, what: What::Collect(Box::new(collect)) })
 }
 

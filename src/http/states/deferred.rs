@@ -3,7 +3,7 @@
 use crate::http::record::{PendingRecord, pending_bytes};
 use crate::http::response::ResponseFraming;
 
-/// A request whose response is made elsewhere.
+/// A request that another thread answers.
 pub(in crate::http) struct Deferred {
     pub(in crate::http) framing: ResponseFraming,
     /// True if a part of the request body is left unread.

@@ -1,9 +1,9 @@
-//! What a step of a connection comes to.
+//! Results of the steps of a connection.
 
 use crate::http::head::Persistence;
 use crate::http::response::ResponseState;
 
-/// What the connection wants before its next step.
+/// Need of the connection before its next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// More input, after the rest that was not consumed.
@@ -18,7 +18,7 @@ pub enum Next {
     Close(Close),
 }
 
-/// How a connection is to be closed once the output is sent.
+/// The way to close a connection once the output is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Close {
     /// At once.
@@ -70,7 +70,7 @@ pub(super) fn end(persistence: Persistence, unread: bool) -> End {
     }
 }
 
-/// Returns what follows an incomplete response. A response whose body ends with the connection
+/// Returns what follows an incomplete response. If the body ends with the connection, the response
 /// looks complete unless the connection is reset.
 pub(super) fn end_incomplete(state: &ResponseState, unread: bool) -> End {
     End::Close(match unread {

@@ -7,7 +7,7 @@ use crate::http::record::{PendingRecord, pending_bytes};
 use crate::http::response::ResponseState;
 use crate::http::response::body_encoder::{Flow, Producer};
 
-/// A response whose body is written by a producer.
+/// A response while a producer writes its body.
 pub(in crate::http) struct Produce {
     producer: Guarded<Producer>,
     state: ResponseState,
@@ -45,7 +45,7 @@ impl Produce {
         pending_bytes(&self.record)
     }
 
-    /// Records a request whose connection ends before its response is complete.
+    /// Records the request if its connection ends before its response is complete.
     pub(in crate::http) fn abandon(&mut self, context: &Context<'_>) {
         context.record_pending(&mut self.record, self.state.summary.body_bytes);
     }

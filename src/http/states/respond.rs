@@ -13,7 +13,7 @@ use crate::http::request::Request;
 use crate::http::response::{Finished, Response, ResponseFraming};
 use crate::http::service::Service;
 
-/// What follows a request that has been read, or rejected.
+/// The successor of a request that has been read, or rejected.
 pub(in crate::http) enum After {
     /// The end of the response.
     End(End),
@@ -23,7 +23,7 @@ pub(in crate::http) enum After {
     Deferred(Deferred),
 }
 
-/// What is known of a request that is rejected.
+/// The known part of a request that is rejected.
 pub(in crate::http) enum RequestInfo<'a> {
     /// The bytes that have been read of it.
     Bytes(&'a [u8]),
@@ -69,8 +69,8 @@ pub(in crate::http) fn respond<S: Service>(
     }
 }
 
-/// Calls the service with a request whose body is not read, so it is the last one on its
-/// connection (RFC 9112, 9.3).
+/// Calls the service without reading the body of the request, which is therefore the last one on
+/// its connection (RFC 9112, 9.3).
 pub(in crate::http) fn respond_unread<S: Service>(
     head: &Head<'_>,
     output: &mut Vec<u8>,

@@ -10,7 +10,7 @@ use crate::http::rejection::Rejection;
 use crate::http::response::ResponseState;
 use crate::http::service::Receiver;
 
-/// A request whose body goes to a receiver.
+/// A request while its body goes to a receiver.
 pub(in crate::http) struct Stream {
     pub(in crate::http) decoder: Decoder,
     pub(in crate::http) receiver: Guarded<Receiver>,
@@ -36,15 +36,15 @@ impl Stream {
             .then(|| RequestInfo::Pending { record: self.record.take(), is_head: self.is_head })
     }
 
-    /// Records a request whose connection ends before its response is complete.
+    /// Records the request if its connection ends before its response is complete.
     pub(in crate::http) fn abandon(&mut self, context: &Context<'_>) {
         let summary = self.state.summary;
         let summary = if self.begun { summary } else { summary.unsent() };
         context.record_pending_as(self.record.take(), summary);
     }
 
-    /// Continues a request whose response has perhaps been held back. Returns the number of
-    /// bytes used.
+    /// Continues the request, with the response that was held back. Returns the number of bytes
+    /// used.
     pub(in crate::http) fn step(
         &mut self,
         input: &[u8],

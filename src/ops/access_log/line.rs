@@ -1,16 +1,17 @@
 //! The two formats of a line: pure functions.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::ser::Formatter;
 
 use super::timestamp::Timestamp;
 use crate::http::Record;
 
-/// Appends a JSON object. Bytes that are not valid UTF-8 become U+FFFD; characters that a
-/// JSON string cannot contain, such as line ends, are escaped.
+/// Appends a JSON object. Bytes that are not valid UTF-8 become U+FFFD; characters that could
+/// end a line or control a terminal are escaped.
 pub(super) fn json(
     line: &mut Vec<u8>,
     timestamp: &Timestamp,
@@ -36,7 +37,7 @@ pub(super) fn json(
     let user_agent = record.user_agent.as_deref().map(text);
     let fields = Line {
         time: &timestamp.rfc3339,
-        client: record.client,
+        client: client(record),
         method: &text(&record.method),
         target: &text(&record.target),
         status: record.status,
@@ -45,14 +46,52 @@ pub(super) fn json(
         referer: referer.as_deref(),
         user_agent: user_agent.as_deref(),
     };
-    serde_json::to_writer(&mut *line, &fields).expect("a Vec takes every write");
+    let mut serializer = serde_json::Serializer::with_formatter(&mut *line, Harmless);
+    fields.serialize(&mut serializer).expect("a Vec takes every write");
     line.push(b'\n');
+}
+
+/// Escapes the characters that control a terminal or reorder its text, which JSON allows in
+/// strings: DEL, the C1 controls and the controls of bidirectional text.
+struct Harmless;
+
+impl Formatter for Harmless {
+    fn write_string_fragment<W>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()>
+    where
+        W: ?Sized + io::Write,
+    {
+        let mut written = 0;
+        // In ASCII only DEL is harmful. serde_json has escaped the other controls.
+        let is_harmless = fragment.bytes().all(|byte| byte < 0x7f);
+        for (at, harmful) in fragment.match_indices(is_harmful).take_while(|_| !is_harmless) {
+            writer.write_all(&fragment.as_bytes()[written..at])?;
+            written = at + harmful.len();
+            harmful.chars().try_for_each(|c| write!(writer, "\\u{:04x}", u32::from(c)))?;
+        }
+        writer.write_all(&fragment.as_bytes()[written..])
+    }
+}
+
+fn is_harmful(character: char) -> bool {
+    matches!(
+        character,
+        '\u{7f}'..='\u{9f}'
+            | '\u{200e}' | '\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}'
+    )
+}
+
+/// Returns the address of the client. A listener for both IP versions sees `::ffff:192.0.2.1`
+/// instead of 192.0.2.1.
+fn client(record: &Record<'_>) -> Option<IpAddr> {
+    record.client.map(|client| client.to_canonical())
 }
 
 /// Appends a line of the combined log format.
 pub(super) fn combined(line: &mut Vec<u8>, timestamp: &Timestamp, record: &Record<'_>) {
     // Writing to a Vec does not fail.
-    let _ = match record.client {
+    let _ = match client(record) {
         Some(client) => write!(line, "{client}"),
         None => write!(line, "-"),
     };
@@ -161,6 +200,25 @@ mod tests {
         assert!(line.trim_end().chars().all(|c| c >= ' '), "{line:?}");
         let parsed: serde_json::Value = serde_json::from_str(&line).expect("a JSON object");
         assert_eq!(parsed["target"], String::from_utf8_lossy(&all).as_ref());
+    }
+
+    #[test]
+    fn json_lines_escape_what_controls_a_terminal() {
+        let text = "a\u{7f}\u{85}\u{9b}\u{a0}é\u{200e}\u{202e}b\u{2067}\u{2069}\n";
+        let line = as_json(&Record { target: Cow::Borrowed(text.as_bytes()), ..record() });
+        let escaped =
+            r#""a\u007f\u0085\u009b~é\u200e\u202eb\u2067\u2069\n""#.replace('~', "\u{a0}");
+        assert!(line.contains(&escaped), "{line}");
+        let parsed: serde_json::Value = serde_json::from_str(&line).expect("a JSON object");
+        assert_eq!(parsed["target"], text);
+    }
+
+    #[test]
+    fn a_client_of_a_dual_stack_listener_is_logged_as_ipv4() {
+        let client = Some("::ffff:192.0.2.1".parse().unwrap());
+        let record = Record { client, ..record() };
+        assert!(as_json(&record).contains(r#""client":"192.0.2.1""#));
+        assert!(as_combined(&record).starts_with("192.0.2.1 "));
     }
 
     #[test]

@@ -7,9 +7,10 @@
 //!
 //! Each core formats its lines in its own buffer and sends them to the writer once a wake-up.
 //! If the queue is full, because the reader of the log is too slow, the core drops its lines
-//! and counts them.
+//! and counts them. The writer counts the lines that the system does not take.
 
 mod line;
+mod queue;
 mod timestamp;
 mod writer;
 
@@ -18,12 +19,13 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::http::{Record, Recorder};
+use queue::{Batch, Shared};
 use timestamp::Timestamp;
 
 /// Format of the lines.
@@ -43,7 +45,7 @@ pub enum LogFormat {
 /// An access log for [`Config::access_log`](crate::Config::access_log).
 ///
 /// Clones share the log. Dropping the last clone writes the queued lines, and waits at most
-/// a second for it. Dropped lines are reported by the crate `log`, at most once a second.
+/// 0.6 seconds for it. Dropped lines are reported by the crate `log`, at most once a second.
 ///
 /// ```no_run
 /// use pinloop::{AccessLog, Config, LogFormat};
@@ -69,12 +71,9 @@ const QUEUE_BATCHES_MAX: usize = 4096;
 /// Capacity of a new batch. 1 KiB holds some six lines, so they need one allocation.
 const BATCH_BYTES: usize = 1024;
 
-/// Time that the last clone waits for the writer. A live reader takes 4 MiB in a second, and
-/// a dead one must not delay the exit.
-const CLOSE_WAIT: Duration = Duration::from_secs(1);
-
-/// Interval between two reports of dropped lines.
-const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// Time that the last clone waits for the writer. A reader that is alive takes 4 MiB in that
+/// time. Without one, a process ends within a second after the drain.
+const CLOSE_WAIT: Duration = Duration::from_millis(600);
 
 #[derive(Debug)]
 struct Log {
@@ -83,23 +82,6 @@ struct Log {
     sender: Option<SyncSender<Batch>>,
     /// Disconnects when the writer ends.
     writer: Mutex<Receiver<()>>,
-}
-
-/// State that the cores share with the writer.
-#[derive(Debug, Default)]
-struct Shared {
-    queued_bytes: AtomicUsize,
-    dropped: AtomicU64,
-    /// Number of dropped lines that have been reported.
-    reported: AtomicU64,
-    reopen: AtomicBool,
-}
-
-/// The lines of one wake-up of one core.
-#[derive(Debug, Default)]
-struct Batch {
-    bytes: Vec<u8>,
-    lines: u64,
 }
 
 impl AccessLog {
@@ -140,7 +122,7 @@ impl AccessLog {
         let watched = Arc::downgrade(&shared);
         std::thread::Builder::new()
             .name("pinloop-report".into())
-            .spawn(move || report_while_alive(&watched))?;
+            .spawn(move || queue::report_while_alive(&watched))?;
         let writer = Mutex::new(writer);
         Ok(AccessLog { log: Arc::new(Log { format, shared, sender: Some(sender), writer }) })
     }
@@ -153,9 +135,16 @@ impl AccessLog {
         self.log.sender.as_ref().map(|sender| sender.try_send(Batch::default()));
     }
 
-    /// Returns the number of lines that were dropped since the log was opened.
+    /// Returns the number of lines that were dropped since the log was opened, because the
+    /// reader was too slow or because they could not be written.
     pub fn dropped_lines(&self) -> u64 {
         self.log.shared.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Returns the counter of [`dropped_lines`](Self::dropped_lines), for
+    /// [`Metrics::add_counter`](crate::Metrics::add_counter).
+    pub fn dropped_counter(&self) -> Arc<AtomicU64> {
+        self.log.shared.dropped.clone()
     }
 
     /// Returns the part of one core, which starts at `now`.
@@ -168,28 +157,6 @@ impl AccessLog {
             woken: Cell::new((now, SystemTime::now())),
             lines: RefCell::default(),
         }
-    }
-}
-
-impl Shared {
-    fn drop_lines(&self, lines: u64) {
-        self.dropped.fetch_add(lines, Ordering::Relaxed);
-    }
-
-    fn report_dropped(&self) {
-        let dropped = self.dropped.load(Ordering::Relaxed);
-        let new = dropped - self.reported.swap(dropped, Ordering::Relaxed);
-        if new > 0 {
-            log::warn!("{new} lines of the access log were dropped: its reader is too slow");
-        }
-    }
-}
-
-fn report_while_alive(shared: &Weak<Shared>) {
-    while let Some(shared) = shared.upgrade() {
-        shared.report_dropped();
-        drop(shared);
-        std::thread::sleep(REPORT_INTERVAL);
     }
 }
 
@@ -348,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_drop_waits_a_second_at_most_for_a_reader() {
+    fn the_last_drop_does_not_wait_until_a_reader_comes() {
         let path = fifo("none");
         let log = AccessLog::file(&path, LogFormat::Combined).unwrap();
         overfill(&log.core(Instant::now()));

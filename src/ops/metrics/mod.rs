@@ -8,6 +8,7 @@
 mod render;
 
 use std::io;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,7 +28,11 @@ use crate::server::timeouts::TimeoutKind;
 pub struct Metrics {
     /// Locked only when a thread starts and to render.
     cores: Arc<Mutex<Vec<Arc<CoreMetrics>>>>,
+    /// Counters of the process, with name and description.
+    others: Arc<Mutex<Vec<ProcessCounter>>>,
 }
+
+type ProcessCounter = (&'static str, &'static str, Arc<AtomicU64>);
 
 /// Labels of socket errors, in the order of [`CoreMetrics::count_error`].
 #[cfg(feature = "metrics")]
@@ -71,13 +76,18 @@ impl Metrics {
     /// Adds the counters of a core, which only the caller may write.
     pub(crate) fn add_core(&self) -> Arc<CoreMetrics> {
         let core = Arc::new(CoreMetrics::default());
-        self.lock().push(core.clone());
+        lock(&self.cores).push(core.clone());
         core
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<CoreMetrics>>> {
-        self.cores.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Adds a counter of the whole process: `pinloop_NAME_total`, described by `help`.
+    pub fn add_counter(&self, name: &'static str, help: &'static str, counter: Arc<AtomicU64>) {
+        lock(&self.others).push((name, help, counter));
     }
+}
+
+fn lock<T>(list: &Mutex<Vec<T>>) -> MutexGuard<'_, Vec<T>> {
+    list.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl CoreMetrics {

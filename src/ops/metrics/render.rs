@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text;
@@ -9,7 +10,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, NoLabelSe
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::{BUCKETS, CoreMetrics, ERROR_KINDS, Metrics};
+use super::{BUCKETS, CoreMetrics, ERROR_KINDS, Metrics, ProcessCounter, lock};
 use crate::http::{Counter, Rejection};
 use crate::server::timeouts::TimeoutKind;
 
@@ -23,14 +24,18 @@ impl Metrics {
     /// ```
     pub fn render(&self) -> String {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(Cores(self.lock().clone())));
+        let (cores, others) = (lock(&self.cores).clone(), lock(&self.others).clone());
+        registry.register_collector(Box::new(Cores { cores, others }));
         let mut text = String::new();
         text::encode(&mut text, &registry).expect("a String takes every write");
         text
     }
 }
 
-struct Cores(Vec<Arc<CoreMetrics>>);
+struct Cores {
+    cores: Vec<Arc<CoreMetrics>>,
+    others: Vec<ProcessCounter>,
+}
 
 // `Collector` requires Debug, but the registry never prints a collector.
 impl fmt::Debug for Cores {
@@ -87,13 +92,19 @@ impl Collector for Cores {
         let help = "Longest time that one wake-up has blocked its loop";
         let longest = |core: &CoreMetrics| seconds(core.busy_longest_ns.get());
         self.gauge(&mut encoder, "loop_held_longest", help, Some(&Unit::Seconds), longest)?;
+        for (name, help, count) in &self.others {
+            let name = format!("pinloop_{name}");
+            encoder
+                .encode_descriptor(&name, help, None, MetricType::Counter)?
+                .encode_counter::<NoLabelSet, _, u64>(&count.load(Ordering::Relaxed), None)?;
+        }
         self.encode_durations(&mut encoder)
     }
 }
 
 impl Cores {
     fn each(&self) -> impl Iterator<Item = (usize, &CoreMetrics)> {
-        self.0.iter().map(|core| &**core).enumerate()
+        self.cores.iter().map(|core| &**core).enumerate()
     }
 
     /// Returns the series of each core with one more label.
