@@ -17,7 +17,7 @@ const BODY_BYTES: usize = 1_500_000;
 /// Size of the receive buffer of a client that reads slowly, in bytes.
 const BUFFER_BYTES: usize = 16 * 1024;
 
-/// Requests whose response is the last one on its connection.
+/// Requests that end their connection with the response.
 const LAST_REQUESTS: [&str; 4] = [
     "GET /body HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
     "GET /close HTTP/1.1\r\nHost: a\r\n\r\n",

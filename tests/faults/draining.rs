@@ -45,7 +45,7 @@ fn begin_drain(server: &Server) {
     wait_until("the server stops listening", || TcpStream::connect(server.addr()).is_err());
 }
 
-/// Returns a connection whose first part the server has read.
+/// Returns a connection. The server has read the first part of its request.
 fn begin(server: &Server, part: &str) -> TcpStream {
     let mut stream = connect(server);
     stream.write_all(&[GET, part.as_bytes()].concat()).unwrap();
@@ -60,9 +60,8 @@ fn assert_says_close(output: &str, case: &str) {
     assert_eq!(output.matches("connection: close").count(), 1, "{case}: {output:.300}");
 }
 
-/// The last response did not say so for a chunked echo whose head was completed after SIGTERM,
-/// for an echo that is held back, and for a `GET` followed by two empty lines (issue 13, number
-/// 10).
+/// The last response did not say so after a head that ended after SIGTERM, for an echo that is
+/// held back, and for a `GET` followed by two empty lines (issue 13, number 10).
 #[test]
 fn the_last_response_of_a_draining_server_says_close() {
     let server = serve_app(Config::default());

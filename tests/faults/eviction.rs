@@ -44,8 +44,8 @@ fn idle_connections_make_room_for_new_clients() {
 
 const NEW_CLIENTS: usize = 5;
 
-/// Returns the number of idle connections that are closed for `new` clients, each of which must
-/// be served.
+/// Returns the number of idle connections that close for `new` clients. Panics if one of the
+/// new clients is not served.
 fn evicted_for(new: usize, threads: usize, when_full: WhenFull) -> usize {
     let server = serve_few(threads, when_full);
     let mut hoard: Vec<TcpStream> = (0..CONNECTIONS_MAX).map(|_| idle(server.addr())).collect();

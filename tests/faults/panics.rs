@@ -124,7 +124,7 @@ fn serve_bombs(drops: &Arc<AtomicUsize>) -> Server {
     serve(Config::default(), move |_| Bombs(drops.clone()))
 }
 
-/// A panic payload whose drop panics, and a producer or a receiver that owns such a value,
+/// A payload that panics when it is dropped, and a producer or a receiver with such a value,
 /// ended the event loop (issue 13, number 7).
 #[test]
 fn a_panic_in_a_drop_ends_no_event_loop() {
@@ -165,7 +165,7 @@ fn a_panic_in_a_drop_ends_no_event_loop() {
     stop(server);
 }
 
-/// The same for a connection that the drain timeout cuts off, and for one whose buffer is full.
+/// The same for connections that the drain timeout cuts off.
 #[test]
 fn a_panic_in_a_drop_does_not_end_a_drain() {
     let drops = Arc::new(AtomicUsize::new(0));

@@ -80,7 +80,8 @@ fn helper_starts_without_threads() {
     println!("the start has left no thread");
 }
 
-/// Of 8 threads with RLIMIT_NPROC 4, three went on after the error (issue 13, number 8).
+/// With 8 threads and RLIMIT_NPROC 4, three threads went on after the error (issue 13, number
+/// 8).
 #[test]
 fn a_start_without_enough_threads_leaves_none() {
     if !is_root() || !has_program("setpriv") || !has_program("prlimit") {

@@ -48,7 +48,7 @@ impl Service for Counting {
 }
 
 /// Returns the number of requests that are answered before the one of a polite client, while
-/// `clients` clients have pipelined as many copies of `request` as one read takes.
+/// `clients` clients have pipelined enough copies of `request` to fill a read.
 fn served_before_polite(clients: usize, request: &[u8], work: Duration) -> usize {
     let (begin, begun) = mpsc::channel();
     let (release, released) = mpsc::channel();

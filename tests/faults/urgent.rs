@@ -65,7 +65,7 @@ fn urgent_data_strands_no_request_that_has_arrived() {
     }
 }
 
-/// The same on a connection whose first bytes are urgent, and with a server that reads while
+/// The same if the first byte of a connection is urgent, and with a server that reads while
 /// the bytes arrive (issue 13, number 15).
 #[test]
 fn urgent_data_strands_no_request_that_is_arriving() {

@@ -33,7 +33,7 @@ fn full_pipe() -> (PipeReader, PipeWriter) {
     (reader, writer)
 }
 
-/// A server whose start line is not read.
+/// A server with a start line that nobody reads.
 struct Silent {
     child: Child,
     addr: SocketAddr,
