@@ -38,6 +38,7 @@ fn a_long_head_in_single_bytes_is_not_parsed_anew_for_each() {
         ("one header", format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "y".repeat(BYTES))),
         ("headers", format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", field.repeat(200))),
         ("target", format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "y".repeat(BYTES))),
+        ("absolute", format!("GET http://a/{} HTTP/1.1\r\nHost: a\r\n\r\n", "y".repeat(BYTES))),
         ("escapes", format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "%2f".repeat(BYTES / 3))),
     ] {
         let output = feed_bytes(head.as_bytes(), &limits);
