@@ -1,11 +1,12 @@
 //! Clients that send a whole body before they read anything, such as `fetch`.
 
 use std::io::{Read, Write};
+use std::thread;
 use std::time::Duration;
 
 use pinloop::{Config, Server};
 
-use crate::support::response::split_head;
+use crate::support::response::{header, split_head};
 use crate::support::{connect, serve_app, stop};
 
 /// Timeouts that no test waits for.
@@ -50,4 +51,28 @@ fn an_echo_that_fits_in_the_buffers_reaches_a_client_that_reads_late() {
         assert!(is_whole(&echo_late(&server, bytes), bytes), "{bytes} bytes");
     }
     stop(server);
+}
+
+/// `fetch` of 20 MB failed after 60 s, because both sides waited for the other to read. The
+/// client gets the echo or an error at once, without a timeout (issue 13, number 20).
+#[test]
+fn an_echo_that_does_not_fit_fails_without_a_timeout() {
+    const BYTES: usize = 20 * 1024 * 1024;
+    let server = serve_patiently();
+    let stopper = server.stopper();
+    let (ended, end) = std::sync::mpsc::channel();
+    let client = thread::spawn(move || {
+        let response = echo_late(&server, BYTES);
+        ended.send(response).expect("the test waits");
+        server
+    });
+    let response = end.recv_timeout(crate::support::PATIENCE);
+    stopper.stop();
+    let response = response.expect("the echo or an error, and no wait for a timeout");
+    // A response that has begun says how long it is, so that the client sees the cut.
+    let (head, _) = split_head(&response);
+    let head = String::from_utf8_lossy(head).into_owned();
+    let is_cut_visibly = head.is_empty() || header(&head, "content-length").is_some();
+    assert!(is_cut_visibly, "{head}");
+    stop(client.join().unwrap());
 }

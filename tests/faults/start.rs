@@ -38,7 +38,7 @@ fn a_start_that_fails_leaves_no_thread() {
         let services = Arc::new(AtomicUsize::new(0));
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let threads = NonZeroUsize::new(THREADS);
-        let config = Config { addr, threads, pin: false, ..Config::default() };
+        let config = Config { addr, threads, pin: Some(false), ..Config::default() };
         let shared = services.clone();
         let started = pinloop::start(&config, move |core| {
             if core.index == failing {
@@ -72,7 +72,8 @@ fn helper_starts_without_threads() {
     }
     let before = thread_count();
     let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let config = Config { addr, threads: NonZeroUsize::new(8), pin: false, ..Config::default() };
+    let config =
+        Config { addr, threads: NonZeroUsize::new(8), pin: Some(false), ..Config::default() };
     let started = pinloop::start(&config, |_| APP.clone());
     assert!(started.is_err(), "eight threads are more than this process may have");
     // A thread that has been joined may still be listed for a moment.
@@ -162,7 +163,8 @@ fn of_two_starts_at_the_same_moment_one_succeeds() {
                     scope.spawn(move || {
                         let addr = SocketAddr::from((host, port));
                         let threads = Some(NonZeroUsize::MIN);
-                        let config = Config { addr, threads, pin: false, ..Config::default() };
+                        let config =
+                            Config { addr, threads, pin: Some(false), ..Config::default() };
                         barrier.wait();
                         pinloop::start(&config, |_| APP.clone())
                     })
