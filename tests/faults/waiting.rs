@@ -62,6 +62,19 @@ fn a_closing_connection_lets_the_next_one_in() {
     }
 }
 
+/// A connection was closed to make room before its first request had arrived, so that some
+/// clients got no response although they had only waited for their turn.
+#[test]
+fn a_new_connection_is_not_closed_before_its_request_can_arrive() {
+    for (threads, connections_max) in [(1, 1), (2, 1), (2, 3)] {
+        let unserved = unserved(threads, connections_max);
+        assert_eq!(
+            unserved, 0,
+            "of {CONNECTIONS} on {threads} threads, {connections_max} at a time"
+        );
+    }
+}
+
 /// A thread that waited did not learn that a connection of another thread had closed (issue 13,
 /// number 4).
 #[test]
