@@ -4,6 +4,7 @@ mod access_log;
 mod binary;
 mod conformance;
 mod examples;
+mod faults;
 mod fuzz;
 mod hostile;
 mod imports;

@@ -191,7 +191,8 @@ impl Admission {
 fn find_idle<S: Service>(connections: &Connections<S>) -> Vec<(usize, u64)> {
     let since = |each: &Connection| each.timer().waiting_since(&connections.timers);
     let latest = connections.timers.wheel.ticks_ago(UNUSED_LEAST);
-    let may_go = |each: &Connection| each.is_idle() || each.is_unused() && since(each) <= latest;
+    let is_old = |each: &Connection| latest.is_some_and(|latest| since(each) <= latest);
+    let may_go = |each: &Connection| each.is_idle() || each.is_unused() && is_old(each);
     let idle = connections.slab.iter().filter(|(_, each)| may_go(each));
     let mut idle: Vec<_> = idle.map(|(key, each)| (since(each), each.id(), key)).collect();
     // By the tick of 100 ms since which they wait, and then in the order of their opening.

@@ -97,9 +97,10 @@ impl Wheel {
         }
     }
 
-    /// Returns the tick of some time ago, for a comparison with [`Deadline::set_at`].
-    pub(super) fn ticks_ago(&self, time: Duration) -> u32 {
-        self.now.saturating_sub(Ticks::at_least(time).0)
+    /// Returns the tick of some time ago, for a comparison with [`Deadline::set_at`]; `None` if the
+    /// wheel is younger than that.
+    pub(super) fn ticks_ago(&self, time: Duration) -> Option<u32> {
+        self.now.checked_sub(Ticks::at_least(time).0)
     }
 
     /// Sets the deadline of connection `key` to `timeout` from now.

@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use signal_hook::consts::{SIGCONT, SIGSTOP};
 
-use super::connect_to;
+use super::{connect_to, wait_until};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_pinloop");
 
@@ -59,7 +59,8 @@ impl Running {
         Running::from(Command::new(path).arg(ANY_PORT))
     }
 
-    fn from(command: &mut Command) -> Running {
+    /// Starts `command`, which prints the start line.
+    pub(crate) fn from(command: &mut Command) -> Running {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the program runs");
         let stdout = child.stdout.take().expect("its stdout");
         let mut running = Running { child, line: String::new() };
@@ -107,6 +108,16 @@ impl Running {
 
     pub(crate) fn wait(&mut self) -> ExitStatus {
         self.child.wait().expect("the process ends")
+    }
+
+    /// Returns the exit status of a process that must end. Panics if it does not end.
+    pub(crate) fn wait_patiently(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_until("the process ends", || {
+            status = self.child.try_wait().expect("the state of the process");
+            status.is_some()
+        });
+        status.expect("an exit status")
     }
 
     /// Sends `signal` and expects exit status 0.

@@ -25,7 +25,10 @@ enum Part {
     EmptyLine,
     /// A method, or the name of a header.
     Token,
+    /// A target that is a path.
     Target,
+    /// A target in another form, which is checked when it is complete.
+    OtherTarget,
     /// The value of a header.
     Value,
 }
@@ -84,6 +87,7 @@ impl Scan {
             }
             Part::Token if all(chars::is_token) => window.len() as u32,
             Part::Target if target::plain_bytes(new, syntax) == new.len() => window.len() as u32,
+            Part::OtherTarget if new.iter().all(u8::is_ascii_graphic) => window.len() as u32,
             Part::Value if all(chars::is_field_value) => window.len() as u32,
             _ => return false,
         };
@@ -104,6 +108,12 @@ fn part_of_request_line(line: &[u8], syntax: TargetSyntax) -> Part {
                 && target::plain_bytes(target, syntax) == target.len() =>
         {
             Part::Target
+        }
+        (Some(target @ [first, ..]), None)
+            if (method == b"CONNECT" || *first != b'/')
+                && target.iter().all(u8::is_ascii_graphic) =>
+        {
+            Part::OtherTarget
         }
         _ => Part::Unknown,
     }
@@ -134,6 +144,8 @@ mod tests {
             format!("{}GET /", "\r\n".repeat(5_000)),
             "G".repeat(10_000),
             format!("GET /{}", "a%2f?b".repeat(2_000)),
+            format!("GET http://a/{}", "a%2f?b".repeat(2_000)),
+            format!("CONNECT {}", "a".repeat(10_000)),
             format!("GET / HTTP/1.1\r\n{}", "n".repeat(10_000)),
             format!("GET / HTTP/1.1\r\nname: {}", "v ".repeat(5_000)),
         ] {

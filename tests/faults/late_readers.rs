@@ -1,0 +1,78 @@
+//! Clients that send a whole body before they read anything, such as `fetch`.
+
+use std::io::{Read, Write};
+use std::thread;
+use std::time::Duration;
+
+use pinloop::{Config, Server};
+
+use crate::support::response::{header, split_head};
+use crate::support::{connect, serve_app, stop};
+
+/// Timeouts that no test waits for.
+const NEVER: Duration = Duration::from_secs(3_600);
+
+fn serve_patiently() -> Server {
+    let mut config = Config::default();
+    config.timeouts.body = NEVER;
+    config.timeouts.write = NEVER;
+    serve_app(config)
+}
+
+/// Sends a body of `bytes` to `/echo` and reads only then. Returns the response; an error ends
+/// it.
+fn echo_late(server: &Server, bytes: usize) -> Vec<u8> {
+    let mut stream = connect(server);
+    let head = format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {bytes}\r\n");
+    stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).unwrap();
+    let piece = vec![b'x'; 64 * 1024];
+    let mut rest = bytes;
+    while rest > 0 {
+        match stream.write(&piece[..rest.min(piece.len())]) {
+            Ok(written) => rest -= written,
+            Err(_) => break,
+        }
+    }
+    let mut response = Vec::new();
+    let _ = stream.read_to_end(&mut response);
+    response
+}
+
+fn is_whole(response: &[u8], bytes: usize) -> bool {
+    let (head, body) = split_head(response);
+    head.starts_with(b"HTTP/1.1 200 ") && body.len() == bytes
+}
+
+/// The README says which sizes work for clients that read late (issue 13, number 20).
+#[test]
+fn an_echo_that_fits_in_the_buffers_reaches_a_client_that_reads_late() {
+    let server = serve_patiently();
+    for bytes in [1, 10_000, 100_000, 1_000_000] {
+        assert!(is_whole(&echo_late(&server, bytes), bytes), "{bytes} bytes");
+    }
+    stop(server);
+}
+
+/// `fetch` of 20 MB failed after 60 s, because both sides waited for the other to read. The
+/// client gets the echo or an error at once, without a timeout (issue 13, number 20).
+#[test]
+fn an_echo_that_does_not_fit_fails_without_a_timeout() {
+    const BYTES: usize = 20 * 1024 * 1024;
+    let server = serve_patiently();
+    let stopper = server.stopper();
+    let (ended, end) = std::sync::mpsc::channel();
+    let client = thread::spawn(move || {
+        let response = echo_late(&server, BYTES);
+        ended.send(response).expect("the test waits");
+        server
+    });
+    let response = end.recv_timeout(crate::support::PATIENCE);
+    stopper.stop();
+    let response = response.expect("the echo or an error, and no wait for a timeout");
+    // A response that has begun says how long it is, so that the client sees the cut.
+    let (head, _) = split_head(&response);
+    let head = String::from_utf8_lossy(head).into_owned();
+    let is_cut_visibly = head.is_empty() || header(&head, "content-length").is_some();
+    assert!(is_cut_visibly, "{head}");
+    stop(client.join().unwrap());
+}
