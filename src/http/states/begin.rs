@@ -182,7 +182,7 @@ fn begin_body<S: Service>(
         }
         Chosen::Stream(receiver, state) => {
             let record = context.pending_record(&request, state.summary);
-            let mut stream = Stream {
+            let stream = Stream {
                 decoder: Decoder::new(head.framing),
                 receiver: Guarded::new(receiver),
                 state,
@@ -191,15 +191,26 @@ fn begin_body<S: Service>(
                 is_head: head.is_head(),
                 record,
             };
-            let (used, outcome) = stream.receive(start, rest, output, context);
-            let used = head.bytes + used;
-            match outcome {
-                Outcome::Over(end) => ended(end, used),
-                Outcome::Pending(next) => {
-                    Err(Begun { used, what: What::Stream(Box::new(stream), next) })
-                }
-            }
+            begin_stream(stream, start, head.bytes, input, output, context)
         }
+    }
+}
+
+/// Hands the receiver what has arrived of a body, which begins behind `head_bytes` of the input.
+/// The stream is boxed only if the body is incomplete.
+fn begin_stream(
+    mut stream: Stream,
+    start: usize,
+    head_bytes: usize,
+    input: &[u8],
+    output: &mut Vec<u8>,
+    context: &Context<'_>,
+) -> Begin {
+    let (used, outcome) = stream.receive(start, &input[head_bytes..], output, context);
+    let used = head_bytes + used;
+    match outcome {
+        Outcome::Over(end) => ended(end, used),
+        Outcome::Pending(next) => Err(Begun { used, what: What::Stream(Box::new(stream), next) }),
     }
 }
 
