@@ -1,4 +1,4 @@
-//! One variant as a process: what `cargo bench -- serve` takes and does.
+//! One variant as a process: `cargo bench -- serve`.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -7,11 +7,11 @@ use anyhow::{Context, bail};
 use clap::Args;
 use pinloop::app::DEFAULT_ROUNDS;
 
-use crate::measure::machine::cpu_list;
-use crate::measure::process::{READY, end_with_parent};
+use crate::rig::machine::cpu_list;
+use crate::rig::process::{READY, end_with_parent};
 use crate::variants;
 
-/// How to serve a variant.
+/// Arguments of `serve`.
 #[derive(Args, Debug)]
 pub struct Serve {
     /// Name of the variant
@@ -25,6 +25,9 @@ pub struct Serve {
     /// Rounds of the work function for one GET /data
     #[arg(long, default_value_t = DEFAULT_ROUNDS)]
     work: u32,
+    /// Connections to admit, if that is more than the variant does by itself
+    #[arg(long, default_value_t = 0)]
+    connections: usize,
     /// Process that this one is to end with
     #[arg(long)]
     parent: Option<u32>,
@@ -34,7 +37,7 @@ pub struct Serve {
 #[derive(Clone, Debug)]
 pub struct Cores(pub Vec<usize>);
 
-/// Serves until the process is ended; returns only with an error.
+/// Serves until the process is ended. Returns only with an error.
 pub fn run(arguments: &Serve) -> anyhow::Result<()> {
     if let Some(parent) = arguments.parent {
         end_with_parent(parent)?;
@@ -48,13 +51,14 @@ pub fn run(arguments: &Serve) -> anyhow::Result<()> {
         port: arguments.port,
         cores: arguments.cores.0.clone(),
         rounds: arguments.work,
+        connections: arguments.connections,
     };
-    // Whoever started this may have stopped listening, which is no reason to end.
+    // The server goes on even if its parent does not read its stdout any more.
     let ready = |address: SocketAddr| drop(writeln!(io::stdout(), "{READY}{address}"));
     (variant.serve)(&settings, &ready).with_context(|| format!("{name} cannot serve"))
 }
 
-/// Reads CPUs as the command line has them.
+/// Parses CPUs such as `0,2-3`.
 pub fn cores(list: &str) -> Result<Cores, String> {
     cpu_list(list).map(Cores).ok_or_else(|| "expected CPUs such as 0,2-3".to_string())
 }

@@ -3,24 +3,25 @@
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
-use pinloop_bench::measure::counts::{self, Subject, workloads};
-use pinloop_bench::measure::machine::allowed_cores;
-use pinloop_bench::report::counts::per_request;
 use pinloop_bench::results::{Contender, Counts, Settings};
+use pinloop_bench::rig::machine::allowed_cores;
+use pinloop_bench::studies::count::figures::per_request;
+use pinloop_bench::studies::count::measure::Subject;
+use pinloop_bench::studies::count::{measure as counts, workloads};
 
 /// Few, as tools make a debug build slow.
 const REQUESTS: u64 = 40;
 
 #[test]
 fn a_request_of_pinloop_is_read_and_written_once_and_allocates_nothing() {
-    let counts = count("pinloop");
+    let counts = count("pinloop", "one");
     let workload = &counts.workloads[0];
     assert!(workload.failures.is_empty(), "{:?}", workload.failures);
     let tally = &workload.tallies[0];
     let each = |count| per_request(count, workload.requests);
     // A start may take one more or less; one a request would be 1.
     assert!(tally.allocations.map(each).unwrap().abs() < 0.5, "{:?}", tally.allocations);
-    // What an answer to GET / has, and nothing else.
+    // The length of an answer to GET /.
     assert_eq!(tally.bytes_sent.map(each), Some(116.0));
 
     // Each of the others, where its tool is here.
@@ -40,9 +41,26 @@ fn a_request_of_pinloop_is_read_and_written_once_and_allocates_nothing() {
     }
 }
 
+/// With the server and its client on one CPU, a request is there as a whole when the server reads.
+#[test]
+fn an_echo_of_64_kib_takes_one_read_and_one_wait_on_mio() {
+    for variant in ["pinloop", "hyper_on_mio"] {
+        let counts = count(variant, "echo");
+        let workload = &counts.workloads[0];
+        let Some(calls) = &workload.tallies[0].syscalls else {
+            assert!(counts.unavailable.iter().any(|tool| tool.counts == "system calls"));
+            continue;
+        };
+        for call in ["recvfrom", "epoll_wait"] {
+            let each = per_request(calls[call], workload.requests);
+            assert!(each < 1.25, "{variant}, {call}: {each}, {calls:?}");
+        }
+    }
+}
+
 #[test]
 fn a_server_that_does_not_start_is_a_failure_with_its_reason() {
-    let counts = count("no_such_variant");
+    let counts = count("no_such_variant", "one");
     let failures = &counts.workloads[0].failures;
     let last = failures.last().unwrap();
     assert_eq!(last.contender, "no_such_variant");
@@ -50,7 +68,7 @@ fn a_server_that_does_not_start_is_a_failure_with_its_reason() {
     assert!(last.reason.contains("there is no variant"), "{}", last.reason);
 }
 
-fn count(variant: &str) -> Counts {
+fn count(variant: &str, workload: &str) -> Counts {
     let core = allowed_cores().unwrap()[0];
     let mut serve = Command::new(env!("CARGO_BIN_EXE_counted"));
     serve.args([
@@ -80,7 +98,7 @@ fn count(variant: &str) -> Counts {
         counted: serve,
     };
     let mut workloads = workloads::all();
-    workloads.truncate(1);
+    workloads.retain(|other| other.key == workload);
     workloads[0].requests = REQUESTS;
     let settings =
         Settings { server_cores: vec![core], generator_core: core, ..Settings::default() };

@@ -1,5 +1,5 @@
 //! The same few thousand requests to pinloop and to hyper: where they differ, and
-//! who is right.
+//! which one is right.
 //!
 //! Each request is sent on a connection of its own with another one behind it, so
 //! that a connection which stays open shows. A difference that is not in the table
@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 
 use differences::{DIFFERENCES, OTHER_CONTENT, Right};
 
-/// What is sent behind each request.
+/// Request that is sent after each request.
 const FOLLOWER: &[u8] = b"GET /follower HTTP/1.1\r\nHost: follower\r\n\r\n";
 
 /// Topic, pinloop's statuses, hyper's.

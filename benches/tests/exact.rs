@@ -1,11 +1,14 @@
 //! The sections on exact counts, memory and work, from results of a real run: its
 //! counts, its memory, and the first blocks of its work, all of a busy machine.
 
+mod rendered;
+
 use std::path::Path;
 
-use pinloop_bench::report::page::{self, Options};
-use pinloop_bench::report::{counts, memory, split, table, work};
-use pinloop_bench::results::{Results, Workload};
+use pinloop_bench::results::{Records, Results, Workload};
+use pinloop_bench::studies::count::{figures as counts, split};
+use pinloop_bench::studies::memory::figures as memory;
+use pinloop_bench::studies::work::figures as work;
 
 #[test]
 fn every_rung_has_its_counts_and_more_of_them_than_the_floor() {
@@ -53,7 +56,7 @@ fn the_parts_of_pinloops_work_are_all_of_it() {
 #[test]
 fn an_idle_connection_of_pinloop_takes_less_than_one_of_hyper() {
     let results = results();
-    let rows = memory::rows(results.memory.as_ref().unwrap());
+    let rows = memory::rows(results.studies.memory.as_ref().unwrap());
     let of = |key: &str| rows.iter().find(|row| row.contender == key).unwrap();
     assert!(of("pinloop").rss_each < 1_000.0);
     assert!(of("hyper_per_core").rss_each > 5_000.0);
@@ -63,27 +66,25 @@ fn an_idle_connection_of_pinloop_takes_less_than_one_of_hyper() {
 #[test]
 fn the_break_even_is_between_the_works_that_were_measured() {
     let results = results();
-    let curve = work::curve(&results, results.work.as_ref().unwrap()).unwrap();
+    let curve = work::curve(results.studies.work.as_ref().unwrap()).unwrap();
     let [five, one] = curve.break_even_ns;
     assert!(five.value < one.value);
     let most = curve.points.last().unwrap().work_ns;
     assert!(0.0 < five.value && one.value < most, "{five:?} {one:?} {most}");
-    for estimate in [five, one] {
-        let bounds = estimate.interval.unwrap();
-        assert!(bounds.low <= estimate.value && estimate.value <= bounds.high);
-    }
+    // The blocks of this file are of one start, which is too few for an interval.
+    assert!(five.interval.is_none() && one.interval.is_none());
 }
 
 #[test]
 fn page_and_terminal_show_all_three() {
     let results = results();
-    let page = page::render(&results, &Options::default()).unwrap();
-    let terminal = table::render(&results);
+    let page = rendered::page(&results);
+    let terminal = rendered::text(&results);
     for words in ["Counted exactly", "Memory of an idle connection", "When requests take work"] {
         assert!(page.contains(words), "{words}");
     }
     assert!(page.contains("Where the"));
-    for words in ["instructions", "RSS per connection", "costs under 5 % more than"] {
+    for words in ["instructions", "RSS per connection", "under 5 % "] {
         assert!(terminal.contains(words), "{words}: {terminal}");
         assert!(page.contains(words), "{words}");
     }
@@ -91,8 +92,8 @@ fn page_and_terminal_show_all_three() {
 
 #[test]
 fn nothing_is_shown_of_what_was_not_measured() {
-    let bare = Results { counts: None, memory: None, work: None, ..results() };
-    let page = page::render(&bare, &Options::default()).unwrap();
+    let bare = Results { studies: Records::default(), ..results() };
+    let page = rendered::page(&bare);
     for words in ["Counted exactly", "Memory of an idle connection", "When requests take work"] {
         assert!(!page.contains(words), "{words}");
     }
@@ -101,7 +102,7 @@ fn nothing_is_shown_of_what_was_not_measured() {
 #[test]
 fn a_missing_tool_and_a_failure_are_told_on_the_page() {
     let mut results = results();
-    let counts = results.counts.as_mut().unwrap();
+    let counts = results.studies.count.as_mut().unwrap();
     counts.unavailable.push(pinloop_bench::results::Unavailable {
         counts: "system calls".to_string(),
         reason: "there is no strace; install it".to_string(),
@@ -111,13 +112,13 @@ fn a_missing_tool_and_a_failure_are_told_on_the_page() {
             tally.syscalls = None;
         }
     }
-    let page = page::render(&results, &Options::default()).unwrap();
+    let page = rendered::page(&results);
     assert!(page.contains("No system calls: there is no strace; install it."));
-    assert!(table::render(&results).contains("No system calls: there is no strace"));
+    assert!(rendered::text(&results).contains("No system calls: there is no strace"));
 }
 
 fn workload<'a>(results: &'a Results, key: &str) -> &'a Workload {
-    let counts = results.counts.as_ref().unwrap();
+    let counts = results.studies.count.as_ref().unwrap();
     counts.workloads.iter().find(|workload| workload.key == key).unwrap()
 }
 

@@ -4,18 +4,16 @@ use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::thread;
 
-use pinloop_bench::measure::gate::{self, Server};
-use pinloop_bench::measure::{machine, regimes};
 use pinloop_bench::results::Subject;
+use pinloop_bench::rig::gate;
+use pinloop_bench::rig::gate::Server;
+use pinloop_bench::rig::{machine, regimes};
 use pinloop_bench::variants::{self, Settings};
 
 #[test]
-fn all_variants_but_the_floor_give_the_same_answers() {
-    let servers: Vec<Server> = variants::VARIANTS
-        .iter()
-        .filter(|variant| variant.answers)
-        .map(|variant| serve(variant.name, 100))
-        .collect();
+fn all_variants_give_the_same_answers_and_the_floor_as_many_bytes() {
+    let servers: Vec<Server> =
+        variants::VARIANTS.iter().map(|variant| serve(variant.name, 10)).collect();
     assert!(servers.len() > 1);
     let gate = gate::run(&servers, &regimes::quick(), &|| true).gate;
     let differences: Vec<String> = gate
@@ -43,13 +41,43 @@ fn a_wrong_answer_to_a_measured_request_names_its_regime() {
 }
 
 #[test]
-fn another_answer_from_outside_is_told_and_no_fault() {
+fn another_answer_from_outside_is_counted_and_not_a_fault() {
     let mut servers = [serve("hyper_single", 100), serve("hyper_single", 7)];
     servers[1].outside = true;
+    servers[1].works = false;
     let gate = gate::run(&servers, &regimes::quick(), &|| true).gate;
     let data = gate.differences.iter().find(|d| d.exchange == "GET /data").unwrap();
     assert_eq!(data.subject, Subject::Outside);
     assert!(gate.is_passed());
+    // GET /data three times: alone, with an absolute URL, and between two other requests.
+    let counted = &gate.outside[0];
+    assert_eq!((gate.outside.len(), counted.different), (1, 3), "{counted:?}");
+    assert!(counted.same > 15, "{counted:?}");
+}
+
+#[test]
+fn a_server_from_outside_that_claims_the_work_must_show_its_result() {
+    let mut servers = [serve("hyper_single", 100), serve("hyper_single", 7)];
+    servers[1].outside = true;
+    let verdict = gate::run(&servers, &regimes::quick(), &|| true);
+    assert!(!verdict.gate.is_passed());
+    assert!(verdict.failures_in("closed").is_empty());
+    let failures = verdict.failures_in("data");
+    assert_eq!(failures[0].contender, servers[1].key);
+    assert_eq!(failures[0].reason, "its answer differs from that of hyper_single");
+}
+
+#[test]
+fn the_gate_keeps_the_answer_of_each_server_in_each_regime() {
+    let servers = [serve("pinloop", 1), serve("axum", 1)];
+    let regimes = regimes::quick();
+    let verdict = gate::run(&servers, &regimes, &|| true);
+    for (server, regime) in servers.iter().flat_map(|s| regimes.iter().map(move |r| (s, r))) {
+        let key = (server.key.clone(), regime.key.to_string());
+        assert!(verdict.expected.contains_key(&key), "{key:?}");
+    }
+    let of = |key: &str| verdict.expected[&(key.to_string(), "data".to_string())].clone();
+    assert!(of("pinloop") == of("axum"));
 }
 
 #[test]
@@ -57,7 +85,13 @@ fn a_server_that_is_gone_differs_in_everything() {
     let live = serve("hyper_single", 100);
     // Bound and dropped: nobody listens there.
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let gone = Server { key: "gone".to_string(), address: gone, outside: false };
+    let gone = Server {
+        key: "gone".to_string(),
+        address: gone,
+        answers: true,
+        outside: false,
+        works: true,
+    };
     let gate = gate::run(&[live, gone], &[], &|| true).gate;
     assert_eq!(gate.differences.len(), gate.exchanges.len());
 }
@@ -70,7 +104,9 @@ fn a_server_that_hangs_is_asked_once_only() {
     let silent = Server {
         key: "silent".to_string(),
         address: listener.local_addr().unwrap(),
+        answers: true,
         outside: false,
+        works: true,
     };
     let verdict = gate::run(&[live, silent], &[], &|| true);
     assert_eq!(verdict.failures.len(), 1);
@@ -84,9 +120,15 @@ fn serve(variant: &str, rounds: u32) -> Server {
     let cores = vec![machine::allowed_cores().unwrap()[0]];
     let (ready, address) = mpsc::channel();
     thread::spawn(move || {
-        let settings = Settings { port: 0, cores, rounds };
+        let settings = Settings { port: 0, cores, rounds, connections: 0 };
         let announce = |address: SocketAddr| ready.send(address).unwrap();
         (variant.serve)(&settings, &announce).unwrap();
     });
-    Server { key: variant.name.to_string(), address: address.recv().unwrap(), outside: false }
+    Server {
+        key: variant.name.to_string(),
+        address: address.recv().unwrap(),
+        answers: variant.answers,
+        outside: false,
+        works: true,
+    }
 }

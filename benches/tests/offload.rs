@@ -1,12 +1,13 @@
 //! The report of short requests beside long ones, from made-up results whose figures are
 //! known beforehand.
 
-use pinloop_bench::report::page::{self, Options};
-use pinloop_bench::report::{offload, table};
+mod rendered;
+
 use pinloop_bench::results::{
-    Contender, Failure, Latency, LongSlice, Occasion, Offload, OffloadPoint, OffloadSlice, Results,
-    SCHEMA,
+    Contender, Failure, Latency, LongSlice, Occasion, Offload, OffloadPoint, OffloadSlice, Records,
+    Results, SCHEMA,
 };
+use pinloop_bench::studies::offload::figures as offload;
 
 const US: u64 = 1_000;
 const MS: u64 = 1_000 * US;
@@ -14,7 +15,7 @@ const MS: u64 = 1_000 * US;
 #[test]
 fn figures_are_medians_of_the_slices() {
     let results = results();
-    let rows = offload::rows(&results, results.offload.as_ref().unwrap());
+    let rows = offload::rows(&results, results.studies.offload.as_ref().unwrap());
     let names: Vec<_> = rows.iter().map(|row| (row.contender.as_str(), row.work_rounds)).collect();
     let pair = |work| [("plain", work), ("plain_offload", work)];
     assert_eq!(names, [pair(100), pair(1_000), pair(10_000)].concat());
@@ -25,14 +26,14 @@ fn figures_are_medians_of_the_slices() {
     for (found, made) in last.alone_ns.iter().zip([100 * US, 200 * US]) {
         assert!((1.0..1.022).contains(&(*found as f64 / made as f64)), "{found} for {made}");
     }
-    // The slice in which the machine was busy with something else is no figure.
+    // The slice in which the machine was busy with something else does not count.
     assert!(last.raised() < 2.0, "{}", last.raised());
 }
 
 #[test]
 fn the_answer_is_the_least_work_from_which_all_that_is_more_gains() {
     let results = results();
-    let sentences = offload::sentences(&results, results.offload.as_ref().unwrap());
+    let sentences = offload::sentences(&results, results.studies.offload.as_ref().unwrap());
     assert_eq!(sentences.len(), 1);
     for part in [
         "plain_offload: the hop to another thread costs 10.00 \u{b5}s of CPU time a request",
@@ -47,18 +48,18 @@ fn the_answer_is_the_least_work_from_which_all_that_is_more_gains() {
 #[test]
 fn where_nothing_gains_that_is_said() {
     let mut results = results();
-    let points = &mut results.offload.as_mut().unwrap().points;
+    let points = &mut results.studies.offload.as_mut().unwrap().points;
     points.retain(|point| point.work_rounds == 100);
-    let sentences = offload::sentences(&results, results.offload.as_ref().unwrap());
+    let sentences = offload::sentences(&results, results.studies.offload.as_ref().unwrap());
     assert!(sentences[0].contains("no size of work that was measured"), "{}", sentences[0]);
 }
 
 #[test]
 fn the_page_and_the_terminal_have_it() {
     let results = results();
-    let page = page::render(&results, &Options::default()).unwrap();
+    let page = rendered::page(&results);
     assert!(page.contains("Offloading: GET / beside GET /data?offload"));
-    for text in [page, table::render(&results)] {
+    for text in [page, rendered::text(&results)] {
         assert!(text.contains("broken has no figures: it fell over"), "{text}");
         assert!(text.contains("1,010.00") || text.contains("1010.00"), "{text}");
     }
@@ -90,22 +91,25 @@ fn results() -> Results {
             contender("broken", None),
         ],
         reference: "plain".to_string(),
-        offload: Some(Offload {
-            short_path: "/".to_string(),
-            short_rate: 1_000.0,
-            short_connections: 16,
-            slice_ms: 1_000,
-            points,
-            failures: vec![Failure {
-                contender: "broken".to_string(),
-                reason: "it fell over".to_string(),
-            }],
-            occasion: Occasion {
-                path: "/data?offload".to_string(),
-                complete: true,
-                ..Default::default()
-            },
-        }),
+        studies: Records {
+            offload: Some(Offload {
+                short_path: "/".to_string(),
+                short_rate: 1_000.0,
+                short_connections: 16,
+                slice_ms: 1_000,
+                points,
+                failures: vec![Failure {
+                    contender: "broken".to_string(),
+                    reason: "it fell over".to_string(),
+                }],
+                occasion: Occasion {
+                    path: "/data?offload".to_string(),
+                    complete: true,
+                    ..Default::default()
+                },
+            }),
+            ..Records::default()
+        },
         ..Results::default()
     }
 }

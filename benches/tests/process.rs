@@ -3,9 +3,9 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use pinloop_bench::measure::machine::allowed_cores;
-use pinloop_bench::measure::process::{Process, ProcessError, Readiness};
-use pinloop_bench::measure::usage;
+use pinloop_bench::rig::machine::allowed_cores;
+use pinloop_bench::rig::process::{Process, ProcessError, Readiness};
+use pinloop_bench::rig::usage;
 
 const ANNOUNCED: Readiness = Readiness::Announced;
 
@@ -129,7 +129,7 @@ fn what_a_server_has_started_ends_with_it() {
     let group = process.id();
     assert_eq!(members_of(group).len(), 2);
     drop(process);
-    // What is killed may take a moment to be gone.
+    // A killed process may take a moment to disappear.
     let deadline = Instant::now() + PATIENCE;
     while members_of(group).iter().any(|state| !matches!(state, 'Z' | 'X')) {
         assert!(Instant::now() < deadline, "{:?}", members_of(group));

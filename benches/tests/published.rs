@@ -1,35 +1,37 @@
-//! The run that the README shows: its table and picture are what the report makes of
-//! the committed file, and nothing else.
+//! The published run: its words and its picture are what the report makes of the
+//! committed file, and nothing else.
 //!
 //! To publish another run:
 //!
 //! ```sh
 //! cargo bench -- --full --out benches/run/results.json
 //! cargo bench -- report benches/run/results.json --markdown \
-//!     --picture benches/run/ladder.svg --readme README.md
+//!     --picture benches/run/ladder.svg --readme README.md > benches/run/report.md
 //! ```
+
+mod rendered;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pinloop_bench::report::page::{self, Options};
-use pinloop_bench::report::{figures, markdown, table};
 use pinloop_bench::results::Results;
+use pinloop_bench::studies;
+use pinloop_bench::studies::ladder::figures;
 
 #[test]
-fn the_readme_has_the_answer_and_the_table_of_the_committed_run() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let renewed = markdown::into_readme(&published(), &readme).unwrap();
-    for (committed, renewed) in readme.lines().zip(renewed.lines()) {
-        assert_eq!(committed, renewed, "the README is of another run or program");
+fn the_committed_words_are_those_of_the_committed_run() {
+    let committed = fs::read_to_string(root().join("benches/run/report.md")).unwrap();
+    let renewed = rendered::markdown(&published());
+    for (committed, renewed) in committed.lines().zip(renewed.lines()) {
+        assert_eq!(committed, renewed, "benches/run/report.md is of another run or program");
     }
+    assert_eq!(committed.lines().count(), renewed.lines().count());
     assert!(renewed.contains("| hyper_per_core |"));
-    assert_eq!(markdown::into_readme(&Results::default(), "no marks"), None);
 }
 
 #[test]
 fn the_picture_is_drawn_from_the_committed_run() {
-    let picture = page::ladder_picture(&published()).unwrap().unwrap();
+    let picture = studies::ladder_picture(&published()).unwrap().unwrap();
     let committed = fs::read_to_string(root().join("benches/run/ladder.svg")).unwrap();
     assert!(committed == picture, "benches/run/ladder.svg is of another run or program");
 }
@@ -39,8 +41,8 @@ fn the_committed_run_is_whole_and_all_of_it_is_shown() {
     let results = published();
     assert!(results.complete && results.optimized);
     assert!(results.regimes.len() >= 3);
-    let page = page::render(&results, &Options::default()).unwrap();
-    let text = table::render(&results);
+    let page = rendered::page(&results);
+    let text = rendered::text(&results);
     for regime in figures::of(&results) {
         assert!(regime.a_to_a.is_some(), "{}", regime.title);
         assert!(page.contains(&regime.title) && text.contains(&regime.title));

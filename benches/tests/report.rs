@@ -1,28 +1,34 @@
-//! The report from made-up results whose figures are known beforehand.
+//! The report from made-up results with known figures.
 
-use pinloop_bench::report::assertion::Assertion;
-use pinloop_bench::report::figures::{self, RegimeFigures, Row};
-use pinloop_bench::report::page::{self, Options};
-use pinloop_bench::report::stats::Verdict;
-use pinloop_bench::report::{comparison, markdown, square, table};
+mod rendered;
+
+use pinloop_bench::report::section::Options;
+use pinloop_bench::report::terminal;
 use pinloop_bench::results::{
-    Block, Contender, Difference, Failure, Gate, Latency, Regime, Results, SCHEMA, Sample,
-    Settings, Square, Subject,
+    Block, Contender, Difference, Failure, Gate, Latency, OutsideAnswers, Regime, Results, SCHEMA,
+    Sample, Settings, Square, Subject,
 };
+use pinloop_bench::stats::{Estimate, Verdict};
+use pinloop_bench::studies;
+use pinloop_bench::studies::ladder::assertion::Assertion;
+use pinloop_bench::studies::ladder::figures;
+use pinloop_bench::studies::ladder::figures::{RegimeFigures, Row};
+use pinloop_bench::studies::ladder::{comparison, square};
 
 #[test]
 fn figures_are_those_that_the_samples_were_made_of() {
     let regime = closed(&results());
-    assert_eq!(regime.blocks, 20);
+    assert_eq!(regime.starts, 20);
 
     let pinloop = row(&regime, "pinloop").figures.as_ref().unwrap();
     assert!((pinloop.cpu_ns / 6000.0 - 1.0).abs() < 0.1, "{}", pinloop.cpu_ns);
     assert_eq!(pinloop.user_share, Some(0.25));
     assert_eq!(pinloop.ratio, None);
     assert_eq!(pinloop.requests_per_s, 10_000.0);
-    let near = |latency: Option<u64>, ns: u64| (ns..ns * 1022 / 1000).contains(&latency.unwrap());
-    assert!(near(pinloop.p50_ns, 700_000), "{:?}", pinloop.p50_ns);
-    assert!(near(pinloop.p99_ns, 1_100_000), "{:?}", pinloop.p99_ns);
+    let near =
+        |latency: Option<Estimate>, ns: f64| (ns..ns * 1.022).contains(&latency.unwrap().value);
+    assert!(near(pinloop.p50_ns, 700_000.0), "{:?}", pinloop.p50_ns);
+    assert!(near(pinloop.p99_ns, 1_100_000.0), "{:?}", pinloop.p99_ns);
 
     let hyper = row(&regime, "hyper").figures.as_ref().unwrap();
     let ratio = hyper.ratio.unwrap();
@@ -32,7 +38,7 @@ fn figures_are_those_that_the_samples_were_made_of() {
 
 /// Whatever slows a whole block, and be it a hundredfold, is in no ratio.
 #[test]
-fn ratios_are_taken_within_blocks() {
+fn ratios_are_taken_within_starts() {
     let calm = closed(&results());
     let mut stormy = results();
     for (at, block) in stormy.regimes[0].blocks.iter_mut().enumerate() {
@@ -49,22 +55,22 @@ fn ratios_are_taken_within_blocks() {
 }
 
 #[test]
-fn the_same_server_twice_is_no_difference() {
+fn the_same_server_twice_is_equal() {
     let regime = closed(&results());
     let again = row(&regime, "pinloop_again");
     assert!(again.again);
-    assert_eq!(again.figures.as_ref().unwrap().verdict, Verdict::NoDifference);
+    assert_eq!(again.figures.as_ref().unwrap().verdict, Verdict::Equal);
     assert!(regime.a_to_a.is_some());
 }
 
 #[test]
 fn a_difference_that_the_a_a_pair_shows_as_well_is_none() {
     let mut results = results();
-    // Now even pinloop differs from itself by as much as hyper from it.
+    // Now pinloop differs from itself as hyper does from pinloop.
     scale(&mut results, "pinloop_again", 1.25);
     let regime = closed(&results);
-    assert_eq!(row(&regime, "hyper").figures.as_ref().unwrap().verdict, Verdict::NoDifference);
-    assert!(table::render(&results).contains("no difference"));
+    assert_eq!(row(&regime, "hyper").figures.as_ref().unwrap().verdict, Verdict::NotApart);
+    assert!(rendered::text(&results).contains("not told apart at ±"));
 }
 
 #[test]
@@ -74,7 +80,7 @@ fn without_an_a_a_pair_nothing_is_sure() {
     let regime = closed(&results);
     assert_eq!(regime.same_band, None);
     assert_eq!(row(&regime, "hyper").figures.as_ref().unwrap().verdict, Verdict::Unknown);
-    assert!(table::render(&results).contains("none of them is sure"));
+    assert!(rendered::text(&results).contains("none of them is sure"));
 }
 
 #[test]
@@ -85,25 +91,53 @@ fn a_rate_that_was_not_reached_is_no_figure() {
         let of_hyper = block.samples.iter_mut().filter(|sample| sample.contender == "hyper");
         of_hyper.for_each(|sample| sample.generator.unsent = 50);
     }
-    let report = table::render(&results);
+    let report = rendered::text(&results);
     assert!(report.contains("hyper has no figures: it reached 95 % of the rate only"), "{report}");
     assert!(report.contains("at 10,500 requests a second"), "{report}");
 }
 
 #[test]
-fn disturbed_blocks_are_in_no_figure_and_are_counted() {
+fn disturbed_slices_are_counted_and_move_no_figure_far() {
     let mut results = results();
-    for block in &mut results.regimes[0].blocks[..4] {
+    for block in &mut results.regimes[0].blocks[..3] {
         for sample in block.samples.iter_mut().filter(|sample| sample.contender == "hyper") {
             sample.cpu_ns *= 3;
             sample.wait_ns = 20_000_000;
         }
     }
     let regime = closed(&results);
-    assert_eq!((regime.blocks, regime.dropped), (16, 4));
-    let interval = row(&regime, "hyper").figures.as_ref().unwrap().ratio.unwrap().interval.unwrap();
+    let hyper = row(&regime, "hyper").figures.as_ref().unwrap();
+    assert_eq!(hyper.disturbed, 0.15);
+    let interval = hyper.ratio.unwrap().interval.unwrap();
     assert!(interval.high < 1.27, "{interval:?}");
-    assert!(table::render(&results).contains("16 blocks, 4 more dropped as disturbed"));
+    assert!(rendered::text(&results).contains("15 % of the slices were disturbed"));
+}
+
+#[test]
+fn a_server_that_was_mostly_disturbed_gets_no_headline() {
+    let mut results = results();
+    for block in &mut results.regimes[0].blocks[..11] {
+        block.samples.iter_mut().for_each(|sample| sample.wait_ns = sample.elapsed_ns / 2);
+    }
+    let text = rendered::text(&results);
+    assert!(text.starts_with("No headline: pinloop ran undisturbed in only 45 %"), "{text}");
+    assert!(text.contains("hyper") && text.contains("55 %"), "{text}");
+}
+
+#[test]
+fn a_server_that_sleeps_is_told_from_one_that_is_starved() {
+    let stalled = |change: &dyn Fn(&mut Sample)| {
+        let mut results = results();
+        results.regimes[0].blocks.iter_mut().flat_map(|it| &mut it.samples).for_each(change);
+        rendered::text(&results)
+    };
+    let asleep = stalled(&|sample| sample.voluntary_switches = sample.requests);
+    assert!(asleep.contains("hyper sleeps or waits although requests are due"), "{asleep}");
+    assert!(asleep.contains("1.00 times a request"), "{asleep}");
+    let starved = stalled(&|sample| sample.generator.cpu_ns = sample.elapsed_ns);
+    assert!(starved.contains("the load generator was at its limit"), "{starved}");
+    let kept_off = stalled(&|sample| sample.wait_ns = sample.elapsed_ns / 5);
+    assert!(kept_off.contains("something else ran on their CPU"), "{kept_off}");
 }
 
 #[test]
@@ -111,7 +145,7 @@ fn who_failed_is_named_with_the_reason_and_has_no_figure() {
     let mut results = results();
     let failure = Failure { contender: "hyper".to_string(), reason: "ended by itself".to_string() };
     results.regimes[0].failures.push(failure);
-    let report = table::render(&results);
+    let report = rendered::text(&results);
     assert!(report.contains("hyper has no figures: ended by itself"), "{report}");
     assert!(!report.lines().any(|line| line.starts_with("hyper ") && line.contains("µs")));
 }
@@ -124,7 +158,7 @@ fn a_failed_reference_leaves_no_ratios() {
     }
     let regime = closed(&results);
     assert_eq!(row(&regime, "hyper").figures.as_ref().unwrap().ratio, None);
-    table::render(&results);
+    rendered::text(&results);
 }
 
 #[test]
@@ -132,10 +166,10 @@ fn results_without_a_block_make_a_report_too() {
     let mut results = results();
     results.regimes[0].blocks.clear();
     results.complete = false;
-    assert!(table::render(&results).contains("interrupted"));
+    assert!(rendered::text(&results).contains("interrupted"));
     results.regimes.clear();
-    table::render(&results);
-    table::render(&Results::default());
+    rendered::text(&results);
+    rendered::text(&Results::default());
 }
 
 #[test]
@@ -148,12 +182,16 @@ fn differing_answers_are_shown_both() {
             contender: "hyper".to_string(),
             exchange: "GET /".to_string(),
             subject: Subject::Service,
+            under_load: false,
             expected: "HTTP/1.1 200 OK".to_string(),
             found: "HTTP/1.1 500 Oh".to_string(),
         }],
+        outside: vec![OutsideAnswers { contender: "mine".to_string(), same: 20, different: 3 }],
     });
-    let report = table::render(&results);
+    let report = rendered::text(&results);
     assert!(report.contains("200 OK") && report.contains("500 Oh"), "{report}");
+    let sentence = "mine, from outside: same status and body: 20; different: 3.";
+    assert!(report.contains(sentence), "{report}");
 }
 
 #[test]
@@ -163,7 +201,7 @@ fn results_survive_a_file_and_other_schemas_are_refused() {
     let file = directory.join("results.json");
     results().write(&file).unwrap();
     let read = Results::read(&file).unwrap();
-    assert_eq!(table::render(&read), table::render(&results()));
+    assert_eq!(rendered::text(&read), rendered::text(&results()));
 
     std::fs::write(&file, r#"{"schema": 999, "unknown": []}"#).unwrap();
     let error = Results::read(&file).unwrap_err().to_string();
@@ -175,11 +213,11 @@ fn results_survive_a_file_and_other_schemas_are_refused() {
 
 #[test]
 fn the_page_says_the_answer_and_needs_nothing_from_elsewhere() {
-    let page = page(&results());
-    let sentence = "hyper costs 1.25 times the CPU time of pinloop for one GET:";
+    let page = rendered::page(&results());
+    let sentence = "hyper adds +1.50 µs [";
     assert!(page.contains(sentence), "{page}");
-    assert!(page.contains("no difference"));
-    for foreign in ["<script", "src=", "href=", "@import", "url("] {
+    assert!(page.contains("equal within 2 %"));
+    for foreign in ["<script", "src=", "href=\"http", "@import", "url("] {
         assert!(!page.contains(foreign), "{foreign}");
     }
     assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
@@ -196,7 +234,7 @@ fn words_from_outside_are_text_on_the_page() {
     }
     let failure = Failure { contender: "pinloop".to_string(), reason: "<i>".to_string() };
     results.regimes[0].failures.push(failure);
-    let page = page(&results);
+    let page = rendered::page(&results);
     assert!(!page.contains("<b>") && !page.contains("<i>"));
 }
 
@@ -204,17 +242,17 @@ fn words_from_outside_are_text_on_the_page() {
 fn results_without_figures_make_a_page_and_markdown_too() {
     let mut results = results();
     results.regimes[0].blocks.clear();
-    assert!(page(&results).contains("Nothing was measured that could be compared"));
-    assert!(markdown::render(&results).contains("Nothing was measured"));
-    assert!(page(&Results::default()).contains("The ladder was not measured."));
+    assert!(rendered::page(&results).contains("Nothing was measured that could be compared"));
+    assert!(rendered::markdown(&results).contains("Nothing was measured"));
+    assert!(rendered::page(&Results::default()).contains("The servers"));
 }
 
 #[test]
 fn markdown_has_a_table_for_each_regime() {
-    let text = markdown::render(&results());
-    assert!(text.starts_with("**hyper costs 1.25 times"), "{text}");
+    let text = rendered::markdown(&results());
+    assert!(text.starts_with("**hyper adds +1.5"), "{text}");
     assert!(
-        text.lines().any(|line| line.starts_with("| hyper | 7.") && line.contains(" µs | 1.2")),
+        text.lines().any(|line| line.starts_with("| hyper | 7.") && line.contains(" µs | +1.5")),
         "{text}"
     );
 }
@@ -248,13 +286,13 @@ fn what_changed_beyond_noise_is_told_and_what_did_not_is_none() {
     let change = &comparison.changes[0];
     assert_eq!((change.contender.as_str(), change.verdict), ("hyper", Verdict::Less));
     assert!((change.factor.value - 0.9).abs() < 0.01, "{change:?}");
-    assert!(table::changes(&comparison).contains("1 of 1 ratios have changed"));
     let options = Options { baseline: Some(&older), ..Options::default() };
-    assert!(page::render(&newer, &options).unwrap().contains("−10.0 %"));
+    let text = terminal::render(&studies::report(&newer, &options).unwrap());
+    assert!(text.contains("1 of 1 ratios have changed") && text.contains("−10.0 %"), "{text}");
 
     let same = comparison::compare(&older, &older);
-    assert_eq!(same.changes[0].verdict, Verdict::NoDifference);
-    assert!(markdown::changes(&same).contains("no change"));
+    assert_eq!(same.changes[0].verdict, Verdict::Equal);
+    assert!(same.changes[0].spread().contains("no change"));
 }
 
 #[test]
@@ -297,7 +335,7 @@ fn the_square_finds_what_it_was_made_of() {
         results.contenders.push(contender);
     }
     let figures = closed(&results);
-    let square = square::of(&results, &results.regimes[0], &figures).unwrap();
+    let square = square::of(&results, &figures).unwrap();
     let part = |ns: f64| ns / square.plain * 6000.0;
     let near = |ns: f64, made_of: f64| (part(ns) - made_of).abs() < 40.0;
     assert!(near(square.tokio_to_core.value, 500.0), "{square:?}");
@@ -320,14 +358,14 @@ fn results() -> Results {
     };
     let mut rng = fastrand::Rng::with_seed(3);
     let blocks = (0..20)
-        .map(|_| {
+        .map(|at| {
             let mut sample = |key: &str, cpu_ns: f64| Sample {
                 contender: key.to_string(),
                 requests: 1000,
                 elapsed_ns: 100_000_000,
                 cpu_ns: (1000.0 * cpu_ns * (1.0 + 0.01 * (rng.f64() - 0.5))) as u64,
-                user_ticks: 1,
-                system_ticks: 3,
+                user_ticks: 10,
+                system_ticks: 30,
                 latency: Latency::of([(700_000, 900), (1_100_000, 95), (9_000_000, 5)]),
                 ..Sample::default()
             };
@@ -336,7 +374,7 @@ fn results() -> Results {
                 sample("pinloop", 6000.0),
                 sample("pinloop_again", 6000.0),
             ];
-            Block { samples, ..Block::default() }
+            Block { start: at, samples }
         })
         .collect();
     Results {
@@ -358,10 +396,6 @@ fn results() -> Results {
         }],
         ..Results::default()
     }
-}
-
-fn page(results: &Results) -> String {
-    page::render(results, &Options::default()).unwrap()
 }
 
 fn scale(results: &mut Results, key: &str, factor: f64) {

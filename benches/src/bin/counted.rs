@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::{io, thread};
 
 use clap::Parser;
-use pinloop_bench::measure::counts::allocator;
 use pinloop_bench::serve::{self, Serve};
+use pinloop_bench::studies::count::allocator;
 use signal_hook::consts::SIGTERM;
 use signal_hook::iterator::Signals;
 

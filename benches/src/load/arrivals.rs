@@ -1,33 +1,33 @@
-//! Clients that arrive one after another, and stay.
+//! Clients that arrive one after another and stay.
 
 use std::time::Duration;
 
 use super::errors::LoadError;
 use super::pace::as_ns;
 
-/// When clients arrive. Each opens a connection and asks over and over, until all phases are
-/// over.
+/// Times at which clients arrive. Each client opens a connection and sends requests in a closed
+/// loop until all phases are over.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Arrivals {
-    /// One follows the other.
+    /// Phases, one after the other.
     pub phases: Vec<Phase>,
-    /// No more than so many clients come.
+    /// Maximum number of clients.
     pub clients_max: usize,
 }
 
 /// A time in which clients arrive evenly spaced.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Phase {
-    /// How many arrive per second; 0: none, those that are there go on.
+    /// Clients that arrive per second. At 0 nobody arrives, and the present clients go on.
     pub clients_per_second: f64,
-    /// How long it lasts.
+    /// Length of the phase.
     pub lasts: Duration,
 }
 
 impl Arrivals {
-    /// These phases, and after them a time in which all stay. If so few clients are missing to
-    /// `clients_max` that they can arrive in that time at the last rate, they do; so that a rate
-    /// and a time that were rounded bring as many as they were meant to.
+    /// Returns `phases` with a phase of length `hold` behind them, in which all clients stay. The
+    /// clients that are missing to `clients_max` arrive in that phase if it is long enough for all
+    /// of them at the last rate, so that a rounded rate and time bring the intended number.
     pub fn held(phases: Vec<Phase>, clients_max: usize, hold: Duration) -> Self {
         let mut arrivals = Self { phases, clients_max };
         let last = arrivals.phases.last().map_or(0.0, |phase| phase.clients_per_second);
@@ -38,12 +38,12 @@ impl Arrivals {
         arrivals
     }
 
-    /// How long all phases last.
+    /// Returns the length of all phases together.
     pub fn lasts(&self) -> Duration {
         self.phases.iter().map(|phase| phase.lasts).sum()
     }
 
-    /// How many clients there are in the end.
+    /// Returns the number of clients at the end.
     pub fn clients(&self) -> usize {
         let all: u64 = self.phases.iter().map(Phase::clients).sum();
         usize::try_from(all).map_or(self.clients_max, |all| all.min(self.clients_max))
@@ -59,7 +59,7 @@ impl Arrivals {
         if self.clients() == 0 { Err(LoadError::EmptyShape) } else { Ok(()) }
     }
 
-    /// When each client arrives, in ns of the clock that says `start` at the start.
+    /// Returns the time at which each client arrives, in ns, for phases that begin at `start`.
     pub(super) fn times(&self, start: u64) -> impl Iterator<Item = u64> + use<> {
         let clients_max = self.clients_max;
         let mut phase_start = start;
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_are_missing_come_while_all_stay_if_there_is_time_for_all_of_them() {
+    fn missing_clients_arrive_during_the_hold_if_there_is_time_for_all() {
         let hold = Duration::from_secs(10);
         let held = |rate, seconds| Arrivals::held(vec![phase(rate, seconds)], 500, hold);
         let seed = held(8.0, 60.0);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_below_nothing_are_refused_and_so_is_nobody() {
+    fn negative_rates_and_no_clients_are_refused() {
         let check = |rate| Arrivals { phases: vec![phase(rate, 1.0)], clients_max: 9 }.check();
         assert!(matches!(check(-1.0), Err(LoadError::Rate(_))));
         assert!(matches!(check(f64::NAN), Err(LoadError::Rate(_))));

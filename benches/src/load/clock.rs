@@ -1,5 +1,5 @@
-//! Time as whole nanoseconds of the monotonic clock, the thread's CPU time, and a timer that
-//! keeps to the nanoseconds: epoll's own timeout is in milliseconds, too coarse for a schedule of
+//! Time as whole nanoseconds of the monotonic clock, the thread's CPU time, and a timer with a
+//! resolution of nanoseconds. epoll's own timeout is in milliseconds, too coarse for a schedule of
 //! thousands of requests a second.
 
 use std::io;
@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use mio::unix::SourceFd;
-use mio::{Interest, Registry, Token};
+use mio::{Events, Interest, Poll, Registry, Token};
 use rustix::time::{
     ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
     timerfd_create, timerfd_settime,
@@ -15,12 +15,12 @@ use rustix::time::{
 
 const NS_PER_SECOND: u64 = 1_000_000_000;
 
-/// Nanoseconds of the monotonic clock.
+/// Returns the monotonic clock's time in nanoseconds.
 pub(super) fn now_ns() -> u64 {
     as_ns(clock_gettime(ClockId::Monotonic))
 }
 
-/// CPU time that the calling thread has used. The same count as the first field of
+/// Returns the CPU time that the calling thread has used. It is the count of the first field of
 /// `/proc/thread-self/schedstat`, which lags behind by up to a tick while the thread runs.
 pub(super) fn thread_cpu() -> Duration {
     Duration::from_nanos(as_ns(clock_gettime(ClockId::ThreadCPUTime)))
@@ -30,7 +30,7 @@ pub(super) fn thread_cpu() -> Duration {
 #[derive(Debug)]
 pub(super) struct Timer {
     fd: OwnedFd,
-    /// When it will next go off, in ns of the monotonic clock; 0 where it won't.
+    /// Time at which it goes off next, in ns of the monotonic clock; 0 if it is not set.
     armed_for: u64,
 }
 
@@ -43,7 +43,7 @@ impl Timer {
         Ok(Self { fd, armed_for: 0 })
     }
 
-    /// Goes off at `at` ns of the monotonic clock, instead of when it would have.
+    /// Sets the timer to `at`, in ns of the monotonic clock, in place of an earlier setting.
     pub(super) fn arm(&mut self, at: u64) -> io::Result<()> {
         if self.armed_for == at {
             return Ok(());
@@ -58,6 +58,17 @@ impl Timer {
         timerfd_settime(&self.fd, TimerfdTimerFlags::ABSTIME, &spec)?;
         self.armed_for = at;
         Ok(())
+    }
+}
+
+/// Waits for events. A signal ends the wait without events.
+pub(super) fn wait(poll: &mut Poll, events: &mut Events, at_most: Duration) -> io::Result<()> {
+    match poll.poll(events, Some(at_most)) {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+            events.clear();
+            Ok(())
+        }
+        other => other,
     }
 }
 

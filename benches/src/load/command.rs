@@ -1,7 +1,7 @@
 //! `cargo bench -- load URL`: the generator by itself, against any HTTP/1.1 server.
 
 use std::fs::File;
-use std::io::{BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -12,33 +12,38 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use signal_hook::consts::SIGINT;
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::summary::{self, Figures};
+use crate::stdout;
+
 use super::{
     Arrivals, Generator, LoadError, Outcome, Pace, Phase, RequestParts, Shape, Snapshot, Stop,
     Target, Url, Watch, hgrm, pin,
 };
 
-/// How often progress is shown, and the length of the intervals in the JSON's series.
+/// Time between two lines of progress, and the length of the intervals in the JSON's series.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
-/// There was no figure, or there were errors.
+/// Added to the number of a signal, it is the exit status of a program that the signal ended.
+const SIGNALED: i32 = 128;
+
+/// Exit status after errors, or if nothing could be measured.
 const FAILED: u8 = 1;
 
-/// What was asked for cannot be.
+/// Exit status if the arguments make no sense.
 const MISUSED: u8 = 2;
 
-/// Load any HTTP/1.1 server from one thread, and say what it did.
+/// Load any HTTP/1.1 server from one thread, and print its rate and latencies.
 ///
 /// Without --rate each connection sends its next request as soon as the last one is answered.
-/// Exit status: 0; 1 where there were errors or nothing could be measured; 2 for bad arguments.
+/// Exit status: 0; 1 after errors, or if nothing could be measured; 2 for bad arguments.
 #[derive(Args, Clone, Debug)]
 pub struct LoadArgs {
-    /// What to ask for: `http://HOST[:PORT][/PATH][?QUERY]`; IPv6 addresses in brackets
+    /// URL to request: `http://HOST[:PORT][/PATH][?QUERY]`; IPv6 addresses in brackets
     pub url: String,
 
-    /// Connections kept open [default: 64]; with --arrivals the most clients there may be
+    /// Connections kept open [default: 64]; with --arrivals the maximum number of clients
     #[arg(short, long, value_name = "N")]
     pub connections: Option<NonZeroUsize>,
 
@@ -62,11 +67,11 @@ pub struct LoadArgs {
     )]
     pub arrivals: Vec<Phase>,
 
-    /// For how long: 10s, 500ms, 2m; seconds without a unit [default: 10s]
+    /// Length of the run: 10s, 500ms, 2m; seconds without a unit [default: 10s]
     #[arg(short, long, value_name = "TIME", value_parser = parse_time)]
     pub duration: Option<Duration>,
 
-    /// Stop after so many requests instead
+    /// Stop after this number of requests instead
     #[arg(short = 'n', long, value_name = "N", conflicts_with = "duration")]
     pub requests: Option<NonZeroU64>,
 
@@ -74,7 +79,7 @@ pub struct LoadArgs {
     #[arg(short = 'X', long, value_name = "METHOD")]
     pub method: Option<String>,
 
-    /// The request's content: text, or @FILE for the bytes of a file
+    /// Request body: text, or @FILE for the bytes of a file
     #[arg(short, long, value_name = "TEXT|@FILE")]
     pub body: Option<String>,
 
@@ -82,12 +87,17 @@ pub struct LoadArgs {
     #[arg(short = 'H', long = "header", value_name = "FIELD")]
     pub headers: Vec<String>,
 
-    /// Close a connection after so many answers, and open another one
+    /// Close a connection after this number of answers, and open another one
     #[arg(long, value_name = "N")]
     pub new_connection_every: Option<NonZeroU64>,
 
-    /// How long a server may be silent while an answer is due; at the end of the run, how long to
-    /// wait for the last answers
+    /// Compare every answer with the first one, byte by byte, apart from the date. An answer that
+    /// differs is an error
+    #[arg(long)]
+    pub compare: bool,
+
+    /// Time that a server may be silent while an answer is due; also the time to wait for the last
+    /// answers at the end of the run
     #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "5s")]
     pub timeout: Duration,
 
@@ -104,13 +114,13 @@ pub struct LoadArgs {
     pub core: Option<usize>,
 }
 
-/// Why the command ends without figures, and how.
+/// Reason why the command ends without figures, and its exit status.
 struct Failure {
     status: u8,
     sentence: String,
 }
 
-/// Runs the command to its end: figures on stdout, everything else on stderr.
+/// Runs the command to its end. Figures go to stdout, warnings and errors to stderr.
 pub fn run(args: &LoadArgs) -> ExitCode {
     match load_and_report(args) {
         Ok(outcome) if outcome.errors.total() == 0 => ExitCode::SUCCESS,
@@ -133,7 +143,10 @@ fn load_and_report(args: &LoadArgs) -> Result<Outcome, Failure> {
     let mut generator = connect(args, &url, &request)?;
     generator.set_timeout(args.timeout);
     if !args.json {
-        println!("{}: {}", args.url, plan(args));
+        print(&format!("{}: {}\n", args.url, plan(args)))?;
+    }
+    if args.compare {
+        generator.compare_with_first()?;
     }
     let (outcome, series) = load(args, &mut generator)?;
     if let Some((path, mut file)) = hgrm {
@@ -143,18 +156,19 @@ fn load_and_report(args: &LoadArgs) -> Result<Outcome, Failure> {
     }
     if args.json {
         let figures = Figures::new(&args.url, pace(args), &outcome, &series);
-        let json = serde_json::to_string_pretty(&figures);
-        println!(
-            "{}",
-            json.map_err(|error| Failure { status: FAILED, sentence: error.to_string() })?
-        );
+        let json = serde_json::to_string_pretty(&figures).map_err(io::Error::from);
+        print(&format!("{}\n", json.map_err(LoadError::from)?))?;
     } else {
-        print!("{}", summary::text(pace(args), &outcome));
+        print(&summary::text(pace(args), &outcome))?;
     }
     for warning in summary::warnings(pace(args), &outcome) {
         eprintln!("{warning}");
     }
     Ok(outcome)
+}
+
+fn print(text: &str) -> Result<(), LoadError> {
+    Ok(stdout::print(text)?)
 }
 
 fn render_request(args: &LoadArgs, url: &Url) -> Result<Target, Failure> {
@@ -178,7 +192,7 @@ fn create(path: &Path) -> Result<(&Path, BufWriter<File>), Failure> {
     Ok((path, BufWriter::new(file)))
 }
 
-/// Connects to the first of the host's addresses that takes it.
+/// Connects to the first of the host's addresses that accepts.
 fn connect(args: &LoadArgs, url: &Url, request: &Target) -> Result<Generator, Failure> {
     let shape = Shape {
         // Clients that arrive bring their connections with them.
@@ -205,13 +219,16 @@ fn connect(args: &LoadArgs, url: &Url, request: &Target) -> Result<Generator, Fa
     Err(failure.unwrap_or(LoadError::EmptyShape).into())
 }
 
-/// The run, with its progress on a terminal, and ended early by an interrupt.
+/// Runs the load, with its progress on a terminal. SIGINT or SIGTERM ends the run early.
 fn load(args: &LoadArgs, generator: &mut Generator) -> Result<(Outcome, Vec<Snapshot>), Failure> {
     let interrupted = Arc::new(AtomicBool::new(false));
-    // The first interrupt ends the run and the figures are shown; the second one ends all.
-    signal_hook::flag::register_conditional_shutdown(SIGINT, 130, Arc::clone(&interrupted))
-        .and_then(|_| signal_hook::flag::register(SIGINT, Arc::clone(&interrupted)))
-        .map_err(LoadError::from)?;
+    // The first signal ends the run, and the figures are shown. The second one ends the program.
+    for signal in [SIGINT, SIGTERM] {
+        let status = SIGNALED + signal;
+        signal_hook::flag::register_conditional_shutdown(signal, status, Arc::clone(&interrupted))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&interrupted)))
+            .map_err(LoadError::from)?;
+    }
     let bar = progress_bar();
     let mut series = Vec::new();
     let mut tell = |snapshot: &Snapshot| {
@@ -230,7 +247,7 @@ fn load(args: &LoadArgs, generator: &mut Generator) -> Result<(Outcome, Vec<Snap
 }
 
 fn progress_bar() -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
+    if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new_spinner();
@@ -256,7 +273,7 @@ fn arrivals(args: &LoadArgs) -> Arrivals {
     Arrivals { phases: args.arrivals.clone(), clients_max }
 }
 
-/// What will be done, in words.
+/// Describes the run in words.
 fn plan(args: &LoadArgs) -> String {
     let mut plan = if args.arrivals.is_empty() {
         let connections = args.connections.map_or(Shape::default().connections, NonZeroUsize::get);
@@ -283,13 +300,13 @@ fn plan(args: &LoadArgs) -> String {
     plan
 }
 
-/// Of a number of requests or clients per second, above 0.
+/// Parses a number of requests or clients per second, above 0.
 pub fn parse_rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
     rate.ok_or_else(|| "a number per second, above 0".into())
 }
 
-/// Of `8x60s`: 8 clients a second for 60 s.
+/// Parses a phase: `8x60s` is 8 clients a second for 60 s.
 pub fn parse_phase(text: &str) -> Result<Phase, String> {
     let wanted = || "write RATExTIME, such as 8x60s for 8 clients a second for 60 s".to_owned();
     let (rate, time) = text.split_once('x').ok_or_else(wanted)?;
@@ -298,7 +315,7 @@ pub fn parse_phase(text: &str) -> Result<Phase, String> {
     Ok(Phase { clients_per_second, lasts: parse_time(time)? })
 }
 
-/// Of a time above 0, with or without its unit: `10s`, `500ms`, `1.5`.
+/// Parses a time above 0, with or without its unit: `10s`, `500ms`, `1.5`.
 pub fn parse_time(text: &str) -> Result<Duration, String> {
     let digits_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits_end);
@@ -322,7 +339,7 @@ impl Failure {
         Self { status: MISUSED, sentence: sentence.to_string() }
     }
 
-    fn io(path: &Path, error: &std::io::Error) -> Self {
+    fn io(path: &Path, error: &io::Error) -> Self {
         Self { status: MISUSED, sentence: format!("'{}': {error}", path.display()) }
     }
 }
@@ -363,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_it_will_do() {
+    fn describes_the_run() {
         assert_eq!(planned(""), "10 s, 64 connections, closed loop");
         assert_eq!(
             planned("-c 8 -p 16 -n 1000"),
@@ -380,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_cannot_be_and_says_what_can() {
+    fn refuses_bad_arguments_and_names_good_ones() {
         for (args, said) in [
             ("--rate 0", "above 0"),
             ("--rate NaN", "above 0"),
@@ -412,7 +429,7 @@ mod tests {
             ("host:80", "", MISUSED, "must begin with http://"),
             (&here, "", FAILED, "refused"),
             (&here, "-X CONNECT", MISUSED, "tunnel"),
-            (&here, "-H nonsense", MISUSED, "no header field"),
+            (&here, "-H nonsense", MISUSED, "not a header field"),
             (&here, "-b @/no/such/file", MISUSED, "'/no/such/file'"),
             (&here, "--hgrm /no/such/dir/file", MISUSED, "'/no/such/dir/file'"),
             (&here, "--connections 99999999", MISUSED, "ulimit -n"),

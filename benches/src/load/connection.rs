@@ -1,4 +1,4 @@
-//! One connection of the generator: which requests on it are unsent, which are unanswered.
+//! One connection of the generator, with its unsent and its unanswered requests.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -6,23 +6,24 @@ use std::net::SocketAddr;
 
 use mio::net::TcpStream;
 
+use super::comparison::{Comparison, Expected};
 use super::errors::{Fault, Malformed};
-use super::head::Heads;
+use super::heads::Heads;
 use super::response::{Answer, AtEnd, Reader};
 use super::run::Tally;
 
 /// Large enough for a full pipeline of small answers in one read, small enough for the L2 cache.
 const INPUT_BYTES: usize = 64 * 1024;
 
-/// So many full buffers are read from a connection before the others have their turn.
+/// Number of full buffers that are read from a connection before the others have their turn.
 const READS_IN_A_ROW_MAX: usize = 16;
 
-/// A connection that has been idle for so long may have been closed by the server just when a
-/// request was sent on it; that request is then sent again, as any client does (RFC 9110,
-/// section 9.2.2). Servers wait longer than that before they close.
+/// Idle time after which a server may close a connection just as a request is sent on it. The
+/// request is then sent again, as any client does (RFC 9110, section 9.2.2). Servers wait longer
+/// than this time before they close.
 const STALE_AFTER_NS: u64 = 1_000_000_000;
 
-/// What all connections of a generator read with.
+/// Input buffer and parser, shared by all connections of a generator.
 #[derive(Debug)]
 pub(super) struct Inbox {
     input: Box<[u8]>,
@@ -34,9 +35,27 @@ impl Inbox {
         let input = vec![0; INPUT_BYTES].into_boxed_slice();
         Self { input, heads: Heads::new(method_is_head) }
     }
+
+    /// Compares every answer in this way from now on.
+    pub(super) fn set_comparison(&mut self, comparison: Comparison) {
+        self.heads.set_comparison(comparison);
+    }
+
+    /// Returns the answer that every answer is compared with.
+    pub(super) fn expected(&self) -> Option<&Expected> {
+        match &self.heads.comparison {
+            Comparison::With(expected) => Some(expected),
+            Comparison::Off | Comparison::Learning { .. } => None,
+        }
+    }
+
+    /// Ends the comparison, and returns it.
+    pub(super) fn take_comparison(&mut self) -> Comparison {
+        std::mem::take(&mut self.heads.comparison)
+    }
 }
 
-/// What all connections of a generator send: copies of one request, end to end.
+/// Copies of one request, end to end, as all connections of a generator send them.
 #[derive(Debug)]
 pub(super) struct Batch {
     bytes: Vec<u8>,
@@ -44,16 +63,16 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Copies above it wouldn't save a call: a socket takes no more at once.
+    /// Maximum size of all copies. More would not save a call, because a socket takes no more.
     const BYTES_MAX: usize = 256 * 1024;
 
-    /// `pipeline` copies of `request`, which isn't empty, or as many as make sense.
+    /// Makes up to `pipeline` copies of `request`, which must not be empty.
     pub(super) fn new(request: &[u8], pipeline: usize) -> Self {
         let copies = pipeline.min(Self::BYTES_MAX / request.len()).max(1);
         Self { bytes: request.repeat(copies), request_len: request.len() }
     }
 
-    /// The next bytes to write where `unsent` are left of a whole number of requests.
+    /// Returns the next bytes to write if `unsent` bytes are left of complete requests.
     fn next(&self, unsent: usize) -> &[u8] {
         let begun = unsent % self.request_len;
         let start = if begun == 0 { 0 } else { self.request_len - begun };
@@ -62,20 +81,20 @@ impl Batch {
     }
 }
 
-/// See the module.
+/// A connection: see the module's description.
 #[derive(Debug, Default)]
 pub(super) struct Connection {
     link: Link,
     /// Bytes of requests in flight that aren't written yet.
     unsent: usize,
-    /// When each request that is unanswered started, in ns, oldest first.
+    /// Start of each unanswered request, in ns, oldest first.
     in_flight: VecDeque<u64>,
     reader: Reader,
-    /// Answers received since it was opened.
+    /// Number of answers received since the connection was opened.
     answers: u64,
-    /// When something was last asked or received, in ns.
+    /// Time of the last request or the last bytes received, in ns.
     active_at: u64,
-    /// What is in flight was sent after a long idle time, and nothing has come back since.
+    /// Set if the requests in flight were sent after a long idle time and nothing came back since.
     stale: bool,
 }
 
@@ -83,21 +102,21 @@ pub(super) struct Connection {
 enum Link {
     #[default]
     Closed,
-    /// Asked for, and not known to be open.
+    /// Being opened, and not known to be open.
     Opening(TcpStream),
     Open(TcpStream),
 }
 
-/// What a connection has come to by reading.
+/// State of a connection after reading.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Received {
-    /// All that has arrived is read.
+    /// All bytes that have arrived are read.
     Waiting,
-    /// So much has arrived that it is others' turn.
+    /// More bytes have arrived than one turn allows.
     More,
     /// All requests are answered.
     Idle,
-    /// The server has closed the connection as it may; what is in flight may be sent elsewhere.
+    /// The server has closed the connection as it may; requests in flight may be sent again.
     Ended,
 }
 
@@ -106,7 +125,7 @@ impl Connection {
         !matches!(self.link, Link::Closed)
     }
 
-    /// Whether the server is known to have taken the connection.
+    /// Reports whether the server is known to have accepted the connection.
     pub(super) fn is_established(&self) -> bool {
         matches!(self.link, Link::Open(_))
     }
@@ -115,7 +134,7 @@ impl Connection {
         self.in_flight.is_empty()
     }
 
-    /// How many requests are unanswered.
+    /// Returns the number of unanswered requests.
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight.len()
     }
@@ -124,7 +143,7 @@ impl Connection {
         self.answers
     }
 
-    /// Where it calls from; `None` where it is not open.
+    /// Returns the local address, or `None` if the connection is closed.
     pub(super) fn local_addr(&self) -> Option<SocketAddr> {
         match &self.link {
             Link::Closed => None,
@@ -132,7 +151,7 @@ impl Connection {
         }
     }
 
-    /// How long nothing was asked or received, in ns.
+    /// Returns the time since the last request or the last bytes received, in ns.
     pub(super) fn silent_for(&self, now: u64) -> u64 {
         now.saturating_sub(self.active_at)
     }
@@ -142,7 +161,7 @@ impl Connection {
         self.link = Link::Opening(stream);
     }
 
-    /// Closes it, and hands over when the requests started that are now lost.
+    /// Closes the connection, and returns the starts of the requests that are lost.
     pub(super) fn close(&mut self) -> impl Iterator<Item = u64> {
         self.link = Link::Closed;
         self.unsent = 0;
@@ -152,16 +171,16 @@ impl Connection {
         self.in_flight.drain(..)
     }
 
-    /// The run is over: a connection that has to finish sending something answered long ago is of
-    /// no use to the next one.
+    /// Closes the connection at the end of a run if bytes of an answered request are still unsent,
+    /// because they would be in the way of the next run.
     pub(super) fn settle(&mut self) {
         if self.unsent > 0 {
             drop(self.close());
         }
     }
 
-    /// Looks whether a connection that was being opened is open now, or failed; `None` where it
-    /// is neither, or was not being opened.
+    /// Reports whether a connection that was being opened is open now or has failed. Returns `None`
+    /// if it is neither, or was not being opened.
     pub(super) fn confirm(&mut self) -> Option<Result<(), Fault>> {
         let Link::Opening(stream) = &self.link else { return None };
         match stream.take_error() {
@@ -173,20 +192,20 @@ impl Connection {
         Some(Ok(()))
     }
 
-    /// Adds a request that started at `start` and has `bytes`, to be sent by [`Self::send`].
+    /// Adds a request of `bytes` bytes that started at `start`, for [`Self::send`].
     pub(super) fn ask(&mut self, start: u64, bytes: usize) {
         self.in_flight.push_back(start);
         self.unsent += bytes;
     }
 
-    /// Takes note that something was asked at `now`.
+    /// Records that requests were added at `now`.
     pub(super) fn has_asked(&mut self, now: u64) {
         self.stale = self.answers > 0 && self.silent_for(now) >= STALE_AFTER_NS;
         self.active_at = now;
     }
 
-    /// Writes what is unsent, as far as the socket takes it. `false`: the server takes nothing
-    /// any more, and what it had to say before that is to be read.
+    /// Writes unsent bytes until the socket is full. Returns `false` if the server has closed the
+    /// connection; its last bytes are then still to be read.
     pub(super) fn send(&mut self, batch: &Batch, tally: &mut Tally<'_>) -> Result<bool, Fault> {
         while self.unsent > 0 {
             let (stream, is_open) = match &mut self.link {
@@ -216,9 +235,9 @@ impl Connection {
         Ok(true)
     }
 
-    /// Reads what has arrived and counts the answers in it. Where `to_the_end` is unset, a read
-    /// that doesn't fill the buffer is the last one: the socket is drained, and what arrives
-    /// later is another event.
+    /// Reads the bytes that have arrived and counts the answers in them. Unless `to_the_end` is
+    /// set, a read that does not fill the buffer is the last one: the socket is empty then, and
+    /// later bytes cause another event.
     pub(super) fn receive(
         &mut self,
         inbox: &mut Inbox,
@@ -235,7 +254,7 @@ impl Connection {
             };
             tally.outcome.reads += 1;
             let len = match stream.read(&mut inbox.input) {
-                Ok(0) => return self.receive_end(now, tally),
+                Ok(0) => return self.receive_end(&inbox.heads, now, tally),
                 Ok(len) => len,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(received),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -286,8 +305,13 @@ impl Connection {
         Ok(if self.is_idle() { Received::Idle } else { Received::Waiting })
     }
 
-    fn receive_end(&mut self, now: u64, tally: &mut Tally<'_>) -> Result<Received, Fault> {
-        match self.reader.end() {
+    fn receive_end(
+        &mut self,
+        heads: &Heads,
+        now: u64,
+        tally: &mut Tally<'_>,
+    ) -> Result<Received, Fault> {
+        match self.reader.end(heads) {
             AtEnd::Complete(answer) => {
                 self.count(answer, now, tally);
                 Ok(Received::Ended)
@@ -301,10 +325,11 @@ impl Connection {
     fn count(&mut self, answer: Answer, now: u64, tally: &mut Tally<'_>) {
         let start = self.in_flight.pop_front().unwrap_or(now);
         self.answers += 1;
-        tally.count_answer(answer.status, now.saturating_sub(start));
+        let difference = self.reader.take_difference();
+        tally.count_answer(answer.status, difference, now.saturating_sub(start));
     }
 
-    /// The socket has shown that it is open.
+    /// Records that the socket was read or written, and so is open.
     fn has_used(&mut self) {
         self.link = match std::mem::take(&mut self.link) {
             Link::Opening(stream) => Link::Open(stream),

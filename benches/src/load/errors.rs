@@ -1,5 +1,5 @@
-//! What can go wrong: counted by kind while a run goes on ([`Errors`]), or so that there is no
-//! run at all ([`LoadError`]).
+//! Errors: those that are counted by kind during a run ([`Errors`]), and those that end it without
+//! a figure ([`LoadError`]).
 
 use std::fmt;
 use std::io;
@@ -9,15 +9,17 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How often each kind of error happened. Each count is of connections that it happened to, and
-/// ended, except for `status`, which counts answers.
+use super::comparison::Difference;
+
+/// Number of errors of each kind. `status` and `different` count answers; the others count
+/// connections that the error ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Errors {
-    /// Nobody listened.
+    /// No server listened.
     pub refused: u64,
-    /// No connection for another reason.
+    /// The connection failed for another reason.
     pub connect: u64,
-    /// No connection because this machine has no free port left towards the server.
+    /// The connection failed because this machine has no free port left towards the server.
     pub no_port: u64,
     /// The server reset the connection while an answer was due.
     pub reset: u64,
@@ -29,14 +31,17 @@ pub struct Errors {
     pub timeout: u64,
     /// The server closed the connection, unannounced, while an answer was due.
     pub closed_early: u64,
-    /// What arrived is no HTTP/1 answer.
+    /// The bytes that arrived are not an HTTP/1 answer.
     pub malformed: u64,
-    /// Answers whose status isn't 2xx.
+    /// Answers with a status other than 2xx.
     pub status: u64,
+    /// Answers with a 2xx status that are not the expected one, byte by byte.
+    #[serde(default)]
+    pub different: u64,
 }
 
 impl Errors {
-    /// All kinds, by name.
+    /// Returns each kind's name and number.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
         [
             ("refused", self.refused),
@@ -49,11 +54,17 @@ impl Errors {
             ("closed_early", self.closed_early),
             ("malformed", self.malformed),
             ("status", self.status),
+            ("different", self.different),
         ]
         .into_iter()
     }
 
-    /// The sum over all kinds.
+    /// Returns the number of complete answers that were errors.
+    pub fn answers(&self) -> u64 {
+        self.status + self.different
+    }
+
+    /// Returns the sum over all kinds.
     pub fn total(&self) -> u64 {
         self.iter().map(|(_, count)| count).sum()
     }
@@ -70,6 +81,7 @@ impl Errors {
             Fault::ClosedEarly { .. } => &mut self.closed_early,
             Fault::Malformed(_) => &mut self.malformed,
             Fault::Status(_) => &mut self.status,
+            Fault::Different(_) => &mut self.different,
         } += 1;
     }
 
@@ -85,6 +97,7 @@ impl Errors {
             closed_early: with(self.closed_early, other.closed_early),
             malformed: with(self.malformed, other.malformed),
             status: with(self.status, other.status),
+            different: with(self.different, other.different),
         }
     }
 }
@@ -98,7 +111,7 @@ impl AddAssign for Errors {
 impl Sub for Errors {
     type Output = Self;
 
-    /// What happened since `earlier`.
+    /// Returns the errors since `earlier`.
     fn sub(self, earlier: Self) -> Self {
         self.zip(earlier, |a, b| a - b)
     }
@@ -117,10 +130,11 @@ pub(super) enum Fault {
     ClosedEarly { amid_an_answer: bool },
     Malformed(Malformed),
     Status(u16),
+    Different(Difference),
 }
 
 impl Fault {
-    /// Why a connection could not be opened.
+    /// Returns the reason why a connection could not be opened.
     pub(super) fn connecting(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionRefused => Self::Refused,
@@ -129,7 +143,7 @@ impl Fault {
         }
     }
 
-    /// Why an open connection could not be read or written.
+    /// Returns the reason why an open connection could not be read or written.
     pub(super) fn using(error: io::Error, otherwise: fn(io::Error) -> Self) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Self::Reset,
@@ -156,11 +170,12 @@ impl fmt::Display for Fault {
             }
             Self::Malformed(what) => write!(f, "the answer is malformed: {what}"),
             Self::Status(status) => write!(f, "the answer's status was {status}"),
+            Self::Different(how) => write!(f, "the answer differs from the first one: {how}"),
         }
     }
 }
 
-/// Why bytes are no HTTP/1 answer.
+/// Reason why bytes are not an HTTP/1 answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Malformed {
     StatusLine,
@@ -179,9 +194,9 @@ impl fmt::Display for Malformed {
         f.write_str(match self {
             Self::StatusLine => "it doesn't begin with an HTTP/1 status line",
             Self::LineEnd => "a line of its head doesn't end with CR LF",
-            Self::Field => "its head has a line that is no field",
+            Self::Field => "its head has a line that is not a header field",
             Self::HeadTooLong => "its head has more than 64 KiB",
-            Self::ContentLength => "its content-length is no number, or more than one",
+            Self::ContentLength => "its content-length is not a number, or has several values",
             Self::TransferEncoding => "its transfer-encoding contradicts the rest of its head",
             Self::Chunk => "its chunks are not well-formed",
             Self::Upgrade => "it switches to another protocol, unasked",
@@ -190,34 +205,34 @@ impl fmt::Display for Malformed {
     }
 }
 
-/// Why there is no figure.
+/// Reason why a run has no figure.
 #[derive(Debug)]
 pub enum LoadError {
     /// The request has no bytes.
     EmptyRequest,
-    /// There are no connections, or no requests on them.
+    /// The number of connections, or of requests on each, is 0.
     EmptyShape,
-    /// This rate, in requests per second, is none.
+    /// This rate, in requests per second, is not above 0.
     Rate(f64),
-    /// More connections than this process may have descriptors.
+    /// The connections need more descriptors than this process may have.
     Descriptors {
-        /// Descriptors needed, those for other things included.
+        /// Number of descriptors needed, for connections and other purposes.
         wanted: u64,
-        /// The limit, which a process may not raise itself.
+        /// The hard limit.
         allowed: u64,
     },
     /// The first connections could not be opened.
     Connect {
         /// The server.
         addr: SocketAddr,
-        /// Why, as a clause.
+        /// The reason, as a clause.
         reason: String,
     },
     /// A run ended without a single answer.
     NoAnswer {
         /// The first error, as a clause.
         reason: String,
-        /// All of them.
+        /// All errors.
         errors: Errors,
     },
     /// The operating system refused something other than a connection.
@@ -234,8 +249,8 @@ impl fmt::Display for LoadError {
             Self::Rate(rate) => write!(f, "a rate of {rate} per second: it must be above 0"),
             Self::Descriptors { wanted, allowed } => write!(
                 f,
-                "so many connections need {wanted} file descriptors and this process may have \
-                 {allowed}: use fewer, or raise the limit (ulimit -n)"
+                "the connections need {wanted} file descriptors and this process may have \
+                 {allowed}: use fewer connections, or raise the limit (ulimit -n)"
             ),
             Self::Connect { addr, reason } => write!(f, "cannot connect to {addr}: {reason}"),
             Self::NoAnswer { reason, errors } => {

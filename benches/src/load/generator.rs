@@ -1,5 +1,5 @@
-//! The loop: wait, read answers, send what follows them, and see once in a while to those that
-//! have waited too long.
+//! The event loop: waits, reads answers, sends the next requests, and looks for timeouts from time
+//! to time.
 
 use std::io;
 use std::iter;
@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::arrivals::Arrivals;
-use super::clock::{Timer, now_ns, thread_cpu};
+use super::clock::{Timer, now_ns, thread_cpu, wait};
+use super::comparison::{Comparison, Expected};
 use super::connection::{Batch, Connection, Inbox, Received};
+use super::descriptors::allow_descriptors;
 use super::errors::{Fault, LoadError};
 use super::outcome::Outcome;
 use super::pace::{Pace, Schedule, Stop, as_ns};
@@ -22,16 +23,13 @@ use super::source;
 use super::target::{Shape, Target};
 use super::watch::Watch;
 
-/// For how long a server may be silent while an answer is due, unless said otherwise.
+/// Default time that a server may be silent while an answer is due.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Connections being opened at once: well below the backlog of any server.
+/// Maximum number of connections being opened at once: well below the backlog of any server.
 const OPENING_MAX: usize = 128;
 
-/// Descriptors kept for other things than connections: epoll, the timer, files.
-const DESCRIPTORS_SPARE: u64 = 32;
-
-/// Events taken per wake-up.
+/// Maximum number of events per wake-up.
 const EVENTS_MAX: usize = 1024;
 
 const TIMER: Token = Token(usize::MAX);
@@ -46,15 +44,15 @@ pub struct Generator {
     timeout: Duration,
     poll: Poll,
     timer: Timer,
-    /// A connection's token is its index.
+    /// Connections; a connection's token is its index.
     connections: Vec<Connection>,
     inbox: Inbox,
-    /// Connections opened so far, or tried.
+    /// Number of connections opened so far, failed ones included.
     connects: u64,
 }
 
 impl Generator {
-    /// Opens all connections. There may be none where clients are to arrive
+    /// Opens all connections. Their number may be 0 if clients arrive later
     /// ([`Self::run_arrivals`]).
     pub fn connect(target: &Target, shape: &Shape) -> Result<Self, LoadError> {
         if target.request.is_empty() {
@@ -82,26 +80,59 @@ impl Generator {
         Ok(generator)
     }
 
-    /// For how long the server may be silent while an answer is due, and how long answers are
-    /// waited for at the end of a run. 5 s at first: longer than any pause that a server that
-    /// works makes, short enough to wait for.
+    /// Opens all connections, and compares every answer with the first one.
+    pub fn connect_comparing(target: &Target, shape: &Shape) -> Result<Self, LoadError> {
+        let mut generator = Self::connect(target, shape)?;
+        generator.compare_with_first()?;
+        Ok(generator)
+    }
+
+    /// Sets the time that the server may be silent while an answer is due. It is also the time to
+    /// wait for answers at the end of a run. The default is 5 s: longer than any pause of a server
+    /// that works, and short enough to wait for.
     pub fn set_timeout(&mut self, timeout: Duration) {
         self.timeout = timeout;
     }
 
-    /// The connections that are open: where each calls from, and how many answers it has
-    /// received.
+    /// Sends one request, and compares every later answer with its answer. An answer that differs
+    /// is an error.
+    pub fn compare_with_first(&mut self) -> Result<(), LoadError> {
+        self.inbox.set_comparison(Comparison::learning());
+        let connections = self.connections.len();
+        // Without connections, clients arrive later; the first answer takes one connection.
+        self.connections.resize_with(connections.max(1), Connection::default);
+        let run = self.run(Pace::Closed, Stop::Requests(1));
+        self.connections.truncate(connections);
+        let comparison = self.inbox.take_comparison();
+        run?;
+        if let Comparison::Learning { head, body } = comparison {
+            self.compare_with(Expected::new(&head, &body));
+        }
+        Ok(())
+    }
+
+    /// Compares every answer with `expected` from now on. An answer that differs is an error.
+    pub fn compare_with(&mut self, expected: Expected) {
+        self.inbox.set_comparison(Comparison::With(expected));
+    }
+
+    /// Returns the answer that every answer is compared with.
+    pub fn expected(&self) -> Option<&Expected> {
+        self.inbox.expected()
+    }
+
+    /// Returns the local address of each open connection, and its number of answers.
     pub fn answered(&self) -> impl Iterator<Item = (SocketAddr, u64)> {
         let of = |connection: &Connection| Some((connection.local_addr()?, connection.answers()));
         self.connections.iter().filter_map(of)
     }
 
-    /// Sends requests until `stop`, and then waits for the answers outstanding.
+    /// Sends requests until `stop`, and then waits for the outstanding answers.
     pub fn run(&mut self, pace: Pace, stop: Stop) -> Result<Outcome, LoadError> {
         self.run_paced(pace, stop, None)
     }
 
-    /// As [`Self::run`], with someone watching.
+    /// Does the same as [`Self::run`], and calls `watch` during the run.
     pub fn run_watched(
         &mut self,
         pace: Pace,
@@ -111,8 +142,8 @@ impl Generator {
         self.run_paced(pace, stop, Some(watch))
     }
 
-    /// Lets clients arrive, each with a connection of its own beside those that there are, in a
-    /// closed loop until all phases are over. Then they go.
+    /// Lets clients arrive, each with a new connection, in a closed loop until all phases are over.
+    /// Then closes the new connections.
     pub fn run_arrivals(
         &mut self,
         arrivals: &Arrivals,
@@ -172,7 +203,7 @@ impl Generator {
         Ok(outcome)
     }
 
-    /// One wake-up after the one that began at `now`: when it began, in ns.
+    /// Waits for events and handles them. Returns the time of the wake-up, in ns.
     fn turn(&mut self, events: &mut Events, now: u64, run: &mut Run<'_>) -> Result<u64, LoadError> {
         wait(&mut self.poll, events, run.wait_for(now))?;
         let now = now_ns();
@@ -197,7 +228,7 @@ impl Generator {
         Ok(now)
     }
 
-    /// Lets the clients in whose time has come, and sets the timer for what comes next.
+    /// Lets the clients arrive that are due, and sets the timer for the next client or request.
     fn let_arrive(&mut self, now: u64, run: &mut Run<'_>) -> io::Result<()> {
         while run.arrivals.next_if(|&at| at <= now).is_some() {
             self.connections.push(Connection::default());
@@ -245,14 +276,14 @@ impl Generator {
         }
     }
 
-    /// Sends the next requests on an idle connection, or leaves it idle where none are due.
+    /// Sends the next requests on an idle connection, or leaves it idle if no request is due.
     fn go_on(&mut self, index: usize, run: &mut Run<'_>) {
         if !self.ask(index, run) {
             run.idle.push_back(index);
         }
     }
 
-    /// At a rate, requests become due while connections are idle.
+    /// Sends requests that have become due on idle connections, as happens at a fixed rate.
     fn start_what_is_due(&mut self, run: &mut Run<'_>) {
         while let Some(index) = run.idle.pop_front() {
             if !self.ask(index, run) {
@@ -262,7 +293,7 @@ impl Generator {
         }
     }
 
-    /// Sends the next requests on an idle connection; `false` where none are due.
+    /// Sends the next requests on an idle connection. Returns `false` if no request is due.
     fn ask(&mut self, index: usize, run: &mut Run<'_>) -> bool {
         let connection = &mut self.connections[index];
         debug_assert!(connection.is_idle());
@@ -287,7 +318,7 @@ impl Generator {
         true
     }
 
-    /// Writes what is unsent, opening the connection before that where it is closed.
+    /// Writes unsent bytes, after opening the connection if it is closed.
     fn send(&mut self, index: usize, now: u64, run: &mut Run<'_>) {
         if !self.connections[index].is_open() {
             if self.connections[index].is_idle() {
@@ -304,7 +335,7 @@ impl Generator {
         }
     }
 
-    /// Counts `fault` and closes the connection, which had something to do and so is opened again.
+    /// Counts `fault` and closes the connection, to open it again later.
     fn fail(&mut self, index: usize, fault: &Fault, now: u64, run: &mut Run<'_>) {
         let connection = &mut self.connections[index];
         let was_established = connection.is_established();
@@ -317,7 +348,7 @@ impl Generator {
         }
     }
 
-    /// What needs no haste: connections to try again, timeouts, a server that is gone.
+    /// Opens failed connections again, and looks for timeouts and for a server that is gone.
     fn check(&mut self, now: u64, run: &mut Run<'_>) {
         while run.retry.front().is_some_and(|&(at, _)| at <= now) {
             if let Some((_, index)) = run.retry.pop_front() {
@@ -352,7 +383,7 @@ impl Generator {
         Ok(())
     }
 
-    /// Opens all connections, some at a time.
+    /// Opens all connections, up to [`OPENING_MAX`] at a time.
     fn open_all(&mut self) -> Result<(), LoadError> {
         let addr = self.server;
         let failed = |reason: String| LoadError::Connect { addr, reason };
@@ -389,10 +420,10 @@ impl Generator {
         Ok(())
     }
 
-    /// Makes ready for a run, which starts at the instant returned, in ns.
+    /// Prepares a run, and returns its start, in ns.
     ///
-    /// The connections that the server closed while they were idle, which it may, are closed here
-    /// too, and opened again when they are needed.
+    /// A server may close idle connections. They are closed here too, and opened again when they
+    /// are needed.
     fn begin(&mut self) -> io::Result<u64> {
         let mut unheeded = Tally::new(None);
         let mut events = Events::with_capacity(EVENTS_MAX);
@@ -410,30 +441,4 @@ impl Generator {
             }
         }
     }
-}
-
-/// Waits for events; an interruption by a signal is a wait without any.
-fn wait(poll: &mut Poll, events: &mut Events, at_most: Duration) -> io::Result<()> {
-    match poll.poll(events, Some(at_most)) {
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-            events.clear();
-            Ok(())
-        }
-        other => other,
-    }
-}
-
-/// Makes sure that this process, and those that it starts from then on, may have so many
-/// connections, raising its own limit as far as it may itself.
-pub fn allow_descriptors(connections: u64) -> Result<(), LoadError> {
-    let wanted = connections + DESCRIPTORS_SPARE;
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| wanted <= current) {
-        return Ok(());
-    }
-    if let Some(allowed) = limit.maximum.filter(|&maximum| wanted > maximum) {
-        return Err(LoadError::Descriptors { wanted, allowed });
-    }
-    setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum })
-        .map_err(|error| LoadError::Io(error.into()))
 }

@@ -6,39 +6,42 @@
 //!                          all connections idle  all connections idle
 //! ```
 //!
-//! A run starts and ends with every connection idle, so that [`Outcome::requests`] is what the
-//! server answered in it, no more and no less. Between runs a generator sleeps: it costs its
-//! sockets and nothing else.
+//! A run starts and ends with every connection idle, so that [`Outcome::requests`] is exactly the
+//! number of requests that the server answered in it. Between runs a generator sleeps: it costs
+//! its sockets and nothing else.
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | `target.rs` | what is asked of whom, over how many connections |
-//! | `pace.rs`, `arrivals.rs` | when a request starts, when the run stops; when a client comes |
-//! | `generator.rs`, `run.rs` | the loop, and what it remembers of one run |
-//! | `connection.rs` | one connection: what is unsent, what is unanswered |
-//! | `head.rs`, `response.rs` | answers from bytes: no socket, no clock |
-//! | `outcome.rs`, `errors.rs`, `watch.rs` | what is counted, and told while it goes on |
+//! | `target.rs` | the server, the request, and the number of connections |
+//! | `pace.rs`, `arrivals.rs` | times at which requests start, runs stop, and clients arrive |
+//! | `generator.rs`, `run.rs` | the event loop, and its state in one run |
+//! | `connection.rs` | one connection, with its unsent and unanswered requests |
+//! | `head.rs`, `heads.rs`, `response.rs`, `comparison.rs` | answers from bytes: no socket, no clock |
+//! | `outcome.rs`, `errors.rs`, `watch.rs` | counts of a run, and of its intervals |
 //! | `command.rs`, `url.rs`, `request.rs`, `summary.rs`, `hgrm.rs` | `cargo bench -- load URL` |
-//! | `clock.rs`, `source.rs` | time in nanoseconds and a timer; which address to call from |
+//! | `clock.rs`, `source.rs`, `descriptors.rs` | time and a timer, local addresses, limits |
 //!
-//! **What may not live here**: anything of crate `pinloop`. The generator parses answers by code
-//! of its own, so that a fault in the server's parser cannot hide in the server's measure.
+//! **Rule**: this module uses nothing of crate `pinloop`. The generator parses answers with its own
+//! code, so that a fault in the server's parser cannot hide in the server's measure.
 //!
-//! # What a latency is
-//! In a closed loop a request starts when it is written. At a fixed rate it starts when the
-//! schedule says so, however late a connection becomes free for it: no coordinated omission. An
-//! answer counts as received when the wake-up began that found it; of several answers that are
-//! due on a connection some may have come since, so there the clock is read again. The
-//! generator's own queue at the end of a request is thus not in its latency, as far as it can be
-//! told. Where a request has to wait for a connection to be opened, that wait is.
+//! # Latency
+//! In a closed loop a request starts when it is written. At a fixed rate it starts at its time in
+//! the schedule, even if a connection becomes free later: no coordinated omission. An answer is
+//! received at the beginning of the wake-up that found it. With several answers due on a
+//! connection some may have arrived since, so the clock is read again. Latency thus excludes the
+//! generator's own queue at the end of a request as far as possible. It includes the time to open
+//! a connection if the request has to wait for one.
 
 mod arrivals;
 mod clock;
 pub mod command;
+mod comparison;
 mod connection;
+mod descriptors;
 mod errors;
 mod generator;
 mod head;
+mod heads;
 mod hgrm;
 mod outcome;
 mod pace;
@@ -56,10 +59,12 @@ mod watch;
 use std::io;
 
 pub use arrivals::{Arrivals, Phase};
+pub use comparison::Expected;
+pub use descriptors::allow_descriptors;
 pub use errors::{Errors, LoadError};
-pub use generator::{Generator, allow_descriptors};
+pub use generator::Generator;
 pub use hgrm::write as write_hgrm;
-pub use outcome::Outcome;
+pub use outcome::{Outcome, Statuses};
 pub use pace::{Pace, Stop};
 pub use request::RequestParts;
 pub use summary::progress;
@@ -67,7 +72,7 @@ pub use target::{Shape, Target};
 pub use url::{Url, UrlError};
 pub use watch::{Snapshot, Watch};
 
-/// As many cores as the kernel's `cpu_set_t` can name; core_affinity panics above it.
+/// Number of cores that the kernel's `cpu_set_t` can name; core_affinity panics above it.
 const CORES_MAX: usize = 1024;
 
 /// Pins the calling thread to `core`, as numbered by the kernel.
@@ -79,7 +84,7 @@ pub fn pin(core: usize) -> io::Result<()> {
     let allowed: Vec<String> =
         core_affinity::get_core_ids().iter().flatten().map(|core| core.id.to_string()).collect();
     Err(io::Error::other(format!(
-        "core {core} is not one that this thread may run on, which are {}",
+        "core {core} is not available to this thread; available: {}",
         allowed.join(", ")
     )))
 }

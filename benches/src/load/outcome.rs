@@ -1,12 +1,13 @@
-//! What a run hands back.
+//! The result of a run.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
 use super::errors::Errors;
 
-/// Latencies above it are counted as it: an hour, in ns, the longest that a request can wait.
+/// Longest latency, in ns: an hour. Longer latencies are counted as this one.
 const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
 
 /// Precision of latencies, in decimal digits: 0.1 %.
@@ -15,20 +16,22 @@ const LATENCY_DIGITS: u8 = 3;
 /// The figures of one run.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// Answers received whole, whatever their status: what the server has done.
+    /// Number of complete answers, whatever their status.
     pub requests: u64,
-    /// Requests that were sent, or should have been, on connections that then failed.
+    /// Number of complete answers by status.
+    pub statuses: Statuses,
+    /// Number of requests that were lost with their connections.
     pub unanswered: u64,
-    /// Requests that a rate made due, and for which no connection was free before the end.
+    /// Number of requests that were due at a fixed rate and found no free connection until the end.
     pub unsent: u64,
-    /// From the start to the last answer, or to the time to stop if that was later, or to when
-    /// the server was found to be gone.
+    /// Time from the start to the last answer or to the time to stop, whichever is later; or to
+    /// the time when the server was found to be gone.
     pub elapsed: Duration,
-    /// Of every answer, in ns, from when its request started.
+    /// Latency of every complete answer, in ns, from the start of its request.
     pub latency_ns: Histogram<u64>,
-    /// What went wrong, by kind.
+    /// Errors by kind.
     pub errors: Errors,
-    /// The first thing that went wrong, as a clause.
+    /// The first error, as a clause.
     pub first_error: Option<String>,
     /// CPU time of the generator's thread.
     pub cpu: Duration,
@@ -36,23 +39,45 @@ pub struct Outcome {
     pub bytes_sent: u64,
     /// Bytes of answers read from sockets.
     pub bytes_received: u64,
-    /// Calls of `read` on sockets.
+    /// Number of `read` calls on sockets.
     pub reads: u64,
-    /// Calls of `write` on sockets.
+    /// Number of `write` calls on sockets.
     pub writes: u64,
-    /// Returns from `epoll_wait`.
+    /// Number of returns from `epoll_wait`.
     pub wakeups: u64,
-    /// Connections opened, or tried, in this run.
+    /// Number of connections opened in this run, failed ones included.
     pub connects: u64,
-    /// How many requests could be unanswered at once: connections times pipeline. 0 where clients
-    /// arrived, and so their number changed.
+    /// Maximum number of unanswered requests: connections times pipeline. 0 if clients arrived,
+    /// because their number changed.
     pub in_flight_max: usize,
+}
+
+/// Numbers of answers by status.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Statuses {
+    /// Statuses in the order in which they occurred first: nearly always one entry.
+    counts: Vec<(u16, u64)>,
+}
+
+impl Statuses {
+    /// Returns each status that occurred with its number of answers, by status.
+    pub fn by_status(&self) -> BTreeMap<u16, u64> {
+        self.counts.iter().copied().collect()
+    }
+
+    pub(super) fn count(&mut self, status: u16) {
+        match self.counts.iter_mut().find(|(counted, _)| *counted == status) {
+            Some((_, count)) => *count += 1,
+            None => self.counts.push((status, 1)),
+        }
+    }
 }
 
 impl Outcome {
     pub(super) fn new() -> Self {
         Self {
             requests: 0,
+            statuses: Statuses::default(),
             unanswered: 0,
             unsent: 0,
             elapsed: Duration::ZERO,
@@ -70,23 +95,28 @@ impl Outcome {
         }
     }
 
-    /// Answers per second.
-    pub fn requests_per_second(&self) -> f64 {
-        self.requests as f64 / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
+    /// Returns the number of answers that were not errors.
+    pub fn succeeded(&self) -> u64 {
+        self.requests - self.errors.answers()
     }
 
-    /// The latencies of a closed loop, in ns, with those added that requests would have had that
-    /// could not be sent while an answer took twice as long as the average, or longer. wrk calls
-    /// that latency; it hides no pause of the server, but is an estimate. At a rate there is no
-    /// need for it.
+    /// Returns the number of answers per second that were not errors.
+    pub fn requests_per_second(&self) -> f64 {
+        self.succeeded() as f64 / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
+    }
+
+    /// Returns the latencies of a closed loop, in ns, corrected for coordinated omission as wrk
+    /// does it. The correction adds the latencies of requests that could not be sent while an
+    /// answer took at least twice the average time. It hides no pause of the server, but it is an
+    /// estimate. A fixed rate does not need it.
     pub fn latency_corrected_ns(&self) -> Histogram<u64> {
         let elapsed_ns = self.elapsed.as_nanos() as f64;
         let interval_ns = elapsed_ns * self.in_flight_max as f64 / self.requests.max(1) as f64;
         self.latency_ns.clone_correct((interval_ns as u64).max(1))
     }
 
-    /// The part of the run's time in which the generator's thread ran, 0 to 1. Near 1 the
-    /// generator is what limits the figures, and not the server.
+    /// Returns the share of the run's time in which the generator's thread ran, 0 to 1. Near 1 the
+    /// generator limits the figures, not the server.
     pub fn generator_load(&self) -> f64 {
         self.cpu.as_secs_f64() / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
     }

@@ -1,41 +1,41 @@
-//! When a request starts, and when a run stops. No clock here: time is an argument, in ns.
+//! Times at which requests start and runs stop. Time is an argument, not read from a clock.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::errors::LoadError;
 
-/// What makes the next request start.
+/// Event that starts the next request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pace {
-    /// The answer to the one before it, on the same connection.
+    /// The answer to the previous request on the same connection.
     Closed,
-    /// The clock: so many requests per second over all connections, evenly spaced. A request that
-    /// finds no connection free waits, and its wait is part of its latency.
+    /// The clock: requests per second over all connections, evenly spaced. A request waits if no
+    /// connection is free, and its wait is part of its latency.
     Rate(f64),
 }
 
-/// What ends a run.
+/// Event that ends a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// Time: nothing is sent after that. Answers still due are waited for.
+    /// Time. No request is sent after it, but outstanding answers are awaited.
     After(Duration),
-    /// So many requests, answered or failed.
+    /// A number of requests, answered or failed.
     Requests(u64),
 }
 
-/// The requests of one run, as times at which they start.
+/// Start times of the requests of one run.
 #[derive(Debug)]
 pub(super) struct Schedule {
     started: u64,
     /// Nanoseconds between two requests; `None` in a closed loop.
     interval: Option<f64>,
-    /// No request starts at this instant or later.
+    /// No request but the first starts at this instant or later.
     end: u64,
     requests_max: u64,
-    /// How many requests have been taken for the first time.
+    /// Number of requests that were taken for the first time.
     taken: u64,
-    /// Starts of requests that were taken and never had a chance to be answered.
+    /// Starts of requests that were taken and could not be answered.
     again: VecDeque<u64>,
 }
 
@@ -53,9 +53,9 @@ impl Schedule {
         Ok(Self { started: now, interval, end, requests_max, taken: 0, again: VecDeque::new() })
     }
 
-    /// Takes the next request that is due at `now`: when it starts, or started.
+    /// Takes the next request that is due at `now`, and returns its start.
     pub(super) fn take(&mut self, now: u64) -> Option<u64> {
-        if now >= self.end {
+        if now >= self.end && self.taken > 0 {
             return None;
         }
         if let Some(start) = self.again.pop_front() {
@@ -68,13 +68,13 @@ impl Schedule {
         })
     }
 
-    /// Gives back requests that were taken, sent, and closed upon without being looked at.
+    /// Gives back requests that were lost because the server closed an idle connection.
     pub(super) fn give_back(&mut self, starts: impl Iterator<Item = u64>) {
         self.again.extend(starts);
     }
 
-    /// When the next request that was not due at `now` will be; `None` where there is none, or
-    /// where it is for an answer to say.
+    /// Returns the start of the next request after `now`. Returns `None` after the last
+    /// request, or if an answer starts the next one.
     pub(super) fn next_due(&self, now: u64) -> Option<u64> {
         self.interval?;
         self.next_start(now).filter(|&start| start > now)
@@ -85,17 +85,17 @@ impl Schedule {
         self.end = self.end.min(now);
     }
 
-    /// How many requests have been taken and not given back.
+    /// Returns the number of requests that were taken and not given back.
     pub(super) fn in_hand(&self) -> u64 {
         self.taken - self.again.len() as u64
     }
 
-    /// Whether no request will start any more.
+    /// Reports whether the last request has started.
     pub(super) fn is_over(&self, now: u64) -> bool {
         now >= self.end || (self.again.is_empty() && self.taken >= self.requests_max)
     }
 
-    /// How many requests were due before `now` and were never taken.
+    /// Returns the number of requests that were due before `now` and were not taken.
     pub(super) fn overdue(&self, now: u64) -> u64 {
         let Some(interval) = self.interval else { return 0 };
         let lasted = now.min(self.end).saturating_sub(self.started) as f64;
@@ -103,7 +103,7 @@ impl Schedule {
         due.saturating_sub(self.taken) + self.again.len() as u64
     }
 
-    /// When nothing will be sent any more, whatever happens; `u64::MAX` where time doesn't say.
+    /// Returns the time after which no request is sent; `u64::MAX` without a time to stop.
     pub(super) fn end(&self) -> u64 {
         self.end
     }
@@ -116,7 +116,9 @@ impl Schedule {
             None => now,
             Some(interval) => self.started + (self.taken as f64 * interval) as u64,
         };
-        (start < self.end).then_some(start)
+        // A run has one request at least, even if this thread was off its CPU from the start to the
+        // end. Without an answer, the server would seem to have failed.
+        (start < self.end || self.taken == 0).then_some(start)
     }
 }
 
@@ -144,6 +146,16 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_begins_after_its_end_has_one_request() {
+        for pace in [Pace::Closed, Pace::Rate(1e7)] {
+            let mut late = schedule(pace, Stop::After(Duration::from_nanos(500)));
+            assert!(late.take(1_700).is_some());
+            assert_eq!(late.take(1_700), None);
+            assert!(late.is_over(1_700));
+        }
+    }
+
+    #[test]
     fn a_number_of_requests_is_kept_exactly() {
         let mut three = schedule(Pace::Closed, Stop::Requests(3));
         assert_eq!((0..10).filter_map(|_| three.take(2_000)).count(), 3);
@@ -166,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_due_and_never_taken_is_counted() {
+    fn due_requests_that_were_not_taken_are_counted() {
         let mut rate = schedule(Pace::Rate(1e7), Stop::After(Duration::from_nanos(350)));
         rate.take(1_000);
         assert_eq!(rate.overdue(9_000), 3);

@@ -1,21 +1,21 @@
-//! The bytes of a request, made once and sent over and over.
+//! The bytes of a request, made once and sent again and again.
 
 use super::url::Url;
 
-/// What goes into a request beside its URL.
+/// Parts of a request beside its URL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestParts {
-    /// GET unless said otherwise, and POST where there is a body.
+    /// Method. The default is GET, or POST with a body.
     pub method: Option<String>,
-    /// `name: value`, sent in this order. `host` and `content-length` are added where they are
-    /// missing.
+    /// Header fields as `name: value`, sent in this order. `host` and `content-length` are added
+    /// if they are missing.
     pub fields: Vec<String>,
-    /// The content, sent as it is.
+    /// Body, sent as it is.
     pub body: Option<Vec<u8>>,
 }
 
 impl RequestParts {
-    /// The method that is used.
+    /// Returns the method, or its default.
     pub fn method(&self) -> &str {
         match (&self.method, &self.body) {
             (Some(method), _) => method,
@@ -24,11 +24,13 @@ impl RequestParts {
         }
     }
 
-    /// Head and body as bytes, or a sentence about what no server could answer.
+    /// Returns head and body as bytes, or a sentence about a part that no server could answer.
     pub fn render(&self, url: &Url) -> Result<Vec<u8>, String> {
         let method = self.method();
         if !is_token(method) {
-            return Err(format!("'{method}' is no method: letters, digits and a few signs only"));
+            return Err(format!(
+                "'{method}' is not a method: letters, digits and a few signs only"
+            ));
         }
         if method == "CONNECT" {
             return Err("CONNECT asks for a tunnel, not for an answer: it can't be loaded".into());
@@ -68,7 +70,7 @@ fn split_field(field: &str) -> Result<(&str, &str), String> {
     let split = field.split_once(':').map(|(name, value)| (name, value.trim()));
     split
         .filter(|(name, value)| is_token(name) && !value.bytes().any(is_control))
-        .ok_or_else(|| format!("'{field}' is no header field: write 'name: value'"))
+        .ok_or_else(|| format!("'{field}' is not a header field: write 'name: value'"))
 }
 
 fn is_control(byte: u8) -> bool {
@@ -118,11 +120,11 @@ mod tests {
     }
 
     #[test]
-    fn what_no_server_could_answer_is_refused() {
-        assert!(render(Some("G T"), &[], None).unwrap_err().contains("no method"));
+    fn requests_that_no_server_could_answer_are_refused() {
+        assert!(render(Some("G T"), &[], None).unwrap_err().contains("not a method"));
         assert!(render(Some("CONNECT"), &[], None).unwrap_err().contains("tunnel"));
         for field in ["novalue", ": x", "a b: c", "a: b\r\nc: d"] {
-            assert!(render(None, &[field], None).unwrap_err().contains("no header field"));
+            assert!(render(None, &[field], None).unwrap_err().contains("not a header field"));
         }
         let wrong = render(None, &["content-length: 6"], Some("hello"));
         assert_eq!(wrong.unwrap_err(), "content-length 6, but a body of 5 bytes");

@@ -10,27 +10,29 @@
 //!  └─────────────────────── Answer ◀──────────────────────────┘
 //! ```
 //!
-//! Bodies are counted, not kept. This module never touches a socket or a clock.
+//! Bodies are counted and compared, not kept. This module never touches a socket or a clock.
 
+use super::comparison::Difference;
 use super::errors::Malformed;
-use super::head::{Framing, HEAD_BYTES_MAX, Heads};
+use super::head::{Framing, HEAD_BYTES_MAX};
+use super::heads::Heads;
 
 /// A complete answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) status: u16,
-    /// The server will close the connection, or has done so.
+    /// Set if the server will close the connection, or has done so.
     pub(super) closes: bool,
 }
 
-/// What the end of the connection means for the answer that was being read.
+/// Meaning of the end of the connection for the current answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum AtEnd {
     /// No answer had begun.
     Nothing,
-    /// That was the end of its body.
+    /// The answer's body ended with the connection.
     Complete(Answer),
-    /// It had begun and will never end.
+    /// The answer is cut short.
     Truncated,
 }
 
@@ -40,6 +42,10 @@ pub(super) struct Reader {
     state: State,
     /// The beginning of a head that isn't whole yet. Empty in every other state.
     partial_head: Vec<u8>,
+    /// Bytes of the current body that were read, without chunk sizes.
+    body_bytes: u64,
+    /// The first difference between the current answer and the expected one.
+    difference: Option<Difference>,
 }
 
 #[derive(Debug, Default)]
@@ -51,52 +57,76 @@ enum State {
 
 #[derive(Debug)]
 enum Body {
-    /// So many bytes are still to come.
+    /// Number of bytes that are still to come.
     Length(u64),
     Chunked(Chunked),
     UntilClose,
 }
 
 impl Reader {
-    /// Reads on to the end of an answer: how many bytes of `input` that took, and the answer,
-    /// or `None` where all of `input` is read and the answer goes on.
+    /// Reads on to the end of an answer. Returns the number of bytes of `input` that were read,
+    /// and the answer, or `None` if all of `input` is read and the answer goes on.
     pub(super) fn read(
         &mut self,
         input: &[u8],
         heads: &mut Heads,
     ) -> Result<(usize, Option<Answer>), Malformed> {
+        if matches!(self.state, State::Head)
+            && self.partial_head.is_empty()
+            && let Some((head, len)) = heads.whole_answer(input)
+        {
+            return Ok((len, Some(Answer { status: head.status, closes: head.closes })));
+        }
         let mut at = 0;
         loop {
-            let answer = match &mut self.state {
-                State::Head => {
-                    let (used, next) = self.read_head(&input[at..], heads)?;
-                    at += used;
-                    match next {
-                        AfterHead::Incomplete => return Ok((at, None)),
-                        AfterHead::Interim => continue,
-                        AfterHead::Answer(answer) => return Ok((at, Some(answer))),
-                        AfterHead::Body(answer, body) => self.state = State::Body(answer, body),
-                    }
-                    continue;
+            let State::Body(answer, body) = &mut self.state else {
+                let (used, next) = self.read_head(&input[at..], heads)?;
+                at += used;
+                match next {
+                    AfterHead::Incomplete => return Ok((at, None)),
+                    AfterHead::Interim => {}
+                    AfterHead::Answer(answer) => return Ok((at, Some(answer))),
+                    AfterHead::Body(answer, body) => self.state = State::Body(answer, body),
                 }
-                State::Body(answer, body) => {
-                    let (used, complete) = body.read(&input[at..])?;
-                    at += used;
-                    complete.then_some(*answer)
-                }
+                continue;
             };
-            if answer.is_some() {
-                self.state = State::Head;
+            let answer = *answer;
+            let (body_bytes, difference) = (&mut self.body_bytes, &mut self.difference);
+            let (used, complete) = body.read(&input[at..], &mut |bytes| {
+                if difference.is_none() {
+                    *difference = heads.comparison.body(*body_bytes, bytes);
+                }
+                *body_bytes += bytes.len() as u64;
+            })?;
+            at += used;
+            if complete {
+                self.complete(heads);
             }
-            return Ok((at, answer));
+            return Ok((at, complete.then_some(answer)));
         }
     }
 
-    /// The connection has ended.
-    pub(super) fn end(&mut self) -> AtEnd {
-        match &self.state {
+    /// Takes the difference between the answer that was read last and the expected one.
+    pub(super) fn take_difference(&mut self) -> Option<Difference> {
+        self.difference.take()
+    }
+
+    fn complete(&mut self, heads: &Heads) {
+        self.state = State::Head;
+        let length = std::mem::take(&mut self.body_bytes);
+        if self.difference.is_none() {
+            self.difference = heads.comparison.end(length);
+        }
+    }
+
+    /// Returns the meaning of the end of the connection.
+    pub(super) fn end(&mut self, heads: &Heads) -> AtEnd {
+        match self.state {
             State::Head if self.partial_head.is_empty() => AtEnd::Nothing,
-            State::Body(answer, Body::UntilClose) => AtEnd::Complete(*answer),
+            State::Body(answer, Body::UntilClose) => {
+                self.complete(heads);
+                AtEnd::Complete(answer)
+            }
             _ => AtEnd::Truncated,
         }
     }
@@ -120,11 +150,15 @@ impl Reader {
             return Ok((input.len(), AfterHead::Incomplete));
         };
         self.partial_head.clear();
+        self.difference = heads.difference();
         let answer = Answer { status: head.status, closes: head.closes };
         let next = match head.framing {
             Framing::NoBody if head.status == 101 => return Err(Malformed::Upgrade),
             Framing::NoBody if head.status < 200 => AfterHead::Interim,
-            Framing::NoBody | Framing::Length(0) => AfterHead::Answer(answer),
+            Framing::NoBody | Framing::Length(0) => {
+                self.complete(heads);
+                AfterHead::Answer(answer)
+            }
             Framing::Length(length) => AfterHead::Body(answer, Body::Length(length)),
             Framing::Chunked => AfterHead::Body(answer, Body::Chunked(Chunked::default())),
             Framing::UntilClose => AfterHead::Body(answer, Body::UntilClose),
@@ -142,21 +176,30 @@ enum AfterHead {
 }
 
 impl Body {
-    /// How many bytes of `input` belong to the body, and whether it ends with them.
-    fn read(&mut self, input: &[u8]) -> Result<(usize, bool), Malformed> {
+    /// Hands the bytes of the body in `input` to `data`. Returns the number of bytes that were
+    /// read, chunk sizes included, and whether the body ends with them.
+    fn read(
+        &mut self,
+        input: &[u8],
+        data: &mut impl FnMut(&[u8]),
+    ) -> Result<(usize, bool), Malformed> {
         match self {
             Self::Length(left) => {
                 let used = left_in(input, *left);
+                data(&input[..used]);
                 *left -= used as u64;
                 Ok((used, *left == 0))
             }
-            Self::Chunked(chunked) => chunked.read(input),
-            Self::UntilClose => Ok((input.len(), false)),
+            Self::Chunked(chunked) => chunked.read(input, data),
+            Self::UntilClose => {
+                data(input);
+                Ok((input.len(), false))
+            }
         }
     }
 }
 
-/// Where a chunked body stands (RFC 9112, section 7.1).
+/// Position in a chunked body (RFC 9112, section 7.1).
 #[derive(Debug, Default)]
 struct Chunked {
     place: Place,
@@ -166,7 +209,7 @@ struct Chunked {
 
 #[derive(Clone, Copy, Debug)]
 enum Place {
-    /// In the size, of which so many digits are read.
+    /// In the size, after `digits` digits.
     Size {
         size: u64,
         digits: u8,
@@ -196,11 +239,16 @@ impl Default for Place {
 }
 
 impl Chunked {
-    fn read(&mut self, input: &[u8]) -> Result<(usize, bool), Malformed> {
+    fn read(
+        &mut self,
+        input: &[u8],
+        data: &mut impl FnMut(&[u8]),
+    ) -> Result<(usize, bool), Malformed> {
         let mut at = 0;
         while let Some(&byte) = input.get(at) {
             if let Place::Data { left } = self.place {
                 let used = left_in(&input[at..], left);
+                data(&input[at..at + used]);
                 at += used;
                 let left = left - used as u64;
                 self.place = if left == 0 { Place::DataCr } else { Place::Data { left } };
@@ -215,7 +263,7 @@ impl Chunked {
         Ok((at, false))
     }
 
-    /// Where `byte`, which is none of the data, leads.
+    /// Returns the place after `byte`, which must not be part of the data.
     fn step(&mut self, byte: u8) -> Result<Place, Malformed> {
         Ok(match (self.place, byte) {
             (Place::Size { size, digits: 1.. }, b'\r') => Place::SizeEnd { size },
@@ -247,7 +295,7 @@ impl Chunked {
     }
 }
 
-/// How many bytes of `input` belong to the next `left`.
+/// Returns the number of bytes of `input` that are among the next `left` bytes.
 fn left_in(input: &[u8], left: u64) -> usize {
     usize::try_from(left).map_or(input.len(), |left| left.min(input.len()))
 }
@@ -256,8 +304,8 @@ fn left_in(input: &[u8], left: u64) -> usize {
 mod tests {
     use super::*;
 
-    /// The statuses of all answers in `text`, fed in pieces of `step` bytes, and what an end of
-    /// the connection would mean after it.
+    /// Returns the statuses of all answers in `text`, fed in pieces of `step` bytes, and the meaning
+    /// of an end of the connection behind it.
     fn read_in_steps(text: &[u8], step: usize) -> Result<(Vec<u16>, AtEnd), Malformed> {
         let mut reader = Reader::default();
         let mut heads = Heads::new(false);
@@ -270,10 +318,10 @@ mod tests {
                 statuses.extend(answer.map(|answer| answer.status));
             }
         }
-        Ok((statuses, reader.end()))
+        Ok((statuses, reader.end(&heads)))
     }
 
-    /// As whole, byte by byte and in every other step: always the same.
+    /// Reads `text` in pieces of every length, which must all give the same result.
     fn read(text: &str) -> Result<(Vec<u16>, AtEnd), Malformed> {
         let whole = read_in_steps(text.as_bytes(), text.len());
         for step in 1..text.len() {
@@ -331,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_asked_for_another_protocol() {
+    fn a_switch_of_protocols_is_malformed() {
         assert_eq!(read("HTTP/1.1 101 x\r\nupgrade: y\r\n\r\n"), Err(Malformed::Upgrade));
     }
 
@@ -350,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_an_answer_must_be_another_one() {
+    fn bytes_behind_an_answer_must_be_another_answer() {
         assert_eq!(read(&format!("{OK}o")), Err(Malformed::StatusLine));
     }
 }

@@ -1,30 +1,31 @@
-//! What one run has to remember: what is still to do, for which connections, and what came of it.
+//! The state of one run: connections with work to do, and the counts so far.
 
 use std::collections::VecDeque;
 use std::iter::Peekable;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use super::comparison::Difference;
 use super::errors::Fault;
 use super::outcome::Outcome;
 use super::pace::{Schedule, as_ns};
 use super::watch::Watch;
 
-/// How often timeouts are looked for. All connections are scanned: at ten times a second that
-/// costs less than keeping them in order would.
+/// Time between two looks for timeouts. Scanning all connections ten times a second costs less
+/// than keeping them in order.
 pub(super) const CHECK_EVERY: Duration = Duration::from_millis(100);
 
-/// How long to wait before trying again where no connection could be opened.
+/// Time to wait before a connection that failed is opened again.
 pub(super) const RETRY_AFTER: Duration = Duration::from_millis(10);
 
-/// See the module. Connections are indices.
+/// State of one run. Connections are indices.
 pub(super) struct Run<'a> {
     pub(super) schedule: Schedule,
-    /// When clients arrive.
+    /// Times at which clients arrive.
     pub(super) arrivals: Peekable<Box<dyn Iterator<Item = u64>>>,
     pub(super) tally: Tally<'a>,
     started: u64,
-    /// When the last answer came, in ns.
+    /// Time of the last answer, in ns.
     pub(super) answered_at: u64,
     /// Connections with nothing in flight, the longest idle first.
     pub(super) idle: VecDeque<usize>,
@@ -32,16 +33,16 @@ pub(super) struct Run<'a> {
     pub(super) reread: Vec<usize>,
     /// Connections that failed, to be opened again in the next turn.
     pub(super) restart: Vec<usize>,
-    /// Connections that could not be opened, and when to try again.
+    /// Connections that could not be opened, and the time to try again.
     pub(super) retry: VecDeque<(u64, usize)>,
     next_check: u64,
-    /// When to stop waiting for answers; known once nothing more will be sent.
+    /// Time to stop waiting for answers, known after the last request.
     give_up_at: Option<u64>,
-    /// No answer will come any more: the server is gone.
+    /// Set if the server is gone, so that no other answer will arrive.
     pub(super) server_is_gone: bool,
 }
 
-/// What is counted, for the whole of a run and for an interval of it.
+/// Counts of a run, and of an interval of it.
 pub(super) struct Tally<'a> {
     pub(super) outcome: Outcome,
     watch: Option<Watch<'a>>,
@@ -73,14 +74,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Nothing more will be sent, and nothing is in flight.
+    /// Reports whether the last request was sent and no request is in flight.
     pub(super) fn is_done(&self, now: u64) -> bool {
         let settled = self.tally.outcome.requests + self.tally.outcome.unanswered;
         let in_flight = self.schedule.in_hand() - settled;
         self.server_is_gone || (in_flight == 0 && self.schedule.is_over(now))
     }
 
-    /// How long to wait for events.
+    /// Returns the time to wait for events.
     pub(super) fn wait_for(&self, now: u64) -> Duration {
         if !(self.reread.is_empty() && self.restart.is_empty()) {
             return Duration::ZERO;
@@ -95,7 +96,7 @@ impl<'a> Run<'a> {
         Duration::from_nanos(until.saturating_sub(now))
     }
 
-    /// When to wake up, if nothing happens before, to the nanosecond.
+    /// Returns the time of the next client or request, to the nanosecond.
     pub(super) fn next_wake(&mut self, now: u64) -> Option<u64> {
         let arrival = self.arrivals.peek().copied();
         // Without an idle connection it is for an answer to wake us.
@@ -103,18 +104,18 @@ impl<'a> Run<'a> {
         arrival.into_iter().chain(request).min()
     }
 
-    /// Whether it is time to look after what needs no haste.
+    /// Reports whether it is time to look for timeouts.
     pub(super) fn is_time_to_check(&self, now: u64) -> bool {
         now >= self.next_check
     }
 
-    /// Takes note that it was looked after. A connection that is to be tried again has more haste.
+    /// Sets the time of the next look for timeouts, sooner if a connection is to be tried again.
     pub(super) fn has_checked(&mut self, now: u64) {
         let every = if self.retry.is_empty() { CHECK_EVERY } else { RETRY_AFTER };
         self.next_check = now + as_ns(every);
     }
 
-    /// Whether answers have been waited for long enough after the last request.
+    /// Reports whether `timeout` has passed since the last request.
     pub(super) fn gives_up(&mut self, now: u64, timeout: u64) -> bool {
         if self.schedule.is_over(now) {
             self.give_up_at.get_or_insert(now.saturating_add(timeout));
@@ -122,8 +123,8 @@ impl<'a> Run<'a> {
         self.give_up_at.is_some_and(|at| now >= at)
     }
 
-    /// Tells the one who watches where it is time to. The last interval is longer by the wait for
-    /// the last answers: one of a few of these alone would tell nothing.
+    /// Calls the watch at the end of each interval. The last interval includes the wait for the
+    /// last answers, because an interval of a few answers would tell nothing.
     pub(super) fn tell(&mut self, now: u64, clients: usize) {
         if self.schedule.is_over(now) {
             return;
@@ -141,8 +142,8 @@ impl<'a> Run<'a> {
         }
         let mut outcome = self.tally.outcome;
         outcome.unsent = self.schedule.overdue(now);
-        // The time to stop, where there was one, or the last answer, whichever came later. Not
-        // the wait after that for answers that never came: the server is not the slower for it.
+        // The time to stop or the last answer, whichever is later. The wait for answers that never
+        // arrived is left out, because it does not make the server slower.
         let stopped = match self.schedule.end() {
             _ if self.server_is_gone => now,
             end if end <= now => end,
@@ -158,14 +159,23 @@ impl<'a> Tally<'a> {
         Self { outcome: Outcome::new(), watch }
     }
 
-    pub(super) fn count_answer(&mut self, status: u16, latency_ns: u64) {
+    /// Counts an answer. At most one error is counted for it.
+    pub(super) fn count_answer(
+        &mut self,
+        status: u16,
+        difference: Option<Difference>,
+        latency_ns: u64,
+    ) {
         self.outcome.requests += 1;
+        self.outcome.statuses.count(status);
         self.outcome.latency_ns.saturating_record(latency_ns);
         if let Some(watch) = &mut self.watch {
             watch.count_answer(latency_ns);
         }
         if !(200..300).contains(&status) {
             self.count_fault(&Fault::Status(status));
+        } else if let Some(difference) = difference {
+            self.count_fault(&Fault::Different(difference));
         }
     }
 

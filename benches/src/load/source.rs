@@ -1,14 +1,14 @@
-//! Which address a connection calls from.
+//! Local addresses of connections.
 //!
 //! A closed connection keeps its port for a minute (TIME_WAIT), and an address has some 28,000
-//! ports towards one server; a run with a new connection per request uses them up in seconds, and
-//! long before that the kernel's search for a free one takes a while. So on loopback, where all
-//! of 127.0.0.0/8 is this machine, all but the first connections of a generator call from a
-//! number of addresses in turn.
+//! ports towards one server. A run with a new connection per request uses them up in seconds, and
+//! the kernel's search for a free port becomes slow long before that. On loopback all of
+//! 127.0.0.0/8 is this machine, so all but the first connections of a generator use a number of
+//! local addresses in turn.
 //!
-//! Rejected: SO_LINGER 0, which avoids TIME_WAIT by a reset instead of a FIN. The server would be
-//! spared the teardown that it is measured for. Towards other addresses the ports are what they
-//! are; running out of them is counted as an error of its own (`no_port`).
+//! Rejected: SO_LINGER 0, which avoids TIME_WAIT by a reset in place of a FIN. It would spare the
+//! server the teardown that is part of its measured work. Towards other addresses the number of
+//! ports is fixed, and running out of them is an error of its own (`no_port`).
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -17,12 +17,12 @@ use mio::net::TcpStream;
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// So many connections call from where the kernel says: who keeps connections open needs no more,
-/// and gets what any client gets.
+/// Number of connections with a local address that the kernel chooses, as for any client. A run
+/// that keeps its connections open does not need more.
 const PLAIN_CONNECTIONS: u64 = 1_000;
 
-/// A kernel keeps up to 262,144 connections in TIME_WAIT, on some 1,000 ports of each address
-/// then. More addresses would be more peers for the server's kernel to remember.
+/// Number of local addresses. A kernel keeps up to 262,144 connections in TIME_WAIT, which are
+/// some 1,000 ports of each address. More addresses would be more peers for the server's kernel.
 const ADDRESSES: u64 = 250;
 
 /// Begins the `nth` connection to `server`, counted from 0. It may still be under way.
@@ -31,7 +31,7 @@ pub(super) fn connect(server: SocketAddr, nth: u64) -> io::Result<TcpStream> {
         return connect_from(source_address(nth), server);
     }
     match connect_plainly(server) {
-        // Others have used up the ports of the address that the kernel takes.
+        // Other programs have used up the ports of the address that the kernel chooses.
         Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable && is_loopback_v4(server) => {
             connect_from(source_address(nth), server)
         }

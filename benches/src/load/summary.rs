@@ -1,5 +1,6 @@
-//! A run in words and as JSON. Pure functions of its outcome.
+//! A run in words and as JSON. These are pure functions of its outcome.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -11,34 +12,36 @@ use super::outcome::Outcome;
 use super::pace::Pace;
 use super::watch::Snapshot;
 
-/// Above it the generator has next to no time left in which it waits for the server, and it is
-/// the generator that was measured.
+/// Load above which the generator hardly waits for the server, so that the generator was measured.
 const BOTTLENECK_LOAD: f64 = 0.95;
 
-/// A run shorter than that is over before its generator has settled: its CPU time tells nothing.
+/// Shortest run with a meaningful CPU time of the generator.
 const SETTLED_AFTER: Duration = Duration::from_millis(100);
 
-/// Below it a rate counts as not reached: latencies are then those of a queue that grows, and
-/// hang on how long the run lasted.
+/// Share below which a rate was not reached. Latencies are then those of a growing queue, and
+/// depend on the length of the run.
 const RATE_REACHED: f64 = 0.98;
 
-/// A closed loop's correction is shown where it raises the 99th percentile by a tenth.
+/// Factor on the 99th percentile above which a closed loop's correction is shown.
 const CORRECTION_SHOWN: f64 = 1.1;
 
-/// What `--json` prints.
+/// The output of `--json`.
 #[derive(Debug, Serialize)]
 pub(super) struct Figures<'a> {
     url: &'a str,
-    /// Answers received whole.
+    /// Complete answers, errors among them.
     requests: u64,
+    /// Answers by status.
+    statuses: BTreeMap<u16, u64>,
+    /// Without errors.
     requests_per_second: f64,
     elapsed_seconds: f64,
     latency_us: LatencyUs,
-    /// Of a closed loop, as wrk reckons.
+    /// Latencies of a closed loop, corrected as wrk does it.
     latency_corrected_us: Option<LatencyUs>,
     errors: Errors,
     first_error: Option<&'a str>,
-    /// Requests lost with their connections.
+    /// Requests that were lost with their connections.
     unanswered: u64,
     /// Requests that were due and never sent.
     unsent: u64,
@@ -47,7 +50,7 @@ pub(super) struct Figures<'a> {
     bytes_sent: u64,
     bytes_received: u64,
     generator_cpu_seconds: f64,
-    /// The generator used its core to such a degree that the figures are its own.
+    /// Set if the generator, not the server, limits the figures.
     generator_is_bottleneck: bool,
     /// Second by second.
     series: &'a [Snapshot],
@@ -73,6 +76,7 @@ impl<'a> Figures<'a> {
         Self {
             url,
             requests: outcome.requests,
+            statuses: outcome.statuses.by_status(),
             requests_per_second: outcome.requests_per_second(),
             elapsed_seconds: outcome.elapsed.as_secs_f64(),
             latency_us: LatencyUs::new(&outcome.latency_ns),
@@ -106,7 +110,7 @@ impl LatencyUs {
     }
 }
 
-/// The run on a few lines, each figure with its unit.
+/// Describes the run on a few lines, each figure with its unit.
 pub(super) fn text(pace: Pace, outcome: &Outcome) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
@@ -116,12 +120,14 @@ pub(super) fn text(pace: Pace, outcome: &Outcome) -> String {
     line(
         "requests",
         format!(
-            "{} in {:.2} s, {} per second",
-            outcome.requests,
+            "{}{} in {:.2} s, {} per second",
+            outcome.succeeded(),
+            if outcome.errors.answers() > 0 { " without error" } else { "" },
             outcome.elapsed.as_secs_f64(),
             significant(outcome.requests_per_second())
         ),
     );
+    line("statuses", statuses(outcome));
     line("latency", latencies(&outcome.latency_ns));
     if let Some(corrected) = corrected(outcome, pace) {
         // Only where it makes a difference, and then it matters.
@@ -149,7 +155,7 @@ pub(super) fn text(pace: Pace, outcome: &Outcome) -> String {
     text
 }
 
-/// What one must know to make sense of the figures, a sentence each.
+/// Returns warnings about the figures, a sentence each.
 pub(super) fn warnings(pace: Pace, outcome: &Outcome) -> Vec<String> {
     let mut warnings = Vec::new();
     if is_bottleneck(outcome) {
@@ -177,7 +183,7 @@ pub(super) fn warnings(pace: Pace, outcome: &Outcome) -> Vec<String> {
     warnings
 }
 
-/// What is going on, on one line, errors by kind.
+/// Describes the current interval on one line, with errors by kind.
 pub fn progress(snapshot: &Snapshot) -> String {
     let errors = match by_kind(&snapshot.errors).as_slice() {
         [] => "no errors".into(),
@@ -192,8 +198,7 @@ pub fn progress(snapshot: &Snapshot) -> String {
     )
 }
 
-/// Latencies with those of requests that could not be sent during pauses; only a closed loop
-/// lacks these.
+/// Returns latencies corrected for coordinated omission, which only a closed loop needs.
 fn corrected(outcome: &Outcome, pace: Pace) -> Option<Histogram<u64>> {
     let is_steady = pace == Pace::Closed && outcome.in_flight_max > 0;
     is_steady.then(|| outcome.latency_corrected_ns())
@@ -211,6 +216,12 @@ fn is_bottleneck(outcome: &Outcome) -> bool {
     outcome.elapsed > SETTLED_AFTER && outcome.generator_load() > BOTTLENECK_LOAD
 }
 
+fn statuses(outcome: &Outcome) -> String {
+    let statuses = outcome.statuses.by_status();
+    let counts = statuses.iter().map(|(status, count)| format!("{status}: {count}"));
+    counts.collect::<Vec<_>>().join(", ")
+}
+
 fn errors(outcome: &Outcome) -> String {
     let counts = by_kind(&outcome.errors);
     if counts.is_empty() {
@@ -220,13 +231,13 @@ fn errors(outcome: &Outcome) -> String {
     format!("{} ({} requests lost). The first: {first}", counts.join(", "), outcome.unanswered)
 }
 
-/// The kinds that occurred, each with its count.
+/// Returns the kinds of errors that occurred, each with its count.
 fn by_kind(errors: &Errors) -> Vec<String> {
     let occurred = errors.iter().filter(|&(_, count)| count > 0);
     occurred.map(|(name, count)| format!("{} {count}", name.replace('_', " "))).collect()
 }
 
-/// Three digits and a unit, of a time in ns.
+/// Formats a time in ns with three digits and a unit.
 fn time(ns: f64) -> String {
     let (value, unit) = match ns {
         0.0..1e3 => (ns, "ns"),
@@ -237,7 +248,7 @@ fn time(ns: f64) -> String {
     format!("{} {unit}", significant(value))
 }
 
-/// Three digits and a unit, of a number of bytes.
+/// Formats a number of bytes with three digits and a unit.
 fn bytes(bytes: u64) -> String {
     let bytes = bytes as f64;
     let (value, unit) = match bytes {
@@ -249,7 +260,7 @@ fn bytes(bytes: u64) -> String {
     format!("{} {unit}", significant(value))
 }
 
-/// At least three digits of a number.
+/// Formats a number with at least three digits.
 fn significant(value: f64) -> String {
     let decimals = match value.abs() {
         0.0..10.0 => 2,
@@ -266,6 +277,7 @@ mod tests {
     fn outcome() -> Outcome {
         let mut outcome = Outcome::new();
         outcome.requests = 1000;
+        (0..1000).for_each(|_| outcome.statuses.count(200));
         outcome.in_flight_max = 1;
         outcome.elapsed = Duration::from_secs(2);
         outcome.cpu = Duration::from_millis(500);
@@ -281,6 +293,7 @@ mod tests {
     fn says_a_run_in_words() {
         let lines = [
             "  requests    1000 in 2.00 s, 500 per second",
+            "  statuses    200: 1000",
             "  latency     mean 501 us  p50 500 us  p90 900 us  p99 990 us  p99.9 999 us  max 1.00 ms",
             "  transferred 1.23 MB received, 28.0 kB sent",
             "  errors      none",
@@ -311,7 +324,28 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_going_on() {
+    fn counts_answers_by_status_and_leaves_errors_out_of_the_rate() {
+        let mut outcome = outcome();
+        (0..200).for_each(|_| outcome.statuses.count(503));
+        outcome.requests += 200;
+        outcome.errors = Errors { status: 200, different: 100, ..Errors::default() };
+        let text = text(Pace::Closed, &outcome);
+        let lines: Vec<&str> = text.lines().take(2).collect();
+        assert_eq!(
+            lines,
+            [
+                "  requests    900 without error in 2.00 s, 450 per second",
+                "  statuses    200: 1000, 503: 200"
+            ]
+        );
+        let json = serde_json::to_value(Figures::new("http://host/", Pace::Closed, &outcome, &[]));
+        let json = json.unwrap();
+        assert_eq!(json["requests_per_second"], 450.0);
+        assert_eq!(json["statuses"], serde_json::json!({"200": 1000, "503": 200}));
+    }
+
+    #[test]
+    fn describes_an_interval() {
         let mut snapshot = Snapshot {
             at_seconds: 3.0,
             seconds: 1.0,

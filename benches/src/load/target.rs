@@ -1,34 +1,34 @@
-//! What is asked of whom, and over how many connections.
+//! The server, the request, and the number of connections.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 
-/// One request, and who gets it.
+/// One request, and the server that it is sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// The server.
+    /// Address of the server.
     pub addr: SocketAddr,
     /// The bytes of one request, head and body, sent as they are.
     pub request: Vec<u8>,
-    /// Whether the request's method is HEAD: its answers then have no body, whatever they say.
+    /// Set if the method is HEAD. Answers then have no body, whatever their head says.
     pub method_is_head: bool,
 }
 
-/// How the requests are spread over connections.
+/// Distribution of the requests over connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// How many connections are kept open.
+    /// Number of connections kept open.
     pub connections: usize,
-    /// How many requests are written at once on a connection; the next ones follow when all of
-    /// them are answered, as wrk does it. Topping up earlier would let a server's way of writing
-    /// decide how large the batches are that it gets.
+    /// Number of requests written at once on a connection. The next ones follow when all of them
+    /// are answered, as wrk does it. With earlier requests, a server's way of writing would decide
+    /// about the size of the batches that it receives.
     pub pipeline: usize,
-    /// After how many answers a connection is closed and another one opened. `None`: never.
+    /// Number of answers after which a connection is closed and another one opened. `None`: never.
     pub requests_per_connection: Option<NonZeroU64>,
 }
 
 impl Default for Shape {
-    /// 64 connections, one request at a time on each, kept open.
+    /// Returns 64 connections, kept open, with one request at a time on each.
     fn default() -> Self {
         Self { connections: 64, pipeline: 1, requests_per_connection: None }
     }

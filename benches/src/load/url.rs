@@ -1,4 +1,4 @@
-//! What of a URL this generator needs: whom to connect to, and what to ask for.
+//! The parts of a URL that the generator needs: the server's address and the target.
 
 use std::fmt;
 use std::io;
@@ -7,19 +7,19 @@ use std::net::{SocketAddr, ToSocketAddrs};
 /// The port of `http` (RFC 9110, section 4.2.1).
 const HTTP_PORT: u16 = 80;
 
-/// `http://host[:port][/path][?query]`, of which a fragment is dropped, as every client does.
+/// `http://host[:port][/path][?query]`. A fragment is dropped, as every client does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
     /// A name, an IPv4 address, or an IPv6 address without its brackets.
     host: String,
     port: u16,
-    /// For the field `host`.
+    /// Value of the header field `host`.
     authority: String,
-    /// Path and query, for the request line.
+    /// Path and query for the request line.
     target: String,
 }
 
-/// Why a text is no URL that can be loaded, as a sentence.
+/// Reason why a text is not a usable URL, as a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UrlError {
     url: String,
@@ -27,22 +27,22 @@ pub struct UrlError {
 }
 
 impl Url {
-    /// Takes a URL apart.
+    /// Parses a URL.
     pub fn parse(url: &str) -> Result<Self, UrlError> {
         parse(url).map_err(|reason| UrlError { url: url.to_owned(), reason })
     }
 
-    /// The value of the field `host`.
+    /// Returns the value of the header field `host`.
     pub fn authority(&self) -> &str {
         &self.authority
     }
 
-    /// What the request line asks for: path and query.
+    /// Returns path and query for the request line.
     pub fn target(&self) -> &str {
         &self.target
     }
 
-    /// The addresses that the host's name stands for, as this machine resolves it; never none.
+    /// Resolves the host's name. Returns at least one address.
     pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
         let addresses: Vec<_> = (self.host.as_str(), self.port).to_socket_addrs()?.collect();
         if addresses.is_empty() {

@@ -1,4 +1,4 @@
-//! What can be seen of a run while it goes on.
+//! Progress of a run, interval by interval.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -18,33 +18,33 @@ pub struct Snapshot {
     pub at_seconds: f64,
     /// Its length, in seconds.
     pub seconds: f64,
-    /// Clients there at its end: connections, open or to be opened.
+    /// Number of clients at its end: connections, open or to be opened.
     pub clients: usize,
-    /// Answers received in it.
+    /// Number of answers received in it.
     pub requests: u64,
-    /// Median latency of these, in ns; 0 where there are none.
+    /// Median latency of these answers, in ns; 0 without answers.
     pub p50_ns: u64,
-    /// 99th percentile of these, in ns; 0 where there are none.
+    /// 99th percentile of latency, in ns; 0 without answers.
     pub p99_ns: u64,
-    /// What went wrong in it.
+    /// Errors in it.
     pub errors: Errors,
 }
 
 impl Snapshot {
-    /// Answers per second.
+    /// Returns the number of answers per second that were not errors.
     pub fn requests_per_second(&self) -> f64 {
-        self.requests as f64 / self.seconds.max(f64::MIN_POSITIVE)
+        (self.requests - self.errors.answers()) as f64 / self.seconds.max(f64::MIN_POSITIVE)
     }
 }
 
-/// Tells of a run, interval by interval, and may end it: a `Break` does so as its time would.
+/// Function that is called for each interval of a run. It ends the run by returning `Break`.
 pub struct Watch<'a> {
     every_ns: u64,
     tell: &'a mut dyn FnMut(&Snapshot) -> ControlFlow<()>,
     since: Since,
 }
 
-/// Where the interval began.
+/// Counts at the beginning of the current interval.
 struct Since {
     at: u64,
     requests: u64,
@@ -53,8 +53,7 @@ struct Since {
 }
 
 impl<'a> Watch<'a> {
-    /// Calls `tell` each time that `every` has passed, and once at the end of the run for what is
-    /// left of it.
+    /// Calls `tell` each time that `every` has passed, and once at the end of the run.
     pub fn new(every: Duration, tell: &'a mut dyn FnMut(&Snapshot) -> ControlFlow<()>) -> Self {
         let since =
             Since { at: 0, requests: 0, errors: Errors::default(), latency_ns: latencies() };

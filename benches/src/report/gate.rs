@@ -1,67 +1,32 @@
-//! What the gate found, for people.
+//! The findings of the gate as a section.
 
 use std::collections::BTreeMap;
 
-use crate::results::{Difference, Gate, Subject};
+use super::section::{Quote, Section, Table};
+use crate::results::{Difference, Gate, OutsideAnswers, Subject};
 
-/// The gate's findings in the order of their weight.
-#[derive(Clone, Debug)]
-pub struct GateView {
-    /// Whether all give the service's answers, in a sentence.
-    pub summary: String,
-    /// Answers that differ, each with both.
-    pub answers: Vec<Finding>,
-    /// Verdicts on invalid requests that differ.
-    pub verdicts: Vec<VerdictView>,
-    /// Servers from outside with other answers, each in a sentence.
-    pub outside: Vec<String>,
-    /// Key of the contender whose answers the others were held against.
-    pub reference: String,
-}
-
-/// The same other answer from some contenders.
-#[derive(Clone, Debug)]
-pub struct Finding {
-    /// What was asked, what that means, and who answers so.
-    pub headline: String,
-    /// The reference's answer.
-    pub expected: String,
-    /// Theirs.
-    pub found: String,
-    /// Whether it is a fault, and not only good to know.
-    pub is_fault: bool,
-    /// Whether it is of a server from outside, which need not answer as ours do.
-    pub is_outside: bool,
-}
-
-/// Invalid requests that are treated alike.
-#[derive(Clone, Debug)]
-pub struct VerdictView {
-    /// The requests.
-    pub requests: String,
-    /// What the reference does.
-    pub expected: String,
-    /// What these do.
-    pub found: String,
-    /// Who does.
-    pub who: String,
-}
-
-/// Sorts the findings.
-pub fn view(gate: &Gate) -> GateView {
+/// Returns the section: faults first, then other answers, then invalid requests.
+pub fn section(gate: &Gate) -> Section {
+    let mut section = Section::new("The same answers?");
+    section.answer.push(summary(gate));
+    section.answer.extend(outside(gate));
     let groups = group(&gate.differences);
-    let (verdicts, answers): (Vec<_>, Vec<_>) =
+    let (invalid, answers): (Vec<_>, Vec<_>) =
         groups.into_iter().partition(|found| found[0].subject == Subject::Invalid);
-    GateView {
-        summary: summary(gate),
-        answers: answers.into_iter().map(finding).collect(),
-        verdicts: together(&verdicts),
-        outside: outside(gate),
-        reference: gate.reference.clone(),
+    section.quotes = answers.into_iter().map(|found| quote(found, &gate.reference)).collect();
+    if !invalid.is_empty() {
+        let columns = ["invalid requests", gate.reference.as_str(), "others", "servers"];
+        let mut table = Table::new("", &columns);
+        together(&invalid).into_iter().for_each(|cells| table.row(cells));
+        section.tables.push(table);
     }
+    if !gate.differences.is_empty() {
+        section.notes.push("`cargo bench -- check` shows all answers.".to_string());
+    }
+    section
 }
 
-/// Whether all give the service's answers.
+/// Reports whether all give the service's answers.
 pub fn summary(gate: &Gate) -> String {
     let count = gate.exchanges.len();
     match gate.is_passed() {
@@ -74,50 +39,38 @@ pub fn summary(gate: &Gate) -> String {
 }
 
 fn outside(gate: &Gate) -> Vec<String> {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for difference in gate.differences.iter().filter(|d| d.subject == Subject::Outside) {
-        *counts.entry(&difference.contender).or_default() += 1;
-    }
-    let exchanges = gate.exchanges.len();
-    let told = |(name, count): (&str, usize)| {
-        format!("{name}, from outside, answers otherwise in {count} of {exchanges} exchanges.")
+    let sentence = |counted: &OutsideAnswers| {
+        let OutsideAnswers { contender, same, different } = counted;
+        format!("{contender}, from outside: same status and body: {same}; different: {different}.")
     };
-    counts.into_iter().map(told).collect()
+    gate.outside.iter().map(sentence).collect()
 }
 
-fn finding(found: &[Difference]) -> Finding {
-    let Difference { exchange, subject, expected, found: answer, .. } = &found[0];
+fn quote(found: &[Difference], reference: &str) -> Quote {
+    let Difference { exchange, subject, under_load, expected, found: answer, .. } = &found[0];
     let what = match subject {
+        Subject::Measured(_) if *under_load => "no figure for",
         Subject::Measured(_) => "no figure, for another answer, for",
         Subject::Service => "not the service's answer from",
         Subject::Outside => "another answer, from outside, by",
         Subject::Protocol | Subject::Invalid => "another answer, of the library's own, from",
     };
-    Finding {
-        headline: format!("{exchange}: {what} {}", names(found)),
-        expected: expected.clone(),
-        found: answer.clone(),
-        is_fault: subject.is_binding(),
-        is_outside: *subject == Subject::Outside,
-    }
+    let texts = vec![(reference.to_string(), expected.clone()), ("found".into(), answer.clone())];
+    let headline = format!("{exchange}: {what} {}", names(found));
+    Quote { headline, is_open: subject.is_binding(), texts }
 }
 
-/// Requests with the same verdicts from the same contenders, together.
-fn together(groups: &[&[Difference]]) -> Vec<VerdictView> {
+/// Requests with the same verdicts from the same servers, together.
+fn together(groups: &[&[Difference]]) -> Vec<[String; 4]> {
     let mut alike: BTreeMap<(String, String, String), Vec<&str>> = BTreeMap::new();
     for found in groups {
         let key = (found[0].expected.clone(), found[0].found.clone(), names(found));
         alike.entry(key).or_default().push(&found[0].exchange);
     }
-    alike
-        .into_iter()
-        .map(|((expected, found, who), requests)| VerdictView {
-            requests: requests.join("; "),
-            expected,
-            found,
-            who,
-        })
-        .collect()
+    let row = |((expected, found, names), requests): ((String, String, String), Vec<&str>)| {
+        [requests.join("; "), expected, found, names]
+    };
+    alike.into_iter().map(row).collect()
 }
 
 /// Differences that are the same for several contenders, together.

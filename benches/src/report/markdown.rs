@@ -1,150 +1,78 @@
-//! The report as Markdown, for a pull request.
+//! Renders a report as Markdown, for a pull request or a README.
 
-use super::comparison::Comparison;
-use super::figures::{self, RegimeFigures, Row};
-use super::stats::Verdict;
-use super::units::{interval, latency, microseconds, thousands};
-use super::{answer, gate, method};
-use crate::results::Results;
-
-/// The answer, a table for each regime, and where it comes from.
-pub fn render(results: &Results) -> String {
-    let regimes = figures::of(results);
-    let mut parts = answer::sentences(results, &regimes);
-    if let Some(first) = parts.first_mut() {
-        *first = format!("**{first}**");
-    }
-    if !regimes.is_empty() {
-        parts.push(glance(results, &regimes));
-        parts.extend(answer::of_studies(results));
-    }
-    parts.extend(regimes.iter().map(|regime| table(regime, &results.reference)));
-    parts.extend(results.gate.as_ref().map(gate::summary));
-    parts.push(method::machine_in_brief(&results.machine));
-    let warnings = method::warnings(results, &regimes);
-    parts.extend(warnings.iter().map(|warning| format!("> {warning}")));
-    parts.join("\n\n") + "\n"
-}
+use super::section::{Cell, Report, Section, Table};
 
 /// Stand around what [`into_readme`] replaces.
 const MARKS: [&str; 2] = ["<!-- the run -->\n", "<!-- the end of the run -->"];
 
-/// `readme` with the answer, the table and the machine of this run between its
-/// marks; none if it has no marks.
-pub fn into_readme(results: &Results, readme: &str) -> Option<String> {
+/// Returns the whole report.
+pub fn render(report: &Report) -> String {
+    let mut parts = report.answer.clone();
+    if let Some(first) = parts.first_mut() {
+        *first = format!("**{first}**");
+    }
+    parts.extend(report.sections.iter().map(section));
+    parts.push(report.machine.clone());
+    parts.extend(report.warnings.iter().map(|warning| format!("> {warning}")));
+    parts.join("\n\n") + "\n"
+}
+
+/// Returns `readme` with the answer, the first table and the machine of this report
+/// between its marks. Returns none if it has no marks.
+pub fn into_readme(report: &Report, readme: &str) -> Option<String> {
     let [begin, end] = MARKS;
     let (before, rest) = readme.split_once(begin)?;
     let (_, after) = rest.split_once(end)?;
-    let regimes = figures::of(results);
-    let answer = answer::sentences(results, &regimes).join("\n\n");
-    let table = glance(results, &regimes);
-    let machine = method::machine_in_brief(&results.machine);
-    let run = format!("\n{answer}\n\n{table}\n\nThe machine: {machine}.\n\n");
+    let answer = report.answer.join("\n\n");
+    let first = report.sections.iter().flat_map(|section| &section.tables).next();
+    let table = first.map(table).unwrap_or_default();
+    let run = format!("\n{answer}\n\n{table}\n\nThe machine: {}.\n\n", report.machine);
     Some(format!("{before}{begin}{run}{end}{after}"))
 }
 
-/// All ratios in one table, a column for each regime.
-fn glance(results: &Results, regimes: &[RegimeFigures]) -> String {
-    let reference = &results.reference;
-    let mut lines = vec![
-        format!("| CPU time, to {reference} | {} |", cells(regimes, |of| of.brief.clone())),
-        format!("| --- | {} |", cells(regimes, |_| "---".to_string())),
-    ];
-    let is_measured =
-        |key: &str| regimes.iter().any(|of| of.rows.iter().any(|row| row.contender == key));
-    for contender in results.contenders.iter().filter(|contender| is_measured(&contender.key)) {
-        let ratio = |regime: &RegimeFigures| ratio_in_brief(regime, &contender.key);
-        lines.push(format!("| {} | {} |", contender.key, cells(regimes, ratio)));
+fn section(section: &Section) -> String {
+    let mut parts = vec![format!("### {}", section.heading)];
+    parts.extend(section.answer.iter().cloned());
+    parts.extend(section.warnings.iter().map(|warning| format!("> {warning}")));
+    parts.extend(section.tables.iter().map(table));
+    parts.extend(section.definitions.iter().map(|(name, text)| format!("- {name}: {text}")));
+    parts.extend(section.quotes.iter().map(|quote| quote.headline.clone()));
+    parts.extend(section.notes.iter().cloned());
+    parts.join("\n\n")
+}
+
+fn table(table: &Table) -> String {
+    let rules =
+        table.columns.iter().enumerate().map(|(at, _)| if at == 0 { "---" } else { "---:" });
+    let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
+    let mut lines = Vec::new();
+    if !table.title.is_empty() {
+        lines.extend([format!("#### {}", table.title), String::new()]);
     }
-    let absolute = |of: &RegimeFigures| {
-        of.of(reference).map_or("–".to_string(), |of| microseconds(of.cpu_ns))
-    };
-    lines.push(format!("| 1 stands for | {} |", cells(regimes, absolute)));
+    lines.push(line(table.columns.clone()));
+    lines.push(line(rules.map(String::from).collect()));
+    let cell = |cell: &Cell| cell.line().replace('|', "\\|");
+    lines.extend(table.rows.iter().map(|row| line(row.cells.iter().map(cell).collect())));
     lines.join("\n")
 }
 
-fn cells(regimes: &[RegimeFigures], cell: impl Fn(&RegimeFigures) -> String) -> String {
-    regimes.iter().map(cell).collect::<Vec<_>>().join(" | ")
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn ratio_in_brief(regime: &RegimeFigures, key: &str) -> String {
-    let Some(row) = regime.rows.iter().find(|row| row.contender == key) else {
-        return "–".to_string();
-    };
-    let ratio = match &row.figures {
-        Err(_) => return "failed".to_string(),
-        Ok(figures) => match figures.ratio {
-            None => return "1".to_string(),
-            Some(ratio) => ratio,
-        },
-    };
-    let bounds = ratio.interval.map_or("no interval".to_string(), interval);
-    let verdict = row.figures.as_ref().map(|figures| figures.verdict);
-    let remark = match verdict {
-        _ if row.again => ", A/A",
-        Ok(Verdict::NoDifference) => ", no difference",
-        _ => "",
-    };
-    format!("{:.2} [{bounds}{remark}]", ratio.value)
-}
-
-/// What changed since an older run.
-pub fn changes(comparison: &Comparison) -> String {
-    let mut lines = vec!["### What changed".to_string(), String::new(), comparison.summary()];
-    lines.extend(comparison.doubts.iter().chain(&comparison.missing).map(|s| format!("> {s}")));
-    lines.push(String::new());
-    lines.push("| | in ratio to | then | now | change, 95 % interval |".to_string());
-    lines.push("| --- | --- | ---: | ---: | --- |".to_string());
-    lines.extend(comparison.changes.iter().map(|change| {
-        format!(
-            "| {}, {} | {} | {:.3} | {:.3} | {} |",
-            change.contender,
-            change.regime,
-            change.to,
-            change.then.value,
-            change.now.value,
-            change.in_words()
-        )
-    }));
-    lines.join("\n") + "\n"
-}
-
-fn table(regime: &RegimeFigures, reference: &str) -> String {
-    let mut lines = vec![
-        format!("### {}", regime.title),
-        String::new(),
-        format!("| | CPU/request | to {reference} | 95 % interval | req/s | p50 | p99 |"),
-        "| --- | ---: | ---: | --- | ---: | ---: | ---: |".to_string(),
-    ];
-    lines.extend(regime.rows.iter().map(|row| line(row, reference)));
-    lines.push(String::new());
-    lines.push(format!("{} {}.", method::noise(regime, reference), method::blocks(regime)));
-    lines.join("\n")
-}
-
-fn line(row: &Row, reference: &str) -> String {
-    let figures = match &row.figures {
-        Ok(figures) => figures,
-        Err(reason) => return format!("| {} | {reason} | | | | | |", row.contender),
-    };
-    let ratio = match figures.ratio {
-        None if row.contender == reference => "1".to_string(),
-        None => "–".to_string(),
-        Some(ratio) => format!("{:.3}", ratio.value),
-    };
-    let remark = match figures.verdict {
-        _ if row.again => ", A/A",
-        Verdict::NoDifference => ", no difference",
-        _ => "",
-    };
-    let bounds = figures.ratio.and_then(|ratio| ratio.interval).map_or(String::new(), interval);
-    let latency = |ns: Option<u64>| ns.map_or("–".to_string(), latency);
-    format!(
-        "| {} | {} | {ratio} | {bounds}{remark} | {} | {} | {} |",
-        row.contender,
-        microseconds(figures.cpu_ns),
-        thousands(figures.requests_per_s),
-        latency(figures.p50_ns),
-        latency(figures.p99_ns),
-    )
+    #[test]
+    fn a_readme_gets_the_answer_and_the_table_between_its_marks() {
+        let mut section = Section::new("At a glance");
+        let mut cells = Table::new("", &["", "cost"]);
+        cells.row(["pinloop", "1 | 2"]);
+        section.tables.push(cells);
+        let answer = vec!["hyper adds 1 µs.".to_string()];
+        let report = Report { answer, sections: vec![section], ..Report::default() };
+        let readme = format!("above\n{}old{}\nbelow\n", MARKS[0], MARKS[1]);
+        let renewed = into_readme(&report, &readme).unwrap();
+        assert!(renewed.starts_with("above\n") && renewed.ends_with("\nbelow\n"));
+        assert!(renewed.contains("hyper adds 1 µs.\n\n|  | cost |"), "{renewed}");
+        assert!(renewed.contains("| pinloop | 1 \\| 2 |") && !renewed.contains("old"));
+        assert_eq!(into_readme(&report, "no marks"), None);
+    }
 }

@@ -1,54 +1,29 @@
-//! Makes figures of recorded counts, and shows them.
+//! Shows a report as data in three ways.
 //!
-//! Pure functions of [`crate::results`]: the same file gives the same report,
-//! today and on another machine. What may not live here: clocks, processes,
-//! /proc, and anything of the variants or of the measurement.
+//! A [`Section`](section::Section) is data: a heading, sentences, tables and plots. Each
+//! study makes its own, and three renderers show all of them. A column is therefore
+//! written once.
+//!
+//! No study may be named here, and no clock, process or /proc may be read: the same data
+//! give the same report, today and on another machine.
 //!
 //! ```text
-//! results.json ── figures, square, stats ──▶ numbers with intervals
-//!      │                                        │
-//!      │              answer, gate, method ◀────┤ numbers -> words
-//!      ▼                                        ▼
-//!   table (terminal)     markdown (pull request)     page (HTML)
-//!                                                      └─ sections/, plots/, templates/
+//! results.json ── studies/X/figures ──▶ numbers with intervals
+//!                                            │
+//!                     studies/X/section ◀────┘ numbers -> Section
+//!                            │
+//!          ┌─────────────────┼──────────────────┐
+//!   terminal.rs         markdown.rs          html.rs
 //! ```
-//!
-//! # How to add a study
-//! 1. What it has counted is a type of its own in a file of its own below
-//!    `results/`, and one field `Option<…>` of [`Results`](crate::results::Results),
-//!    with `#[serde(default, skip_serializing_if = "Option::is_none")]`.
-//! 2. Its section is `sections/STUDY.rs`: a struct with `#[derive(Template)]`, made
-//!    by `render(&Context) -> Section` from that field, and none where that is none.
-//!    Its HTML is `templates/sections/STUDY.html`; `templates/macros.html` has what
-//!    several of them have.
-//! 3. What it draws is `plots/STUDY.rs`: a function to a
-//!    [`Picture`](plots::Picture), which the template shows as `{{ picture }}`.
-//! 4. One line in `SECTIONS` of `page.rs` says where on the page it stands, and one
-//!    in `PARTS` of `table.rs` where on the terminal, if it has something to say
-//!    there.
 
-pub mod answer;
-pub mod arrivals;
-pub mod assertion;
-pub mod comparison;
-pub mod counts;
-pub mod disturbance;
-pub mod figures;
+pub mod colors;
+pub mod costs;
 pub mod gate;
-pub mod knee;
+pub mod html;
+pub mod machine;
 pub mod markdown;
-pub mod memory;
-pub mod method;
 pub mod occasion;
-pub mod offload;
-pub mod page;
 pub mod plots;
-pub mod scaling;
-mod sections;
-pub mod split;
-pub mod square;
-pub mod stats;
-pub mod table;
+pub mod section;
+pub mod terminal;
 pub mod units;
-pub mod usl;
-pub mod work;

@@ -1,13 +1,13 @@
-//! What the studies of one request have to say of when and where they were made.
+//! Notes on when and where a study of one request was made.
 
-use super::units::cpus;
+use crate::report::units::cpus;
 use crate::results::Occasion;
 
-/// A server or generator that waits for a CPU for so much of the time has neighbours
+/// A server or generator that waits for a CPU for a larger share of the time has neighbors
 /// that are part of its latencies.
 const DISTURBED: f64 = 0.02;
 
-/// Where it ran, and what the reader has to know.
+/// Returns the CPUs of the study and its caveats.
 pub fn notes(occasion: &Occasion) -> Vec<String> {
     let mut notes = vec![format!(
         "Servers on {}, load generator on CPU {}; {} rounds of work for /data; seed {}.",
@@ -27,13 +27,13 @@ pub fn notes(occasion: &Occasion) -> Vec<String> {
     notes
 }
 
-/// That it is not complete, if it is not.
+/// Returns a sentence if the study was interrupted.
 pub fn interrupted(occasion: &Occasion) -> Option<String> {
     let said = "This study was interrupted: there is less of it than planned.".to_string();
     (!occasion.complete).then_some(said)
 }
 
-/// That neighbours took a CPU, if they did: `share` is the part of the time in which the
+/// Returns a sentence if neighbors took a CPU. `share` is the part of the time in which the
 /// server or its generator could have run and waited.
 pub fn disturbed(contender: &str, share: f64) -> Option<String> {
     (share > DISTURBED).then(|| {

@@ -1,13 +1,13 @@
 //! Figures as people read them, each with its unit.
 
-use super::stats::{Estimate, Interval};
+use crate::stats::{Estimate, Interval};
 
-/// Of a time given in ns: `6.42 µs`.
+/// Formats a time given in ns: `6.42 µs`.
 pub fn microseconds(ns: f64) -> String {
     format!("{:.2} µs", ns / 1e3)
 }
 
-/// Of a difference given in ns: `+0.42 µs`.
+/// Formats a difference given in ns: `+0.42 µs`.
 pub fn signed_microseconds(ns: f64) -> String {
     format!("{:+.2} µs", ns / 1e3).replace('-', "−")
 }
@@ -26,7 +26,7 @@ pub fn latency(ns: u64) -> String {
     }
 }
 
-/// Of a round latency: `20 ms`.
+/// Formats a round latency: `20 ms`.
 pub fn latency_in_short(ns: f64) -> String {
     match ns {
         ..999.5 => format!("{ns:.0} ns"),
@@ -70,7 +70,7 @@ pub fn cpus(cores: &[usize]) -> String {
     format!("CPU{} {}", if cores.len() == 1 { "" } else { "s" }, list.join(","))
 }
 
-/// How many CPUs: `1 CPU`, `2 CPUs`.
+/// Formats a number of CPUs: `1 CPU`, `2 CPUs`.
 pub fn cpus_count(count: usize) -> String {
     if count == 1 { "1 CPU".to_string() } else { format!("{count} CPUs") }
 }

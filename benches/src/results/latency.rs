@@ -12,7 +12,7 @@ const PER_OCTAVE: f64 = 32.0;
 pub struct Latency {
     /// The bucket that `counts` begins with.
     pub first: u32,
-    /// One number a bucket; a negative one stands for so many empty buckets.
+    /// One number for each bucket. A negative number stands for its count of empty buckets.
     pub counts: Vec<i64>,
 }
 

@@ -2,17 +2,12 @@
 //!
 //! Here are the raw counts of every slice and no figure made of them, so that a
 //! report can be made again, with better statistics, from the file alone. It is
-//! the only thing that [`crate::measure`] hands to [`crate::report`].
+//! the only thing that [`crate::rig`] hands to [`crate::report`].
 
-mod arrivals;
-mod counts;
-mod knee;
+mod gate;
 mod latency;
-mod memory;
 mod occasion;
-mod offload;
-mod scaling;
-mod work;
+mod run;
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
@@ -20,15 +15,18 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-pub use arrivals::{Arrivals, Phase, Second, Tour};
-pub use counts::{Counts, Place, Tally, Twice, Unavailable, Workload};
-pub use knee::{Bound, Knee, Probe};
+pub use crate::studies::Records;
+pub use crate::studies::arrivals::record::{Arrivals, Phase, Second, Tour};
+pub use crate::studies::count::record::{Counts, Place, Tally, Twice, Unavailable, Workload};
+pub use crate::studies::knee::record::{Bound, Knee, Probe};
+pub use crate::studies::memory::record::{Climb, Level, Memory};
+pub use crate::studies::offload::record::{LongSlice, Offload, OffloadPoint, OffloadSlice};
+pub use crate::studies::scaling::record::{EventLoop, Point, Scaling, Slice};
+pub use crate::studies::work::record::{Work, WorkPoint};
+pub use gate::{Difference, Gate, OutsideAnswers, Subject};
 pub use latency::Latency;
-pub use memory::{Climb, Level, Memory};
 pub use occasion::Occasion;
-pub use offload::{LongSlice, Offload, OffloadPoint, OffloadSlice};
-pub use scaling::{EventLoop, Point, Scaling, Slice};
-pub use work::{Work, WorkPoint};
+pub use run::Run;
 
 /// Raised when a field changes its meaning or goes.
 pub const SCHEMA: u32 = 2;
@@ -40,59 +38,50 @@ pub struct Results {
     pub schema: u32,
     /// Version of this package.
     pub version: String,
+    /// Name of the run of the ladder.
+    #[serde(default)]
+    pub name: String,
     /// Seconds since the Unix epoch at the start.
     pub started_unix_s: u64,
-    /// Whether all that was planned has been measured.
+    /// True if all that was planned has been measured.
     pub complete: bool,
-    /// Whether the servers were built with optimization.
+    /// True if the servers were built with optimization.
     pub optimized: bool,
-    /// Where it ran.
+    /// Machine of the run.
     pub machine: Machine,
-    /// What was asked for.
+    /// Settings of the run.
     pub settings: Settings,
-    /// Who took part, from the bottom of the ladder up.
+    /// Servers of the run, from the bottom of the ladder up.
     pub contenders: Vec<Contender>,
     /// Key of the contender that ratios are taken to.
     pub reference: String,
-    /// Those that tell the cost of hyper from that of Tokio.
+    /// Servers that separate the cost of hyper from the cost of Tokio.
     pub square: Option<Square>,
-    /// What the gate found; none if it did not get that far.
+    /// Findings of the gate; none if the run was interrupted before.
     pub gate: Option<Gate>,
     /// In the order measured.
     pub regimes: Vec<Regime>,
-    /// What can be counted exactly, if it was.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub counts: Option<Counts>,
-    /// What an idle connection takes, if that was measured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub memory: Option<Memory>,
-    /// What is left of a difference when requests take work, if that was measured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub work: Option<Work>,
-    /// Clients that arrive one after another, if that was measured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub arrivals: Option<Arrivals>,
-    /// How much each server sustains, if that was measured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub knee: Option<Knee>,
-    /// The same load per core on 1, 2, … cores, if that was measured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scaling: Option<Scaling>,
-    /// Short requests beside long ones, if that was measured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub offload: Option<Offload>,
+    /// In order. Empty in files of older versions.
+    #[serde(default)]
+    pub starts: Vec<Start>,
+    /// Earlier runs of the ladder, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Run>,
+    /// Records of the other studies.
+    #[serde(flatten)]
+    pub studies: Records,
 }
 
 /// The machine at the start of the run.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Machine {
-    /// As the CPU names itself.
+    /// Model name of the CPU.
     pub cpu: String,
     /// CPUs that this process may use, by number.
     pub cores: Vec<usize>,
     /// Groups of these CPUs that share a physical core; empty without SMT.
     pub smt_siblings: Vec<Vec<usize>>,
-    /// Of the first CPU, in MHz, as the kernel gives it.
+    /// Clock of the first CPU in MHz, from the kernel.
     pub cpu_mhz: Option<f64>,
     /// The governor of the first CPU's frequency.
     pub governor: Option<String>,
@@ -100,8 +89,8 @@ pub struct Machine {
     pub hypervisor: Option<String>,
     /// Name and release.
     pub kernel: String,
-    /// What the kernel does about flaws of this CPU: name and measure, without
-    /// those that do not affect it.
+    /// The kernel's mitigations of flaws of this CPU: name and measure, without flaws that
+    /// do not affect it.
     pub mitigations: Vec<(String, String)>,
     /// In bytes.
     pub memory_bytes: u64,
@@ -111,7 +100,7 @@ pub struct Machine {
     pub ticks_per_s: u64,
 }
 
-/// What the run was asked for.
+/// Settings of a run.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Settings {
     /// The study's name on the command line.
@@ -124,15 +113,35 @@ pub struct Settings {
     pub slice_ms: u64,
     /// Rounds of the work function for one `GET /data`.
     pub work_rounds: u32,
-    /// Of the random order of slices.
+    /// Seed of the random order of slices.
     pub seed: u64,
-    /// How many times the servers were started, each time for an equal share of
-    /// the blocks of every regime.
+    /// Length of the load before a slice, which is not measured, in milliseconds.
     #[serde(default)]
-    pub passes: u32,
-    /// What loaded the servers: ours, or wrk.
+    pub warm_up_ms: u64,
+    /// Number of times that all servers are started. Each start takes a slice of each
+    /// server in each regime.
+    #[serde(default, alias = "passes")]
+    pub starts: u32,
+    /// Load generator: this package's, or wrk.
     #[serde(default)]
     pub generator: GeneratorKind,
+    /// Time that a server may take until it is ready, in milliseconds.
+    #[serde(default)]
+    pub ready_within_ms: u64,
+    /// Allocator of all variants.
+    #[serde(default)]
+    pub allocator: Allocator,
+}
+
+/// A memory allocator.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Allocator {
+    /// The C library's.
+    #[default]
+    System,
+    /// mimalloc.
+    Mimalloc,
 }
 
 /// A load generator.
@@ -154,14 +163,14 @@ pub struct Contender {
     /// The variant that it runs: two contenders with the same one are the A/A
     /// pair.
     pub variant: String,
-    /// What it is, in one line.
+    /// Description in one line.
     pub about: String,
     /// Variant that this one adds one layer to; none of the lowest, and of those
     /// that are not on the ladder.
     pub base: Option<String>,
-    /// That layer, in a few words.
+    /// Name of that layer, in a few words.
     pub adds: String,
-    /// How it was started, if it is none of ours.
+    /// Command of a server from outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
 }
@@ -178,59 +187,6 @@ pub struct Square {
     pub hyper: String,
     /// hyper, on Tokio.
     pub both: String,
-}
-
-/// Whether all variants give the same bytes.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct Gate {
-    /// Key of the contender whose answers the others were held against.
-    pub reference: String,
-    /// Names of the exchanges that were compared.
-    pub exchanges: Vec<String>,
-    /// Every answer that differs.
-    pub differences: Vec<Difference>,
-}
-
-/// One answer that differs, dates masked.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Difference {
-    /// Whose answer it is.
-    pub contender: String,
-    /// Which exchange of the gate.
-    pub exchange: String,
-    /// What the exchange is about.
-    pub subject: Subject,
-    /// The reference's answer.
-    pub expected: String,
-    /// This contender's answer.
-    pub found: String,
-}
-
-/// What an exchange of the gate is about, and so what a difference means.
-#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-pub enum Subject {
-    /// What the regime with this key measures: a figure for another answer would
-    /// compare unlike things, and is not made.
-    Measured(String),
-    /// What the service is to answer: a difference is a fault.
-    Service,
-    /// What a library decides by itself, in ways that the RFCs leave open or that
-    /// one of the two has wrong: good to know.
-    Protocol,
-    /// What the service is to answer, of a server from outside, which need not: good
-    /// to know.
-    Outside,
-    /// What no client should send: only the status is compared, and whether the
-    /// connection closes.
-    Invalid,
-}
-
-impl Subject {
-    /// Whether another answer is a fault, and not only good to know.
-    pub fn is_binding(&self) -> bool {
-        matches!(self, Self::Measured(_) | Self::Service)
-    }
 }
 
 /// One way to load the servers.
@@ -258,13 +214,50 @@ pub struct Regime {
     pub failures: Vec<Failure>,
 }
 
+/// One start of all servers, with what is known besides the slices.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Start {
+    /// Pace of the machine at that time; none if it could not be read.
+    pub thermometer: Option<Thermometer>,
+    /// CPU time of each server's life.
+    pub lives: Vec<Life>,
+}
+
+/// CPU time that a fixed amount of work takes on the servers' CPU.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+pub struct Thermometer {
+    /// CPU time of a loop in user space.
+    pub user_ns: u64,
+    /// CPU time of a loop of system calls over loopback TCP.
+    pub syscall_ns: u64,
+    /// Time of the same loop by the clock, without waiting for a CPU.
+    pub syscall_elapsed_ns: u64,
+}
+
+/// CPU time of one server from its start to its end, with all its descendants.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Life {
+    /// Key of the contender.
+    pub contender: String,
+    /// Until it was ready.
+    pub startup_cpu_ns: u64,
+    /// While it was loaded: warm-ups, slices, and closing the connections.
+    pub loaded_cpu_ns: u64,
+    /// While it had nothing to do.
+    pub idle_cpu_ns: u64,
+    /// Largest number of processes that was seen.
+    pub processes: usize,
+    /// CPUs apart from the server's that one of its threads was allowed to run on.
+    pub strayed_cpus: Vec<usize>,
+}
+
 /// One slice of each contender, in the random order in which they were taken.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Block {
-    /// Which of [`Settings::passes`] it belongs to, from 0 on.
-    #[serde(default)]
-    pub pass: u32,
-    /// Those that failed are missing.
+    /// Number of the start that it belongs to, from 0 on.
+    #[serde(default, alias = "pass")]
+    pub start: u32,
+    /// Samples of the servers that did not fail.
     pub samples: Vec<Sample>,
 }
 
@@ -286,7 +279,7 @@ pub struct Sample {
     pub requests: u64,
     /// From the first request to the last answer.
     pub elapsed_ns: u64,
-    /// CPU time of all threads of the server, from schedstat.
+    /// CPU time of all processes of the server, by their CPU clocks.
     pub cpu_ns: u64,
     /// Time that threads of the server could have run and waited for a CPU.
     pub wait_ns: u64,
@@ -315,9 +308,9 @@ pub struct Generator {
     /// Requests that were due, and for which no connection was free in time.
     #[serde(default)]
     pub unsent: u64,
-    /// Of requests.
+    /// Bytes of requests.
     pub bytes_sent: u64,
-    /// Of answers.
+    /// Bytes of answers.
     pub bytes_received: u64,
     /// System calls that read.
     pub reads: u64,
@@ -341,8 +334,8 @@ pub enum ReadError {
 }
 
 impl Results {
-    /// Replaces the file at `path` in one step: who reads it sees the results
-    /// before or after, never half of them, even if this process is killed.
+    /// Replaces the file at `path` in one step: a reader sees the results before or after,
+    /// never half of them, even if this process is killed.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         let unfinished = path.with_extension("json.unfinished");
         let mut file = BufWriter::new(File::create(&unfinished)?);
@@ -369,7 +362,7 @@ impl Results {
 }
 
 impl Regime {
-    /// Adds failures of those who have none yet.
+    /// Adds the failures of servers without a failure.
     pub fn fail(&mut self, failures: &[Failure]) {
         for failure in failures {
             if !self.has_failed(&failure.contender) {
@@ -378,16 +371,9 @@ impl Regime {
         }
     }
 
-    /// Whether a contender gets no figure any more.
+    /// Reports whether a contender gets no figure any more.
     pub fn has_failed(&self, contender: &str) -> bool {
         self.failures.iter().any(|failure| failure.contender == contender)
-    }
-}
-
-impl Gate {
-    /// Whether every contender gives the service's answers.
-    pub fn is_passed(&self) -> bool {
-        self.differences.iter().all(|difference| !difference.subject.is_binding())
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct Occasion {
     /// Seconds since the Unix epoch at the start.
     pub started_unix_s: u64,
-    /// Whether all that was planned has been measured.
+    /// True if all that was planned has been measured.
     pub complete: bool,
     /// CPUs of the servers, one thread each.
     pub server_cores: Vec<usize>,
@@ -16,14 +16,14 @@ pub struct Occasion {
     pub generator_core: usize,
     /// Rounds of the work function for one `GET /data`.
     pub work_rounds: u32,
-    /// What was asked for, with GET.
+    /// Path that was requested with GET.
     pub path: String,
-    /// Of the random order.
+    /// Seed of the random order.
     pub seed: u64,
 }
 
 impl Occasion {
-    /// Whether the generator had no CPU of its own.
+    /// Reports whether the generator had no CPU of its own.
     pub fn shares_a_core(&self) -> bool {
         self.server_cores.contains(&self.generator_core)
     }

@@ -34,7 +34,7 @@ async fn accept(listener: TcpListener, rounds: u32) -> io::Result<()> {
     let router = router(rounds);
     loop {
         let (stream, _) = listener.accept().await?;
-        // Not axum::serve, which leaves no choice of how answers are flushed.
+        // axum::serve does not allow to choose how pipelined answers are flushed.
         let service = TowerToHyperService::new(router.clone());
         tokio::spawn(http.serve_connection(TokioIo::new(stream), service));
     }
@@ -59,7 +59,7 @@ async fn echo(mut fields: HeaderMap, body: Body) -> impl IntoResponse {
     ([(CONTENT_TYPE, content_type.unwrap_or(HeaderValue::from_static(app::OCTETS)))], body)
 }
 
-/// Whatever the router has no handler for.
+/// Answers requests without a handler in the router.
 async fn other(method: Method, uri: Uri) -> Response {
     match app::route(method.as_str(), uri.path()) {
         Route::Options(allow) => (StatusCode::NO_CONTENT, [(ALLOW, allow)]).into_response(),

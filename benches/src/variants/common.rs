@@ -1,4 +1,4 @@
-//! What every rung shares: the listening socket, and a pinned thread per core.
+//! Parts that every rung shares: the listening socket, and a pinned thread per core.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -10,29 +10,32 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Ready;
 
-/// Connections that the kernel queues before they are accepted; the kernel cuts
-/// it to `net.core.somaxconn`, 4096 on a current Linux.
-const BACKLOG: i32 = 4096;
+/// Number of connections that the kernel queues before they are accepted. The kernel caps it at
+/// `net.core.somaxconn`, 4096 on a current Linux.
+pub(super) const BACKLOG: u16 = 4096;
 
-/// What a rung is started with.
+/// Settings that a rung is started with.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The port on the loopback address; 0 picks a free one.
+    /// Port on the loopback address; 0 picks a free one.
     pub port: u16,
-    /// The CPUs to pin a thread to, one each; never empty.
+    /// CPUs to pin one thread to each; never empty.
     pub cores: Vec<usize>,
     /// Rounds of the work function for one `GET /data`.
     pub rounds: u32,
+    /// Connections to admit; more than a rung's own default raises that limit. Only pinloop has
+    /// one.
+    pub connections: usize,
 }
 
 /// Runs `run` on one pinned thread per core, each with a listener of its own on
-/// the same port. Returns with the first error of any.
+/// the same port. Returns the first error of any thread.
 pub(super) fn per_core<F>(settings: &Settings, ready: Ready<'_>, run: F) -> io::Result<()>
 where
     F: Fn(TcpListener) -> io::Result<()> + Clone + Send + 'static,
 {
-    // All listeners are bound before anyone is told, because the kernel spreads
-    // connections over those that exist when a connection arrives.
+    // All listeners are bound before `ready` is called, because the kernel spreads
+    // connections over the listeners that exist when a connection arrives.
     let mut port = settings.port;
     let mut listeners = Vec::new();
     for _ in &settings.cores {
@@ -47,7 +50,7 @@ where
         let (run, ended) = (run.clone(), ended.clone());
         thread::Builder::new().name(format!("core-{core}")).spawn(move || {
             let end = pin(&[core]).and_then(|()| run(listener));
-            // The receiver is gone only when another thread has ended first.
+            // The receiver is gone only if another thread has ended first.
             let _ = ended.send(end);
         })?;
     }
@@ -66,8 +69,7 @@ pub(super) fn single(
     run(listener)
 }
 
-/// Runs `run` on this thread, which, with all threads that it makes, may use
-/// every core.
+/// Runs `run` on this thread. It and the threads that it starts may use every core.
 pub(super) fn shared(
     settings: &Settings,
     ready: Ready<'_>,
@@ -88,7 +90,7 @@ fn listen(port: u16, reuse_port: bool) -> io::Result<TcpListener> {
     socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(BACKLOG.into())?;
     Ok(socket.into())
 }
 
@@ -105,10 +107,10 @@ fn pin(cores: &[usize]) -> io::Result<()> {
         .map_err(|error| io::Error::other(format!("cannot pin to cores {cores:?}: {error}")))
 }
 
-/// Gives this thread the least share of a CPU, so that an event loop on the same one
-/// need not wait for the end of its time slice.
+/// Gives this thread the lowest priority, so that an event loop on the same CPU does not wait for
+/// the end of its time slice.
 pub(super) fn yield_to_event_loops() {
-    // On Linux that is of this thread, not of the process.
+    // On Linux this sets the priority of this thread, not of the process.
     if let Err(error) = rustix::process::setpriority_process(None, 19) {
         eprintln!("a thread's priority could not be lowered: {error}");
     }

@@ -1,8 +1,8 @@
-//! The least that an epoll loop can do: one read, one write of constant bytes.
+//! The least work of an epoll loop: one read, and one write of constant bytes.
 //!
-//! It parses nothing: a request ends where an empty line does, and each is
-//! answered with bytes as long as the answer to `GET /`. What stands above it in
-//! the ladder is HTTP; what is in it is nearly all kernel.
+//! It parses nothing: a request ends with an empty line. The constant answer has the length of
+//! the answer to `GET /`. Nearly all of its cost is the kernel's; the rungs above it add
+//! HTTP.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpListener;
@@ -22,14 +22,13 @@ const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\n\
     \r\n\
     Try POST /echo";
 
-/// Answers that one write can carry; more pipelined ones take more writes.
+/// Number of answers that one write can carry; more pipelined answers take more writes.
 const ANSWERS_A_WRITE: usize = 256;
 
-/// As large as the other rungs' buffers need to be, so that one read is enough.
+/// Size of one read: enough for all requests that the measure pipelines.
 const INPUT_BYTES: usize = 64 * 1024;
 
-/// Events taken from the kernel at once: more than the connections of any regime
-/// but the memory study, where idle connections have none.
+/// Number of events taken from the kernel at once, as the server has it.
 const EVENTS: usize = 1024;
 
 const LISTENER: Token = Token(usize::MAX);
@@ -88,14 +87,14 @@ fn accept(
 struct Connection {
     stream: TcpStream,
     requests: Requests,
-    /// Bytes of answers not yet written.
+    /// Number of bytes of answers not yet written.
     owed: usize,
-    /// Bytes written of the answer that is being written; less than its length.
+    /// Number of bytes written of the current answer; less than its length.
     sent: usize,
 }
 
 impl Connection {
-    /// Reads once, writes once; `Err` closes.
+    /// Reads once and writes once. `Err` closes the connection.
     fn advance(&mut self, input: &mut [u8], answers: &[u8], to_the_end: bool) -> io::Result<()> {
         loop {
             self.write(answers)?;
@@ -110,7 +109,7 @@ impl Connection {
             };
             self.owed = self.requests.ended_by(&input[..read]) * ANSWER.len();
             self.write(answers)?;
-            // Less than the buffer holds: the socket is drained.
+            // A read that does not fill the buffer has emptied the socket.
             if read < input.len() && !to_the_end {
                 return Ok(());
             }
@@ -133,10 +132,10 @@ impl Connection {
     }
 }
 
-/// Counters the empty lines that end requests, wherever reads cut them.
+/// Counts the empty lines that end requests, even if reads cut them.
 #[derive(Default)]
 struct Requests {
-    /// Bytes of `\r\n\r\n` that the last read ended with.
+    /// Number of bytes of `\r\n\r\n` at the end of the last read.
     matched: usize,
 }
 

@@ -17,7 +17,7 @@ use super::Ready;
 use super::common::{self, Settings};
 use super::hyper_service::{self, Body};
 
-/// Longer than a study: the CPU time of a thread that has ended can't be read.
+/// Longer than a study, because the CPU time of a thread that has ended cannot be read.
 const KEEP_ALIVE: Duration = Duration::from_secs(3600);
 
 pub(super) fn serve(settings: &Settings, ready: Ready<'_>) -> io::Result<()> {

@@ -1,7 +1,6 @@
-//! The service as a hyper service: what all rungs with hyper answer with.
+//! The service as a hyper service, for all rungs with hyper.
 //!
-//! Nothing is boxed: a body is either bytes that are there or the request's own
-//! body on its way back.
+//! Nothing is boxed: a body is either complete bytes or the request's own body on its way back.
 
 use std::convert::Infallible;
 
@@ -15,9 +14,9 @@ use pinloop::app::{self, Route};
 
 pub(super) type Body = Either<Full<Bytes>, Incoming>;
 
-/// HTTP/1.1 as hyper does it best here: pipelined answers leave in one write.
-/// It costs hyper's 400: with this option a rejection stays in its buffer, and the
-/// connection closes without an answer.
+/// Returns hyper's HTTP/1.1 with its fastest settings here: pipelined answers leave in one write.
+/// The price is hyper's 400. With this option a refusal stays in its buffer, and the connection
+/// closes without an answer.
 pub(super) fn http() -> http1::Builder {
     let mut http = http1::Builder::new();
     http.pipeline_flush(true);
@@ -28,7 +27,7 @@ pub(super) async fn answer(
     request: Request<Incoming>,
     rounds: u32,
 ) -> Result<Response<Body>, Infallible> {
-    // The path of `OPTIONS *` is `*` here too, and a path has no query.
+    // hyper's path of `OPTIONS *` is `*` too, and a path has no query.
     Ok(match app::route(request.method().as_str(), request.uri().path()) {
         Route::Hint => content(app::TEXT, Bytes::from_static(app::HINT.as_bytes())),
         Route::Data => data(app::work(rounds)),
@@ -44,7 +43,7 @@ pub(super) fn data(work: String) -> Response<Body> {
     content(app::JSON, work.into())
 }
 
-/// The answer where the service has panicked.
+/// Returns the answer after a panic of the service.
 pub(super) fn failed() -> Response<Body> {
     empty(StatusCode::INTERNAL_SERVER_ERROR)
 }
@@ -74,7 +73,7 @@ fn empty(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Either::Left(Full::default()));
     *response.status_mut() = status;
     if status != StatusCode::NO_CONTENT {
-        // hyper says so by itself, but not in answer to HEAD.
+        // hyper adds this field by itself, but not in answers to HEAD.
         response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
     response

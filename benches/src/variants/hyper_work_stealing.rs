@@ -1,5 +1,5 @@
-//! Adds Tokio's multi-thread runtime, whose threads share one listener and take
-//! each other's tasks; otherwise as `hyper_single`.
+//! Adds Tokio's multi-thread runtime: its threads share one listener and take each other's tasks;
+//! otherwise as `hyper_single`.
 
 use std::io;
 use std::net::TcpListener;
@@ -19,7 +19,7 @@ pub(super) fn serve(settings: &Settings, ready: Ready<'_>) -> io::Result<()> {
 
 fn run(listener: TcpListener, threads: usize, rounds: u32) -> io::Result<()> {
     let runtime = Builder::new_multi_thread().worker_threads(threads).enable_io().build()?;
-    // Accepts on a thread of its own, as #[tokio::main] has it.
+    // The accepting task runs on a thread of its own, as #[tokio::main] has it.
     runtime.block_on(accept(listener, rounds))
 }
 

@@ -1,11 +1,11 @@
 //! The rungs of the ladder: one service, built again with one layer more.
 //!
 //! Each file begins `Adds …; otherwise as X` and has the same functions in the
-//! same order, so that `diff` of two neighbours is the explanation of what lies
-//! between their figures. What every rung answers is decided by [`app`](::pinloop::app)
-//! alone; what they share besides (the sockets, the threads) is in [`common`].
+//! same order, so that `diff` of two neighbors explains the step between their
+//! figures. [`app`](::pinloop::app) alone decides about the answers. Sockets and
+//! threads, which the rungs share too, are in [`common`].
 //!
-//! What may not live here: anything that times, counters or compares.
+//! **Rule**: nothing here times, counts or compares.
 
 mod axum;
 pub mod common;
@@ -13,6 +13,7 @@ mod floor;
 mod hyper_offload;
 mod hyper_on_mio;
 mod hyper_per_core;
+mod hyper_per_core_timeouts;
 mod hyper_service;
 mod hyper_single;
 mod hyper_work_stealing;
@@ -26,22 +27,22 @@ use std::net::SocketAddr;
 
 pub use common::Settings;
 
-/// Told the address once the kernel queues connections for it.
+/// Function that is called with the address once the kernel queues connections for it.
 pub type Ready<'a> = &'a dyn Fn(SocketAddr);
 
 /// One rung.
 #[derive(Clone, Copy, Debug)]
 pub struct Variant {
-    /// As on the command line and in results.
+    /// Name on the command line and in results.
     pub name: &'static str,
-    /// What it is, in one line.
+    /// Description in one line.
     pub about: &'static str,
-    /// The rung that it adds one layer to, as its file begins; none for the
+    /// The rung that it adds one layer to, as its file begins; `None` for the
     /// lowest.
     pub base: Option<&'static str>,
-    /// That layer, in a few words.
+    /// The layer that it adds, in a few words.
     pub adds: &'static str,
-    /// Whether it gives the service's answers; the floor gives constant bytes.
+    /// Set if it gives the service's answers; the floor gives constant bytes.
     pub answers: bool,
     /// Serves until the process ends; returns only with an error.
     pub serve: fn(&Settings, Ready<'_>) -> io::Result<()>,
@@ -50,8 +51,7 @@ pub struct Variant {
 /// The rung that ratios are taken to.
 pub const REFERENCE: &str = "pinloop";
 
-/// Rungs that differ in two things only, which are hyper and Tokio: neither,
-/// Tokio, hyper, both.
+/// Rungs that differ in hyper and Tokio only: neither, Tokio, hyper, both.
 pub const SQUARE: [&str; 4] = ["pinloop", "pinloop_on_tokio", "hyper_on_mio", "hyper_per_core"];
 
 /// All rungs, from the bottom of the ladder up.
@@ -105,6 +105,14 @@ pub const VARIANTS: &[Variant] = &[
         serve: hyper_per_core::serve,
     },
     Variant {
+        name: "hyper_per_core_timeouts",
+        about: "hyper per core, with a timer and its timeout for request heads",
+        base: Some("hyper_per_core"),
+        adds: "a timer and a head timeout",
+        answers: true,
+        serve: hyper_per_core_timeouts::serve,
+    },
+    Variant {
         name: "hyper_work_stealing",
         about: "hyper on Tokio's multi-thread runtime, as #[tokio::main] has it",
         base: Some("hyper_single"),
@@ -154,7 +162,7 @@ pub const STATE: &[Variant] = &[
     },
     Variant {
         name: "pinloop_rate_limit",
-        about: "pinloop with a limit on the requests of each client, which nobody reaches",
+        about: "pinloop with a limit on the requests of each client that no client reaches",
         base: Some("pinloop"),
         adds: "a rate limit",
         answers: true,
@@ -170,18 +178,21 @@ pub const STATE: &[Variant] = &[
     },
 ];
 
-/// All variants, from the bottom of the ladder up, and then those beside it.
+/// Returns all variants, from the bottom of the ladder up, and then those beside it.
 pub fn all() -> impl Iterator<Item = &'static Variant> {
     VARIANTS.iter().chain(OFFLOADING).chain(STATE)
 }
 
-/// The variant called `name`.
+/// Returns the variant called `name`.
 pub fn find(name: &str) -> Option<&'static Variant> {
     all().find(|variant| variant.name == name)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -193,7 +204,20 @@ mod tests {
     }
 
     #[test]
-    fn whom_others_are_compared_to_exists() {
+    fn every_file_says_what_its_rung_adds_to_which_other_one() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/variants");
+        for variant in VARIANTS.iter().chain(OFFLOADING).filter(|variant| variant.base.is_some()) {
+            let text = fs::read_to_string(folder.join(format!("{}.rs", variant.name))).unwrap();
+            let lines = text.lines().map_while(|line| line.strip_prefix("//!"));
+            let head = lines.map(str::trim).collect::<Vec<_>>().join(" ");
+            let otherwise = format!("otherwise as `{}`", variant.base.unwrap());
+            let is_plain = head.starts_with("Adds ") && head.contains(&otherwise);
+            assert!(is_plain, "{}: {head}", variant.name);
+        }
+    }
+
+    #[test]
+    fn the_base_of_every_variant_exists() {
         let bases = all().filter_map(|variant| variant.base);
         for name in bases.chain(SQUARE).chain([REFERENCE]) {
             assert!(find(name).is_some(), "{name}");

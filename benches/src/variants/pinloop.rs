@@ -1,5 +1,4 @@
-//! Adds HTTP: this project's core, with every check, limit and timeout;
-//! otherwise as `floor`.
+//! Adds HTTP: this project's core, with every check, limit and timeout; otherwise as `floor`.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -8,17 +7,39 @@ use pinloop::Config;
 use pinloop::app::App;
 
 use super::Ready;
-use super::common::Settings;
+use super::common::{BACKLOG, Settings};
 
 /// The library starts the pinned threads, and binds their listeners, by itself.
 pub(super) fn serve(settings: &Settings, ready: Ready<'_>) -> io::Result<()> {
     let rounds = settings.rounds;
-    let config = Config {
+    let server =
+        pinloop::start(&config(settings), move |_| App::new(rounds)).map_err(io::Error::other)?;
+    ready(server.addr());
+    server.join().map(drop)
+}
+
+/// Returns the library's defaults with what every rung is told.
+pub(super) fn config(settings: &Settings) -> Config {
+    let defaults = Config::default();
+    Config {
         addr: SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port)),
         cores: Some(settings.cores.clone()),
-        ..Config::default()
-    };
-    let server = pinloop::start(&config, move |_| App::new(rounds)).map_err(io::Error::other)?;
-    ready(server.addr());
-    server.join()
+        backlog: BACKLOG.into(),
+        connections_max: defaults.connections_max.max(settings.connections),
+        ..defaults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_connections_than_the_default_raise_the_limit_and_fewer_do_not_lower_it() {
+        let admitted = |connections| {
+            config(&Settings { port: 0, cores: vec![0], rounds: 1, connections }).connections_max
+        };
+        assert_eq!(admitted(15_000), 15_000);
+        assert_eq!(admitted(0), Config::default().connections_max);
+    }
 }

@@ -1,6 +1,5 @@
-//! Adds Tokio's current-thread runtime, in place of the event loop and its
-//! timeouts; otherwise as `pinloop`: the same protocol core, the same buffers
-//! per core, one read and one write a wake-up.
+//! Adds Tokio's current-thread runtime, in place of the event loop and its timeouts; otherwise as
+//! `pinloop`: the same protocol core, the same buffers per core, one read and one write a wake-up.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -20,7 +19,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use super::Ready;
 use super::common::{self, Settings};
 
-/// As the server's own: its largest head, or answers held back, and one read.
+/// Size of the input buffer, as the server has it: its largest head and one read.
 const INPUT_BYTES: usize = 128 * 1024;
 
 pub(super) fn serve(settings: &Settings, ready: Ready<'_>) -> io::Result<()> {
@@ -29,7 +28,7 @@ pub(super) fn serve(settings: &Settings, ready: Ready<'_>) -> io::Result<()> {
 }
 
 fn run(listener: TcpListener, rounds: u32) -> io::Result<()> {
-    // Its tasks stay on its thread, so what they share needs no lock.
+    // Its tasks stay on its thread, so that their shared state needs no lock.
     let runtime = Builder::new_current_thread().enable_io().build_local(LocalOptions::default())?;
     runtime.block_on(accept(listener, rounds))
 }
@@ -51,7 +50,7 @@ async fn accept(listener: TcpListener, rounds: u32) -> io::Result<()> {
     }
 }
 
-/// What all connections of a core share.
+/// State shared by the connections of a core.
 struct Core {
     app: App,
     limits: Limits,
@@ -60,13 +59,13 @@ struct Core {
     output: Vec<u8>,
 }
 
-/// One connection: an idle one owns no heap memory but its task.
+/// One connection. An idle one owns no heap memory but its task.
 struct Client {
     stream: TcpStream,
     http: Connection,
-    /// Input that is not consumed.
+    /// Input that the protocol core has not consumed.
     carry: Vec<u8>,
-    /// Output that the socket did not take.
+    /// Output that the socket has not taken.
     unsent: Vec<u8>,
 }
 
@@ -90,7 +89,7 @@ impl Client {
     /// Reads once, behind what was carried over, and answers.
     fn receive(&mut self, core: &mut Core, task: &mut task::Context<'_>) -> Poll<io::Result<Next>> {
         let mut free = ReadBuf::new(&mut core.input[self.carry.len()..]);
-        // Not try_read, which would not take note that it has emptied the socket.
+        // try_read would not record that it has emptied the socket.
         ready!(Pin::new(&mut self.stream).poll_read(task, &mut free))?;
         let read = free.filled().len();
         if read == 0 {
@@ -100,20 +99,20 @@ impl Client {
         Poll::Ready(self.answer(core, read))
     }
 
-    /// Answers what was carried over and has been `read`, and sends the answers.
+    /// Advances the protocol core over the carried and the `read` bytes, and sends the answers.
     fn answer(&mut self, core: &mut Core, read: usize) -> io::Result<Next> {
         let filled = self.carry.len() + read;
         core.input[..self.carry.len()].copy_from_slice(&self.carry);
         let context = Context::new(&core.limits, &core.date);
         let progress =
             self.http.advance(&core.input[..filled], &mut core.output, &mut core.app, &context);
-        // No rest, as usual, takes no memory.
+        // In the usual case nothing is left, and nothing is allocated.
         self.carry = core.input[progress.consumed..filled].to_vec();
         self.send(&mut core.output)?;
         Ok(progress.next)
     }
 
-    /// Sends in one write, and keeps what the socket does not take.
+    /// Sends in one write, and keeps the bytes that the socket does not take.
     fn send(&mut self, output: &mut Vec<u8>) -> io::Result<()> {
         if output.is_empty() {
             return Ok(());

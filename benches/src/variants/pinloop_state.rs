@@ -1,8 +1,6 @@
-//! Adds one of what an operator asks for (metrics, an access log, a limit on requests);
-//! otherwise as `pinloop`. Beside it, `pinloop` says what that costs a request.
+//! Adds metrics, an access log or a limit on requests; otherwise as `pinloop`.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -11,6 +9,7 @@ use pinloop::{AccessLog, Config, LogFormat, Metrics, Rate, RateLimiter};
 
 use super::Ready;
 use super::common::Settings;
+use super::pinloop::config;
 
 pub(super) fn serve_metrics(settings: &Settings, ready: Ready<'_>) -> io::Result<()> {
     let metrics = Some(Metrics::default());
@@ -18,13 +17,13 @@ pub(super) fn serve_metrics(settings: &Settings, ready: Ready<'_>) -> io::Result
     serve(&Config { metrics, ..config(settings) }, app, ready)
 }
 
-/// To where writing costs nothing, so that the disk is not measured.
+/// Logs to a file that costs nothing to write, so that the disk is not measured.
 pub(super) fn serve_access_log(settings: &Settings, ready: Ready<'_>) -> io::Result<()> {
     let access_log = Some(AccessLog::file("/dev/null", LogFormat::Json)?);
     serve(&Config { access_log, ..config(settings) }, App::new(settings.rounds), ready)
 }
 
-/// At a rate that nobody reaches, so that what is measured is the counting.
+/// Limits at a rate that no client reaches, so that only the counting is measured.
 pub(super) fn serve_rate_limit(settings: &Settings, ready: Ready<'_>) -> io::Result<()> {
     let rate = (Rate::per_second(NonZeroU32::MAX), Some(NonZeroU32::MAX));
     let limiter = Arc::new(RateLimiter::new(Some(rate), None));
@@ -32,16 +31,8 @@ pub(super) fn serve_rate_limit(settings: &Settings, ready: Ready<'_>) -> io::Res
     serve(&config(settings), app, ready)
 }
 
-fn config(settings: &Settings) -> Config {
-    Config {
-        addr: SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port)),
-        cores: Some(settings.cores.clone()),
-        ..Config::default()
-    }
-}
-
 fn serve(config: &Config, app: App, ready: Ready<'_>) -> io::Result<()> {
     let server = pinloop::start(config, move |_| app.clone()).map_err(io::Error::other)?;
     ready(server.addr());
-    server.join()
+    server.join().map(drop)
 }

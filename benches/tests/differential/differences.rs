@@ -1,6 +1,6 @@
-//! Every difference, and who is right.
+//! Every difference, and the server that is right.
 
-/// Who answers as the RFCs have it.
+/// Server that follows the RFCs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Right {
     /// pinloop does; hyper does what a MUST or a SHOULD says otherwise.

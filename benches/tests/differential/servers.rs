@@ -24,7 +24,7 @@ fn status(method: &str) -> u16 {
     if method == "CONNECT" { 501 } else { 200 }
 }
 
-/// What a service was asked, as both put it.
+/// A request as both services see it.
 fn asked(method: &str, path: &str, query: Option<&str>, content: &[u8]) -> String {
     let content = content.escape_ascii();
     format!("{method} {path} ? {} : {content}", query.unwrap_or("-"))
@@ -81,7 +81,7 @@ async fn answer(
     Ok(response)
 }
 
-/// What came back of all that was sent on one connection.
+/// Answers to all requests on one connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Answers {
     /// The status of each, and the version where that is not 1.1.
@@ -94,7 +94,7 @@ pub(crate) fn exchange(addr: SocketAddr, request: &[u8]) -> Answers {
     let mut stream = TcpStream::connect(addr).expect("the server accepts");
     stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time limit");
     stream.write_all(request).expect("the request is sent");
-    // Whoever has answered and closed by now is no worse for it.
+    // A server may have answered and closed by now.
     let _ = stream.shutdown(Shutdown::Write);
     let mut bytes = Vec::new();
     match stream.read_to_end(&mut bytes) {

@@ -4,24 +4,24 @@ use plotters::element::{Rectangle, Text};
 use plotters::style::text_anchor::HPos;
 use plotters::style::{BLACK, Color};
 
-use super::{Area, Picture, PlotError, TEXT, is_narrow, picture, rgb, text};
+use crate::report::plots::{Area, Picture, PlotError, TEXT, is_narrow, picture, rgb, text};
 
 /// One amount.
 #[derive(Clone, Debug)]
-pub struct Bar<'a> {
-    /// What it is of.
-    pub name: &'a str,
+pub struct Bar {
+    /// Name beside the bar.
+    pub name: String,
     /// Its length, in whatever unit all have.
     pub amount: f64,
     /// The amount in words, with its unit.
     pub words: String,
-    /// As in `#0072b2`.
-    pub colour: &'a str,
+    /// Color in hexadecimal, such as `#0072b2`.
+    pub color: &'static str,
 }
 
 /// Draws the bars below each other, if there are any. `label` says in words what
 /// there is to see.
-pub fn bars(label: &str, bars: &[Bar<'_>]) -> Result<Option<Picture>, PlotError> {
+pub fn bars(label: &str, bars: &[Bar]) -> Result<Option<Picture>, PlotError> {
     if bars.is_empty() {
         return Ok(None);
     }
@@ -37,7 +37,7 @@ pub fn bars(label: &str, bars: &[Bar<'_>]) -> Result<Option<Picture>, PlotError>
     Ok(Some(drawn))
 }
 
-/// Where things are, in pixels.
+/// Positions and sizes in pixels.
 struct Layout {
     row: i32,
     bar: i32,
@@ -56,18 +56,12 @@ impl Layout {
     }
 }
 
-fn draw(
-    area: &Area<'_>,
-    layout: &Layout,
-    top: i32,
-    most: f64,
-    bar: &Bar<'_>,
-) -> Result<(), PlotError> {
+fn draw(area: &Area<'_>, layout: &Layout, top: i32, most: f64, bar: &Bar) -> Result<(), PlotError> {
     let share = if most > 0.0 { (bar.amount / most).max(0.0) } else { 0.0 };
     let end = layout.left + (f64::from(layout.right - layout.left) * share).round() as i32;
     let (bar_top, bar_end) = (top + layout.above, top + layout.above + layout.bar);
     let corners = [(layout.left, bar_top), (end.max(layout.left + 1), bar_end)];
-    area.draw(&Rectangle::new(corners, rgb(bar.colour).filled()))?;
+    area.draw(&Rectangle::new(corners, rgb(bar.color).filled()))?;
     let (name_at, name_to, words_at, words_to) = match is_narrow(area.dim_in_pixel().0) {
         true => ((layout.left, top + 11), HPos::Left, (layout.right, top + 11), HPos::Right),
         false => {
@@ -90,9 +84,11 @@ mod tests {
             name,
             amount,
             words: format!("{amount} bytes"),
-            colour: "#0072b2",
+            color: "#0072b2",
         };
-        let drawn = bars("bytes", &[bar("one", 3.0), bar("nought", 0.0)]).unwrap().unwrap();
+        let drawn = bars("bytes", &[bar("one".to_string(), 3.0), bar("nought".to_string(), 0.0)])
+            .unwrap()
+            .unwrap();
         for svg in [drawn.wide, drawn.narrow] {
             for words in ["one", "nought", "3 bytes", "0 bytes"] {
                 assert!(svg.contains(words), "{words}: {svg}");

@@ -1,13 +1,8 @@
 //! Pictures as SVG: each drawn twice, for a wide page and for a phone, because
 //! one that is scaled down has text that nobody can read.
 
-mod arrivals;
 mod bars;
-mod knee;
-mod ladder;
-mod percentiles;
-mod scaling;
-mod work;
+pub(crate) mod percentiles;
 
 use std::fmt;
 
@@ -16,43 +11,23 @@ use plotters::prelude::{DrawingArea, IntoDrawingArea, RGBColor, SVGBackend, WHIT
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, IntoFont, TextStyle};
 
-pub use arrivals::arrivals;
 pub use bars::{Bar, bars};
-pub use knee::knee;
-pub use ladder::ladder;
 pub use percentiles::percentiles;
-pub use scaling::scaling;
-pub use work::work;
 
-/// Of a page on a screen, and of a phone's, in CSS pixels.
-const WIDTHS: [u32; 2] = [900, 358];
+/// Widths of a picture for a screen and for a phone, in CSS pixels.
+pub(crate) const WIDTHS: [u32; 2] = [900, 358];
 
-/// Of names and figures, in CSS pixels.
-const TEXT: f64 = 13.5;
+/// Size of names and figures, in CSS pixels.
+pub(crate) const TEXT: f64 = 13.5;
 
-/// Of what stands below, likewise.
-const SMALL: f64 = 12.0;
+/// Size of the text below a picture, in CSS pixels.
+pub(crate) const SMALL: f64 = 12.0;
 
 /// plotters takes a font's line for its size, and so writes it this much smaller.
-const LINE: f64 = 1.24;
+pub(crate) const LINE: f64 = 1.24;
 
-/// The palette of Okabe and Ito, whose colours stay apart for those who see
-/// fewer of them, in an order that gives neighbours on the ladder unlike ones. In
-/// place of its yellow, which is hard to see as a line on white, a grey; then two of
-/// Tol's for servers from outside.
-const PALETTE: [&str; 10] = [
-    "#000000", "#0072b2", "#56b4e9", "#e69f00", "#cc79a7", "#d55e00", "#8c8c8c", "#009e73",
-    "#882255", "#999933",
-];
-
-/// Time in the kernel.
-pub const KERNEL: &str = PALETTE[1];
-
-/// Time in user space.
-pub const USER: &str = PALETTE[3];
-
-const GREY: RGBColor = RGBColor(0x66, 0x66, 0x66);
-const GRID: RGBColor = RGBColor(0xe3, 0xe3, 0xe3);
+pub(crate) const GREY: RGBColor = RGBColor(0x66, 0x66, 0x66);
+pub(crate) const GRID: RGBColor = RGBColor(0xe3, 0xe3, 0xe3);
 
 /// One picture in two sizes, each a whole `<svg>`.
 #[derive(Clone, Debug)]
@@ -71,23 +46,18 @@ impl fmt::Display for Picture {
     }
 }
 
-/// What comes from outside is escaped when it is drawn.
+/// Text from outside is escaped when it is drawn.
 impl askama::filters::HtmlSafe for Picture {}
 
 /// Why a picture could not be drawn.
 #[derive(Debug)]
 pub struct PlotError(String);
 
-/// What is drawn on.
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-
-/// The colour of the contender at this place of the ladder.
-pub fn colour(place: usize) -> &'static str {
-    PALETTE[place % PALETTE.len()]
-}
+/// Area of a picture.
+pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// Draws in both sizes. `label` says in words what there is to see.
-fn picture(
+pub(crate) fn picture(
     label: &str,
     height: impl Fn(u32) -> u32,
     draw: impl Fn(&Area<'_>) -> Result<(), PlotError>,
@@ -106,12 +76,12 @@ fn picture(
     Ok(Picture { wide: drawn(wide)?, narrow: drawn(narrow)? })
 }
 
-fn is_narrow(width: u32) -> bool {
+pub(crate) fn is_narrow(width: u32) -> bool {
     width < 600
 }
 
 /// A text's style: its size, colour and which of its points is given.
-fn text<'a>(size: f64, colour: RGBColor, horizontal: HPos) -> TextStyle<'a> {
+pub(crate) fn text<'a>(size: f64, colour: RGBColor, horizontal: HPos) -> TextStyle<'a> {
     TextStyle {
         font: ("sans-serif", size * LINE).into_font(),
         color: colour.to_backend_color(),
@@ -119,7 +89,7 @@ fn text<'a>(size: f64, colour: RGBColor, horizontal: HPos) -> TextStyle<'a> {
     }
 }
 
-fn rgb(hex: &str) -> RGBColor {
+pub(crate) fn rgb(hex: &str) -> RGBColor {
     let part = |at: usize| u8::from_str_radix(hex.get(at..at + 2).unwrap_or(""), 16).unwrap_or(0);
     RGBColor(part(1), part(3), part(5))
 }
@@ -145,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colours_are_read_from_hex() {
+    fn colors_are_read_from_hex() {
         let RGBColor(red, green, blue) = rgb("#e69f00");
         assert_eq!((red, green, blue), (0xe6, 0x9f, 0x00));
     }

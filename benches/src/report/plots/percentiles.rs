@@ -7,14 +7,15 @@ use plotters::series::LineSeries;
 use plotters::style::Color;
 use plotters::style::text_anchor::HPos;
 
-use super::{GREY, GRID, Picture, PlotError, SMALL, colour, is_narrow, picture, rgb, text};
+use crate::report::colors;
+use crate::report::plots::{GREY, GRID, Picture, PlotError, SMALL, is_narrow, picture, rgb, text};
 use crate::report::units::latency_in_short;
 
-/// A percentile is drawn where so many requests were slower: fewer are chance.
+/// A percentile is drawn if this number of requests were slower: fewer are chance.
 const SLOWER_MIN: f64 = 10.0;
 
-/// What the fastest tenth of requests had is not in the picture: a few that found
-/// the server idle would take half of its height.
+/// The fastest tenth of requests is not in the picture: a few requests that found the
+/// server idle would take half of its height.
 const NINES_MIN: f64 = 0.046;
 
 /// Latencies that span less have more lines than one for every power of ten.
@@ -24,9 +25,9 @@ const DENSE: f64 = 300.0;
 /// bounds in ns with their counts, of each contender.
 pub fn percentiles(
     title: &str,
-    curves: &[(usize, &[(u64, u64)])],
+    curves: &[(&str, &[(u64, u64)])],
 ) -> Result<Option<Picture>, PlotError> {
-    let curves: Vec<_> = curves.iter().map(|(place, buckets)| (*place, curve(buckets))).collect();
+    let curves: Vec<_> = curves.iter().map(|(name, buckets)| (name, curve(buckets))).collect();
     let points = || curves.iter().flat_map(|(_, points)| points);
     let nines = points().map(|point| point.0).fold(0.0, f64::max);
     let most = points().filter(|point| point.0 >= NINES_MIN);
@@ -60,8 +61,8 @@ pub fn percentiles(
                 .label_style(text(SMALL, GREY, HPos::Center))
                 .x_desc("share of requests that were faster")
                 .draw()?;
-            for (place, points) in &curves {
-                let line = rgb(colour(*place)).stroke_width(2);
+            for (name, points) in &curves {
+                let line = rgb(colors::of(name)).stroke_width(2);
                 let points = points.iter().copied().filter(|point| point.0 >= NINES_MIN);
                 chart.draw_series(LineSeries::new(points, line))?;
             }
@@ -71,8 +72,8 @@ pub fn percentiles(
     Ok(Some(picture))
 }
 
-/// Points of a curve: nines, and the latency in ns that so many requests had at
-/// most.
+/// Returns the points of a curve: nines, and the largest latency in ns of that share of
+/// the requests.
 fn curve(buckets: &[(u64, u64)]) -> Vec<(f64, f64)> {
     let total: f64 = buckets.iter().map(|&(_, count)| count as f64).sum();
     let mut seen = 0.0;
@@ -90,7 +91,7 @@ fn curve(buckets: &[(u64, u64)]) -> Vec<(f64, f64)> {
 
 /// The latencies that have a line: the powers of ten between the two, and where
 /// these are few, also twice and five times of them.
-pub(super) fn round(low: f64, high: f64) -> Vec<f64> {
+pub(crate) fn round(low: f64, high: f64) -> Vec<f64> {
     let factors: &[f64] = if high / low < DENSE { &[1.0, 2.0, 5.0] } else { &[1.0] };
     let powers = low.log10().floor() as i32..=high.log10().ceil() as i32;
     let points = powers.flat_map(|power| factors.iter().map(move |f| f * 10f64.powi(power)));

@@ -1,0 +1,181 @@
+//! Which servers take part, and on which CPUs: shared by the arguments of all studies.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use pinloop::app::DEFAULT_ROUNDS;
+
+use crate::load::command::parse_time;
+use crate::results::{Allocator, Contender, Settings, Square};
+use crate::rig::fleet::Entrant;
+use crate::rig::process::Readiness;
+use crate::rig::{machine, regimes};
+use crate::serve::{Cores, cores};
+use crate::studies::ladder::measure::Plan;
+use crate::variants::{self, REFERENCE, SQUARE, VARIANTS, Variant};
+
+/// Length of the load before a slice: caches and connections are warm after it.
+const WARM_UP_MS: u64 = 25;
+
+/// Program that serves the variants with mimalloc, beside this program or one folder above it.
+const WITH_MIMALLOC: &str = "pinloop-bench-mimalloc";
+
+/// Suffix of the key of the second server of the A/A pair.
+pub(crate) const AGAIN: &str = "_again";
+
+#[derive(Args, Clone)]
+pub(crate) struct Setup {
+    /// CPUs for the servers, one thread each, such as 0,2-3 [default: the first]
+    #[arg(long, value_parser = cores)]
+    pub(crate) server_cores: Option<Cores>,
+    /// CPU for the load generator [default: one apart from the servers']
+    #[arg(long)]
+    pub(crate) generator_core: Option<usize>,
+    /// Rounds of the work function for one GET /data
+    #[arg(long, default_value_t = DEFAULT_ROUNDS)]
+    pub(crate) work: u32,
+    /// Memory allocator of all variants
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) allocator: Allocator,
+    /// Time that a server may take from its start until it is ready
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time)]
+    pub(crate) ready_within: Duration,
+}
+
+/// Returns the variants with these names, or the whole ladder without names; each once.
+pub(crate) fn chosen(settings: &Settings, names: &[String]) -> anyhow::Result<Vec<Entrant>> {
+    let asked_for = |variant: &&Variant| names.iter().any(|name| name == variant.name);
+    let chosen: Vec<&Variant> = match names {
+        [] => VARIANTS.iter().collect(),
+        _ => variants::all().filter(asked_for).collect(),
+    };
+    entrants_of(&chosen, settings, false)
+}
+
+pub(crate) fn plan(setup: &Setup) -> anyhow::Result<Plan> {
+    let machine = machine::describe().context("cannot tell what machine this is")?;
+    let allowed = &machine.cores;
+    let server_cores = match &setup.server_cores {
+        Some(cores) => cores.0.clone(),
+        None => vec![allowed[0]],
+    };
+    let generator_core =
+        setup.generator_core.unwrap_or_else(|| machine::generator_core(&machine, &server_cores));
+    for core in server_cores.iter().chain([&generator_core]) {
+        ensure!(allowed.contains(core), "CPU {core} may not be used; allowed are {allowed:?}");
+    }
+    let settings = Settings {
+        study: "ladder".to_string(),
+        server_cores,
+        generator_core,
+        work_rounds: setup.work,
+        warm_up_ms: WARM_UP_MS,
+        allocator: setup.allocator,
+        ready_within_ms: setup.ready_within.as_millis() as u64,
+        ..Settings::default()
+    };
+    Ok(Plan {
+        settings,
+        regimes: regimes::quick(),
+        reference: REFERENCE.to_string(),
+        square: Some(square()),
+        budget: Duration::ZERO,
+        name: None,
+    })
+}
+
+pub(crate) fn square() -> Square {
+    let [plain, tokio, hyper, both] = SQUARE.map(String::from);
+    Square { plain, tokio, hyper, both }
+}
+
+/// All variants, each as this program started again; with the reference twice,
+/// where it is to be held against itself.
+pub(crate) fn entrants(settings: &Settings, twice: bool) -> anyhow::Result<Vec<Entrant>> {
+    entrants_of(&VARIANTS.iter().collect::<Vec<_>>(), settings, twice)
+}
+
+/// Makes the servers of these variants, as [`entrants`] does.
+pub(crate) fn entrants_of(
+    variants: &[&Variant],
+    settings: &Settings,
+    twice: bool,
+) -> anyhow::Result<Vec<Entrant>> {
+    let program = program(settings.allocator)?;
+    let cores: Vec<String> = settings.server_cores.iter().map(usize::to_string).collect();
+    let mut entrants = Vec::new();
+    for variant in variants {
+        let copies = if twice && variant.name == REFERENCE { 2 } else { 1 };
+        for copy in 0..copies {
+            let again = if copy > 0 { AGAIN } else { "" };
+            let mut command = Command::new(&program);
+            command
+                .args(["serve", variant.name, "--port", "0", "--cores", &cores.join(",")])
+                .args(["--work", &settings.work_rounds.to_string()])
+                .args(["--parent", &std::process::id().to_string()]);
+            entrants.push(Entrant {
+                contender: Contender {
+                    key: format!("{}{again}", variant.name),
+                    variant: variant.name.to_string(),
+                    about: variant.about.to_string(),
+                    base: variant.base.map(String::from),
+                    adds: variant.adds.to_string(),
+                    command: None,
+                },
+                answers: variant.answers,
+                works: variant.answers,
+                command,
+                readiness: Readiness::Announced,
+                patience: Duration::from_millis(settings.ready_within_ms),
+                expected: BTreeMap::new(),
+            });
+        }
+    }
+    Ok(entrants)
+}
+
+/// Returns the program that serves the variants with `allocator`.
+fn program(allocator: Allocator) -> anyhow::Result<PathBuf> {
+    match allocator {
+        Allocator::System => env::current_exe().context("cannot find this program"),
+        _ => program_beside(WITH_MIMALLOC),
+    }
+}
+
+/// Finds another program of this package. Cargo puts benches into a folder below that of
+/// the programs.
+pub(crate) fn program_beside(name: &str) -> anyhow::Result<PathBuf> {
+    let this = env::current_exe().context("cannot find this program")?;
+    let folders = this.ancestors().skip(1).take(2);
+    let found = folders.map(|folder| folder.join(name)).find(|path| path.exists());
+    found.with_context(|| format!("there is no program {name} beside {}", this.display()))
+}
+
+pub(crate) fn warn(settings: &Settings) {
+    if cfg!(debug_assertions) {
+        eprintln!("warning: this is a debug build, and its figures say nothing; use cargo bench");
+    }
+    if settings.server_cores.contains(&settings.generator_core) {
+        eprintln!(
+            "warning: there is no CPU for the load generator alone; servers and generator disturb \
+             each other on CPU {}, and figures mean little",
+            settings.generator_core
+        );
+    }
+}
+
+/// Parses the name of a variant on the ladder.
+pub(crate) fn rung_name() -> PossibleValuesParser {
+    PossibleValuesParser::new(VARIANTS.iter().map(|variant| variant.name))
+}
+
+/// Parses the name of a variant. For a misspelled name clap suggests a similar one.
+pub(crate) fn variant_name() -> PossibleValuesParser {
+    PossibleValuesParser::new(variants::all().map(|variant| variant.name))
+}

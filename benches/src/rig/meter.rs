@@ -1,0 +1,175 @@
+//! CPU time of a server while it is loaded, and in the rest of its life.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::thread;
+use std::time::Duration;
+
+use crate::load::{Outcome, Shape};
+use crate::results::Life;
+use crate::rig::process::Process;
+use crate::rig::usage::{self, Usage, Used};
+
+/// Number of looks at a server after its last answer, until its usage is read even if it
+/// does not sleep.
+const SETTLE_CHECKS: u32 = 50;
+
+/// Between two looks at whether it sleeps.
+const SETTLE: Duration = Duration::from_micros(200);
+
+/// Usage of a server during one load.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reading {
+    /// By all its processes.
+    pub used: Used,
+    /// Clock ticks that the hypervisor took from its CPUs.
+    pub steal_ticks: u64,
+}
+
+/// Accounts for all CPU time of a server, from its start to its end, so that work outside
+/// of the measured loads is seen.
+#[derive(Debug)]
+pub struct Account {
+    last: Usage,
+    startup: Duration,
+    loaded: Duration,
+    idle: Duration,
+    processes: usize,
+    strayed: BTreeSet<usize>,
+}
+
+impl Account {
+    /// Begins when the server is ready and sleeps: its workers may start after it is ready.
+    pub fn open(process: &mut Process) -> io::Result<Self> {
+        fall_asleep(process)?;
+        let last = process.usage()?;
+        let startup = last.cpu();
+        let (loaded, idle) = (Duration::ZERO, Duration::ZERO);
+        let processes = last.processes();
+        Ok(Self { last, startup, loaded, idle, processes, strayed: BTreeSet::new() })
+    }
+
+    /// Meters a load as [`metered`] does. CPU time since the last load counts as idle.
+    pub fn metered<T>(
+        &mut self,
+        process: &mut Process,
+        cores: &[usize],
+        load: impl FnOnce() -> Result<T, String>,
+    ) -> Result<(T, Reading), String> {
+        let metered = metered_between(process, cores, load)?;
+        let Metered { loaded, before, after, reading } = metered;
+        self.idle += before.cpu().saturating_sub(self.last.cpu());
+        self.loaded += after.cpu().saturating_sub(before.cpu());
+        self.note(after, cores);
+        Ok((loaded, reading))
+    }
+
+    /// Ends with a last reading.
+    pub fn close(mut self, contender: &str, process: &mut Process, cores: &[usize]) -> Life {
+        if let Ok(end) = process.usage() {
+            self.idle += end.cpu().saturating_sub(self.last.cpu());
+            self.note(end, cores);
+        }
+        let nanoseconds = |time: Duration| time.as_nanos() as u64;
+        Life {
+            contender: contender.to_string(),
+            startup_cpu_ns: nanoseconds(self.startup),
+            loaded_cpu_ns: nanoseconds(self.loaded),
+            idle_cpu_ns: nanoseconds(self.idle),
+            processes: self.processes,
+            strayed_cpus: self.strayed.into_iter().collect(),
+        }
+    }
+
+    fn note(&mut self, usage: Usage, cores: &[usize]) {
+        self.processes = self.processes.max(usage.processes());
+        self.strayed.extend(usage.strayed(cores));
+        self.last = usage;
+    }
+}
+
+/// Reads what `process`, on `cores`, used while `load` loaded it. The errors are
+/// sentences for people. A server that has ended explains all other errors.
+pub fn metered<T>(
+    process: &mut Process,
+    cores: &[usize],
+    load: impl FnOnce() -> Result<T, String>,
+) -> Result<(T, Reading), String> {
+    let Metered { loaded, reading, .. } = metered_between(process, cores, load)?;
+    Ok((loaded, reading))
+}
+
+/// A load with the readings before and after it.
+struct Metered<T> {
+    loaded: T,
+    before: Usage,
+    after: Usage,
+    reading: Reading,
+}
+
+fn metered_between<T>(
+    process: &mut Process,
+    cores: &[usize],
+    load: impl FnOnce() -> Result<T, String>,
+) -> Result<Metered<T>, String> {
+    let taken = take(process, cores, load);
+    process.check().map_err(|ended| ended.to_string())?;
+    taken
+}
+
+/// Returns an error for a run with errors or without an answer.
+pub fn judge(outcome: &Outcome) -> Result<(), String> {
+    let errors = outcome.errors.total();
+    if errors > 0 {
+        let first = outcome.first_error.as_deref().unwrap_or("of an unknown kind");
+        return Err(format!("{errors} errors beside {} answers; {first}", outcome.requests));
+    }
+    if outcome.requests == 0 {
+        return Err("it answered nothing".to_string());
+    }
+    Ok(())
+}
+
+/// Fails if the server closed connections that the others keep open. It spares itself work then,
+/// and its clients open new ones, which is other work than the regime's.
+pub fn judge_connections(outcome: &Outcome, shape: &Shape) -> Result<(), String> {
+    let allowed = match shape.requests_per_connection {
+        Some(each) => outcome.requests / each + shape.connections as u64,
+        None => 0,
+    };
+    if outcome.connects <= allowed {
+        return Ok(());
+    }
+    Err(format!(
+        "it closed connections: {} were opened for {} requests, and {allowed} are enough",
+        outcome.connects, outcome.requests
+    ))
+}
+
+fn take<T>(
+    process: &mut Process,
+    cores: &[usize],
+    load: impl FnOnce() -> Result<T, String>,
+) -> Result<Metered<T>, String> {
+    let unreadable = |error: io::Error| format!("its usage cannot be read: {error}");
+    let steal_before = usage::steal_ticks(cores).map_err(unreadable)?;
+    let before = process.usage().map_err(unreadable)?;
+    let loaded = load()?;
+    fall_asleep(process).map_err(unreadable)?;
+    let after = process.usage().map_err(unreadable)?;
+    let used = after.since(&before).map_err(unreadable)?;
+    let steal_after = usage::steal_ticks(cores).map_err(unreadable)?;
+    let reading = Reading { used, steal_ticks: steal_after.saturating_sub(steal_before) };
+    Ok(Metered { loaded, before, after, reading })
+}
+
+/// Waits until the server sleeps: the kernel has booked all of its time then.
+pub(crate) fn fall_asleep(process: &mut Process) -> io::Result<()> {
+    for _ in 0..SETTLE_CHECKS {
+        thread::sleep(SETTLE);
+        if process.sleeps()? {
+            break;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! One slice: a server under load for a moment, and what both ends used.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::load::{Expected, Generator, Outcome, Pace, Shape, Stop, Target};
+use crate::results::{self, GeneratorKind, Latency, Sample, Settings};
+use crate::rig::fleet::Member;
+use crate::rig::meter::{Reading, judge, judge_connections};
+use crate::rig::regimes::Regime;
+use crate::rig::wrk::Wrk;
+
+/// A server with its connections in one regime; idle but for its slice.
+pub struct Lane<'a> {
+    member: &'a mut Member,
+    /// Load generator, or the reason why it could not connect.
+    driver: Result<Driver, String>,
+    pace: Pace,
+    settings: &'a Settings,
+    /// Answers a second in the warm-up, which is a closed loop.
+    capacity: f64,
+}
+
+/// Load generator of a server.
+enum Driver {
+    Own(Box<Generator>, Shape),
+    Wrk(Wrk),
+}
+
+/// Observations of a load generator in a slice.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// Each rightly.
+    pub requests: u64,
+    /// From the first request to the last answer.
+    pub elapsed: Duration,
+    /// Latencies of all requests.
+    pub latency: Latency,
+    /// Work of the generator.
+    pub generator: results::Generator,
+}
+
+impl<'a> Lane<'a> {
+    /// Connects, and loads the server until it is warm.
+    pub fn open(member: &'a mut Member, regime: &Regime, settings: &'a Settings) -> Self {
+        let address = member.process.address();
+        let not_yet = Err("it has no connections".to_string());
+        let (pace, capacity) = (Pace::Closed, f64::INFINITY);
+        let expected = member.expected.get(regime.key).cloned();
+        let mut lane = Self { member, driver: not_yet, pace, settings, capacity };
+        let warmed = lane.metered(|_| {
+            let mut driver = Driver::open(address, regime, settings.generator, expected.as_ref())?;
+            let warm_up = Duration::from_millis(settings.warm_up_ms);
+            let answered = match settings.warm_up_ms {
+                0 => None,
+                _ => Some(driver.run(Pace::Closed, warm_up)?),
+            };
+            Ok((driver, answered))
+        });
+        match warmed {
+            Ok(((driver, answered), _)) => {
+                if let Some(answered) = answered {
+                    lane.capacity = answered.requests as f64 / answered.elapsed.as_secs_f64();
+                }
+                lane.driver = Ok(driver);
+            }
+            Err(reason) => lane.driver = Err(reason),
+        }
+        lane
+    }
+
+    /// The contender's key.
+    pub fn key(&self) -> &str {
+        &self.member.key
+    }
+
+    /// Requests per second that it answered in a closed loop; infinite if it did not.
+    pub fn capacity(&self) -> f64 {
+        self.capacity
+    }
+
+    /// Sends its requests at this pace from now on.
+    pub fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace;
+    }
+
+    /// Takes one slice. The error is a sentence for people.
+    pub fn slice(&mut self) -> Result<Sample, String> {
+        let (pace, length) = (self.pace, Duration::from_millis(self.settings.slice_ms));
+        let (answered, reading) = self.metered(|driver| {
+            driver.as_mut().map_err(|reason| reason.clone())?.run(pace, length)
+        })?;
+        let used = reading.used;
+        Ok(Sample {
+            contender: self.member.key.clone(),
+            requests: answered.requests,
+            elapsed_ns: nanoseconds(answered.elapsed),
+            cpu_ns: nanoseconds(used.cpu),
+            wait_ns: nanoseconds(used.threads.wait),
+            user_ticks: used.user_ticks,
+            system_ticks: used.system_ticks,
+            voluntary_switches: used.threads.voluntary_switches,
+            involuntary_switches: used.threads.involuntary_switches,
+            steal_ticks: reading.steal_ticks,
+            latency: answered.latency,
+            generator: answered.generator,
+        })
+    }
+
+    /// Closes the connections, which is work for the server too.
+    pub fn close(mut self) {
+        // A server that has failed was named already.
+        let _ = self.metered(|driver| {
+            *driver = Err("its connections are closed".to_string());
+            Ok(())
+        });
+    }
+
+    fn metered<T>(
+        &mut self,
+        load: impl FnOnce(&mut Result<Driver, String>) -> Result<T, String>,
+    ) -> Result<(T, Reading), String> {
+        let (driver, cores) = (&mut self.driver, &self.settings.server_cores);
+        let Member { process, account, .. } = &mut *self.member;
+        account.metered(process, cores, || load(driver))
+    }
+}
+
+impl Driver {
+    /// Compares every answer with `expected`, or with the first one.
+    fn open(
+        address: SocketAddr,
+        regime: &Regime,
+        kind: GeneratorKind,
+        expected: Option<&Expected>,
+    ) -> Result<Self, String> {
+        if kind == GeneratorKind::Wrk {
+            let wrk = Wrk::new(address, regime).map_err(|error| error.to_string())?;
+            return Ok(Self::Wrk(wrk));
+        }
+        let target =
+            Target { addr: address, request: regime.request.clone(), method_is_head: false };
+        let shape = Shape {
+            connections: regime.connections,
+            pipeline: regime.pipeline,
+            requests_per_connection: regime.requests_per_connection,
+        };
+        let mut generator =
+            Generator::connect(&target, &shape).map_err(|error| error.to_string())?;
+        match expected {
+            Some(expected) => generator.compare_with(expected.clone()),
+            None => generator.compare_with_first().map_err(|error| error.to_string())?,
+        }
+        Ok(Self::Own(Box::new(generator), shape))
+    }
+
+    fn run(&mut self, pace: Pace, length: Duration) -> Result<Answered, String> {
+        match self {
+            Self::Wrk(wrk) => wrk.run(length),
+            Self::Own(generator, shape) => {
+                let outcome = generator.run(pace, Stop::After(length));
+                let outcome = outcome.map_err(|error| error.to_string())?;
+                judge(&outcome)?;
+                judge_connections(&outcome, shape)?;
+                Ok(answered(&outcome))
+            }
+        }
+    }
+}
+
+fn answered(outcome: &Outcome) -> Answered {
+    Answered {
+        requests: outcome.requests,
+        elapsed: outcome.elapsed,
+        latency: latency(&outcome.latency_ns),
+        generator: results::Generator {
+            cpu_ns: nanoseconds(outcome.cpu),
+            unsent: outcome.unsent,
+            bytes_sent: outcome.bytes_sent,
+            bytes_received: outcome.bytes_received,
+            reads: outcome.reads,
+            writes: outcome.writes,
+            wakeups: outcome.wakeups,
+            connects: outcome.connects,
+        },
+    }
+}
+
+fn latency(histogram: &Histogram<u64>) -> Latency {
+    let recorded = histogram.iter_recorded();
+    Latency::of(recorded.map(|step| (step.value_iterated_to(), step.count_at_value())))
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    duration.as_nanos().try_into().unwrap_or(u64::MAX)
+}

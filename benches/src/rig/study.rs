@@ -1,0 +1,212 @@
+//! The common part of the studies of one request: servers, the gate, and the file of
+//! results.
+//!
+//! All studies add to one file, so that there is one report of all that was measured.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::SystemTime;
+
+use crate::load::Target;
+use crate::results::{self, Contender, Gate, Machine, Occasion, ReadError, Results, Settings};
+use crate::rig::fleet::{Entrant, Fleet};
+use crate::rig::regimes;
+use crate::rig::regimes::Regime;
+use crate::rig::{gate, machine};
+
+/// The key of the request that is studied, for the gate.
+const STUDIED: &str = "studied";
+
+/// Request of a study, and the servers that it compares.
+#[derive(Clone, Debug)]
+pub struct Common {
+    /// Settings as recorded.
+    pub settings: Settings,
+    /// Path that is requested with GET.
+    pub path: String,
+    /// Key of the contender that the others are held against.
+    pub reference: String,
+}
+
+/// The servers of a study, up and looked at.
+#[derive(Debug)]
+pub struct Field {
+    /// Servers that take part.
+    pub fleet: Fleet,
+    /// Findings of the gate.
+    pub gate: Gate,
+}
+
+impl Common {
+    /// When it begins, and with what.
+    pub fn occasion(&self) -> Occasion {
+        Occasion {
+            started_unix_s: now_unix_s(),
+            complete: false,
+            server_cores: self.settings.server_cores.clone(),
+            generator_core: self.settings.generator_core,
+            work_rounds: self.settings.work_rounds,
+            path: self.path.clone(),
+            seed: self.settings.seed,
+        }
+    }
+
+    /// The file at `path` as far as it was measured here, or a new one.
+    pub fn open(&self, path: &Path, contenders: Vec<Contender>) -> io::Result<Results> {
+        let mut results = open(path)?;
+        if results.reference.is_empty() {
+            results.settings = self.settings.clone();
+            results.reference.clone_from(&self.reference);
+        }
+        add(&mut results.contenders, contenders);
+        Ok(results)
+    }
+
+    /// The request, to one of the servers.
+    pub fn target(&self, addr: std::net::SocketAddr) -> Target {
+        Target { addr, request: regimes::get(&self.path), method_is_head: false }
+    }
+
+    /// Starts the servers and compares their answers. A server that does not start, hangs or
+    /// gives another answer becomes a failure and is not a member any more.
+    pub fn gather(
+        &self,
+        mut entrants: Vec<Entrant>,
+        goes_on: &dyn Fn() -> bool,
+    ) -> io::Result<Field> {
+        let mut fleet = Fleet::start(&mut entrants, &self.settings.server_cores, goes_on);
+        fleet.check_outside(&entrants)?;
+        let studied = Regime {
+            work: self.path.split('?').next() == Some("/data"),
+            ..Regime::closed(
+                STUDIED,
+                "the request of this study",
+                "for the request of this study",
+                regimes::get(&self.path),
+            )
+        };
+        let verdict = gate::run(&fleet.servers(&self.reference), &[studied], goes_on);
+        fleet.failures.extend(verdict.failures_in(STUDIED));
+        fleet.check();
+        let Fleet { members, failures } = &mut fleet;
+        members.retain(|member| failures.iter().all(|failure| failure.contender != member.key));
+        Ok(Field { fleet, gate: verdict.gate })
+    }
+}
+
+/// Reads the file at `path` to add to it. A file of another machine, build or version is
+/// set aside, so that nothing that was measured is lost.
+pub(crate) fn open(path: &Path) -> io::Result<Results> {
+    let fresh = Results {
+        schema: results::SCHEMA,
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        started_unix_s: now_unix_s(),
+        complete: true,
+        optimized: !cfg!(debug_assertions),
+        machine: machine::describe()?,
+        ..Results::default()
+    };
+    let reason = match Results::read(path) {
+        Ok(there) if is_of_here(&there, &fresh) => return Ok(there),
+        Ok(_) => "it is of another machine, build or version".to_string(),
+        Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(fresh),
+        Err(error) => error.to_string(),
+    };
+    let aside = path.with_extension(format!("{}.json", now_unix_s()));
+    fs::rename(path, &aside)?;
+    eprintln!("{} is now {}: {reason}", path.display(), aside.display());
+    Ok(fresh)
+}
+
+/// Reports whether figures of both may stand on one page.
+fn is_of_here(there: &Results, fresh: &Results) -> bool {
+    let same = |machine: &Machine| {
+        (machine.cpu.clone(), machine.cores.clone(), machine.kernel.clone(), machine.memory_bytes)
+    };
+    same(&there.machine) == same(&fresh.machine)
+        && there.optimized == fresh.optimized
+        && there.version == fresh.version
+}
+
+/// Adds the contenders that are not there yet, each behind the one it follows.
+pub(crate) fn add(contenders: &mut Vec<Contender>, added: Vec<Contender>) {
+    let mut behind = None;
+    for contender in added {
+        let there = contenders.iter().position(|other| other.key == contender.key);
+        behind = there.or_else(|| {
+            let place = behind.map_or(contenders.len(), |place| place + 1);
+            contenders.insert(place, contender);
+            Some(place)
+        });
+    }
+}
+
+pub(crate) fn now_unix_s() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.map_or(0, |now| now.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contenders(keys: &[&str]) -> Vec<Contender> {
+        let contender = |key: &&str| Contender {
+            key: key.to_string(),
+            variant: key.to_string(),
+            about: String::new(),
+            base: None,
+            adds: String::new(),
+            command: None,
+        };
+        keys.iter().map(contender).collect()
+    }
+
+    #[test]
+    fn contenders_keep_the_order_of_the_ladder() {
+        for (there, added, all) in [
+            (vec![], vec!["a", "b"], vec!["a", "b"]),
+            (vec!["a", "a_again", "c"], vec!["a", "c"], vec!["a", "a_again", "c"]),
+            (vec!["a", "d"], vec!["a", "b", "c", "d", "e"], vec!["a", "b", "c", "d", "e"]),
+            (vec!["a"], vec!["b"], vec!["a", "b"]),
+        ] {
+            let mut found = contenders(&there);
+            add(&mut found, contenders(&added));
+            let found: Vec<_> = found.iter().map(|contender| contender.key.as_str()).collect();
+            assert_eq!(found, all);
+        }
+    }
+
+    #[test]
+    fn a_file_of_another_machine_is_set_aside_and_one_of_this_is_added_to() {
+        let directory = std::env::temp_dir().join(format!("pinloop-study-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("results.json");
+        let fresh = open(&path).unwrap();
+        let mut here = Results { reference: "kept".to_string(), ..fresh.clone() };
+        here.write(&path).unwrap();
+        assert_eq!(open(&path).unwrap().reference, "kept");
+
+        here.machine.kernel = "Linux 2.6".to_string();
+        here.write(&path).unwrap();
+        assert_eq!(open(&path).unwrap().reference, "");
+        assert!(!path.exists());
+        let aside: Vec<_> = fs::read_dir(&directory).unwrap().collect();
+        assert_eq!(aside.len(), 1);
+        assert_eq!(Results::read(&aside[0].as_ref().unwrap().path()).unwrap().reference, "kept");
+        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn figures_of_another_machine_or_build_are_not_added_to() {
+        let fresh = Results::default();
+        let mut there = Results::default();
+        // Which does not make it another machine.
+        there.machine.load_average = 3.0;
+        assert!(is_of_here(&there, &fresh));
+        there.machine.kernel = "Linux 2.6".to_string();
+        assert!(!is_of_here(&there, &fresh));
+        assert!(!is_of_here(&Results { optimized: true, ..Results::default() }, &fresh));
+    }
+}

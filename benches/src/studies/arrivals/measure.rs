@@ -1,0 +1,223 @@
+//! Clients arrive one after another and stay, each asking over and over: one
+//! server after the other, seen second by second.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::load::{self, Generator, LoadError, Shape, Snapshot, Watch};
+use crate::results::{Arrivals, Contender, Phase, Results, Second, Tour};
+use crate::rig::fleet::{Entrant, Member};
+use crate::rig::progress::Progress;
+use crate::rig::study::Common;
+use crate::rig::usage;
+use crate::rig::usage::Usage;
+
+/// The grain of the pictures.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// Plan of a run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Plan of the study.
+    pub common: Common,
+    /// When clients come; the same for every server.
+    pub arrivals: load::Arrivals,
+}
+
+/// Measures, and writes what has been measured so far to `path` after each
+/// server. When `stop` is set, it ends within a second with what there is.
+pub fn run(
+    plan: &Plan,
+    entrants: Vec<Entrant>,
+    path: &Path,
+    stop: &AtomicBool,
+) -> io::Result<Results> {
+    let contenders: Vec<Contender> = entrants.iter().map(|e| e.contender.clone()).collect();
+    let mut results = plan.common.open(path, contenders)?;
+    let mut arrivals = begin(plan);
+    results.studies.arrivals = Some(arrivals.clone());
+    results.write(path)?;
+
+    // Before the servers start, for they inherit it.
+    load::allow_descriptors(plan.arrivals.clients() as u64).map_err(io::Error::other)?;
+    let goes_on = || !stop.load(Ordering::Relaxed);
+    let mut field = plan.common.gather(entrants, &goes_on)?;
+    arrivals.tours = field.fleet.failures.iter().map(Tour::failed).collect();
+    results.gate = results.gate.or(Some(field.gate));
+    // From here on this thread is the load generator.
+    load::pin(plan.common.settings.generator_core)?;
+
+    let seconds = plan.arrivals.lasts().as_secs() * field.fleet.members.len() as u64;
+    let progress = Progress::new(seconds);
+    for member in &mut field.fleet.members {
+        if !goes_on() {
+            break;
+        }
+        progress.says(&member.key);
+        arrivals.tours.push(tour(plan, member, &progress, stop));
+        results.studies.arrivals = Some(arrivals.clone());
+        results.write(path)?;
+    }
+    progress.clear();
+    arrivals.occasion.complete = goes_on();
+    results.studies.arrivals = Some(arrivals);
+    results.write(path)?;
+    Ok(results)
+}
+
+fn begin(plan: &Plan) -> Arrivals {
+    let phase = |phase: &load::Phase| Phase {
+        clients_per_s: phase.clients_per_second,
+        lasts_s: phase.lasts.as_secs_f64(),
+    };
+    Arrivals {
+        occasion: plan.common.occasion(),
+        phases: plan.arrivals.phases.iter().map(phase).collect(),
+        clients_max: plan.arrivals.clients_max,
+        tours: Vec::new(),
+    }
+}
+
+fn tour(plan: &Plan, member: &mut Member, progress: &Progress, stop: &AtomicBool) -> Tour {
+    let mut diary = Diary::begin(member.process.id());
+    let cores = plan.common.settings.server_cores.len();
+    let mut seconds = Vec::new();
+    let mut tell = |snapshot: &Snapshot| {
+        let second = diary.enter(snapshot);
+        progress.tells(&line(&member.key, snapshot, &second, cores));
+        seconds.push(second);
+        match stop.load(Ordering::Relaxed) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    };
+    let ended = load(plan, member, Watch::new(TELL_EVERY, &mut tell));
+    // A server that has ended explains whatever else went wrong.
+    let ended = member.process.check().map_err(|e| e.to_string()).and(ended);
+    Tour { contender: member.key.clone(), seconds, failure: ended.err() }
+}
+
+/// Lets the clients come. The error is a sentence for people.
+fn load(plan: &Plan, member: &Member, watch: Watch<'_>) -> Result<(), String> {
+    let target = plan.common.target(member.process.address());
+    // Clients bring their connections with them.
+    let shape = Shape { connections: 0, ..Shape::default() };
+    let run = || -> Result<_, LoadError> {
+        Generator::connect_comparing(&target, &shape)?.run_arrivals(&plan.arrivals, watch)
+    };
+    let outcome = run().map_err(|error| error.to_string())?;
+    match outcome.errors.answers() {
+        0 => Ok(()),
+        // They were counted as requests, with latencies.
+        failed => Err(format!(
+            "{failed} of {} answers were errors; {}",
+            outcome.requests,
+            outcome.first_error.unwrap_or_default()
+        )),
+    }
+}
+
+/// Enters what both ends used since the last entry.
+struct Diary {
+    server: u32,
+    server_used: Option<Usage>,
+    /// CPU time, and time waiting for a CPU.
+    generator_used: (Duration, Duration),
+}
+
+impl Diary {
+    fn begin(server: u32) -> Self {
+        let server_used = Usage::of(server).ok();
+        Self { server, server_used, generator_used: usage::of_this_thread().unwrap_or_default() }
+    }
+
+    fn enter(&mut self, snapshot: &Snapshot) -> Second {
+        let now = Usage::of(self.server).ok();
+        let used = now.as_ref().zip(self.server_used.as_ref());
+        let server = used.and_then(|(now, then)| now.since(then).ok());
+        let generator = usage::of_this_thread().unwrap_or_default();
+        let (cpu, wait) = self.generator_used;
+        let (generator_cpu, generator_wait) =
+            (generator.0.saturating_sub(cpu), generator.1.saturating_sub(wait));
+        (self.server_used, self.generator_used) = (now, generator);
+        let errors = snapshot.errors.iter().filter(|&(_, count)| count > 0);
+        Second {
+            at_s: snapshot.at_seconds,
+            lasts_s: snapshot.seconds,
+            clients: snapshot.clients,
+            requests: snapshot.requests,
+            p50_ns: snapshot.p50_ns,
+            p99_ns: snapshot.p99_ns,
+            errors: errors.map(|(kind, count)| (kind.to_string(), count)).collect(),
+            server_cpu_ns: server.map(|used| used.cpu.as_nanos() as u64),
+            server_wait_ns: server.map(|used| used.threads.wait.as_nanos() as u64),
+            generator_cpu_ns: generator_cpu.as_nanos() as u64,
+            generator_wait_ns: generator_wait.as_nanos() as u64,
+        }
+    }
+}
+
+/// Formats the progress on one line.
+fn line(key: &str, snapshot: &Snapshot, second: &Second, cores: usize) -> String {
+    let seen = load::progress(snapshot);
+    let busy = second.server_cpu_ns.map(|cpu_ns| {
+        let share = cpu_ns as f64 / 1e7 / second.lasts_s.max(f64::MIN_POSITIVE) / cores as f64;
+        format!("  server {share:.0} % of {cores} CPU{}", if cores == 1 { "" } else { "s" })
+    });
+    format!("{key}  {seen}{}", busy.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::load::Errors;
+
+    fn snapshot() -> Snapshot {
+        Snapshot {
+            at_seconds: 3.0,
+            seconds: 0.5,
+            clients: 24,
+            requests: 12_345,
+            p50_ns: 740_000,
+            p99_ns: 1_500_000,
+            errors: Errors { timeout: 2, ..Errors::default() },
+        }
+    }
+
+    #[test]
+    fn a_second_has_what_was_seen_and_the_errors_that_occurred() {
+        // Not this process, because its threads come and go with its tests.
+        let mut server = Command::new("sleep").arg("600").spawn().unwrap();
+        let second = Diary::begin(server.id()).enter(&snapshot());
+        server.kill().unwrap();
+        server.wait().unwrap();
+        assert_eq!((second.at_s, second.lasts_s), (3.0, 0.5));
+        assert_eq!((second.clients, second.requests), (24, 12_345));
+        assert_eq!((second.p50_ns, second.p99_ns), (740_000, 1_500_000));
+        assert_eq!(second.errors.into_iter().collect::<Vec<_>>(), [("timeout".to_string(), 2)]);
+        assert!(second.server_cpu_ns.is_some());
+    }
+
+    #[test]
+    fn a_server_that_is_gone_used_nobody_knows_what() {
+        // Above what a process id can be.
+        let mut diary = Diary::begin(u32::MAX);
+        assert_eq!(diary.enter(&snapshot()).server_cpu_ns, None);
+    }
+
+    #[test]
+    fn progress_is_one_line_with_the_servers_share_of_its_cpus() {
+        let second = Second { lasts_s: 0.5, server_cpu_ns: Some(450_000_000), ..Second::default() };
+        assert_eq!(
+            line("pinloop", &snapshot(), &second, 1),
+            "pinloop  24 clients  24690 req/s  p50 740 us  p99 1.50 ms  timeout 2  \
+             server 90 % of 1 CPU"
+        );
+        assert!(line("x", &snapshot(), &second, 2).ends_with("server 45 % of 2 CPUs"));
+    }
+}

@@ -1,0 +1,129 @@
+//! Arguments of the ladder, the study that runs by default.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+use super::measure;
+use crate::cli::output::{INTERRUPTED, interrupts, results_path, show};
+use crate::cli::outside::Outside;
+use crate::cli::report::Price;
+use crate::cli::servers::{Setup, entrants, plan, rung_name, warn};
+use crate::results::GeneratorKind;
+use crate::rig::fleet::Entrant;
+use crate::rig::regimes::{self, Regime};
+use crate::rig::wrk;
+use crate::variants::REFERENCE;
+
+#[derive(Args)]
+pub(crate) struct Ladder {
+    /// Measure for 20 s in all, with wider intervals, instead of about 90 s
+    #[arg(long, conflicts_with = "full")]
+    quick: bool,
+    /// Measure in all regimes, with three times the number of starts, in about ten minutes
+    #[arg(long, conflicts_with = "generator")]
+    full: bool,
+    /// Measure in these regimes only, separated by commas. Two of them are not part of --full:
+    /// connect10, with a connection for every ten requests, and many, on 4,000 connections
+    #[arg(long, value_name = "KEYS", value_delimiter = ',', conflicts_with = "full", value_parser = regime())]
+    regimes: Vec<Regime>,
+    /// Measure these variants only, separated by commas; pinloop always takes part
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = rung_name())]
+    variants: Vec<String>,
+    #[command(flatten)]
+    outside: Outside,
+    /// What loads the servers: wrk shows that the figures don't hang on our generator.
+    /// Its slices last a second at least, and so the whole some five minutes
+    #[arg(long, default_value = "own", value_parser = generator)]
+    generator: GeneratorKind,
+    /// Measure for this many seconds in all
+    #[arg(long, conflicts_with = "quick", value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: Option<u64>,
+    /// Length of one slice in milliseconds: short, so that a block is soon over,
+    /// and long against the start of a run [default: 75; 1000 with wrk]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(10..=60_000))]
+    slice_ms: Option<u64>,
+    /// Seed of the random order [default: the clock]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Name of this run in the file of results [default: ladder-1, ladder-2, …]
+    #[arg(long)]
+    name: Option<String>,
+    /// Where to add the results [default: pinloop/results.json in cargo's
+    /// target directory]
+    #[arg(long)]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    price: Price,
+    #[command(flatten)]
+    setup: Setup,
+}
+
+pub(crate) fn run(arguments: &Ladder) -> anyhow::Result<ExitCode> {
+    let mut plan = plan(&arguments.setup)?;
+    let by_wrk = arguments.generator == GeneratorKind::Wrk;
+    if by_wrk {
+        wrk::is_installed().map_err(anyhow::Error::msg)?;
+    }
+    plan.budget = Duration::from_secs(match arguments.seconds {
+        Some(seconds) => seconds,
+        None if arguments.full => 600,
+        None if arguments.quick => 17,
+        None if by_wrk => 300,
+        None => 85,
+    });
+    plan.settings.generator = arguments.generator;
+    if by_wrk {
+        // Each slice of wrk is a process of its own, and lasts a second at least.
+        plan.settings.warm_up_ms = 0;
+    }
+    plan.name.clone_from(&arguments.name);
+    plan.settings.slice_ms = arguments.slice_ms.unwrap_or(if by_wrk { 1000 } else { 75 });
+    plan.settings.seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
+    if arguments.full {
+        plan.regimes = regimes::full();
+    }
+    if !arguments.regimes.is_empty() {
+        plan.regimes = arguments.regimes.clone();
+    }
+    warn(&plan.settings);
+
+    let path = results_path(arguments.out.as_deref())?;
+    let stop = interrupts()?;
+    let mut entrants = entrants(&plan.settings, true)?;
+    if !arguments.variants.is_empty() {
+        let name = |entrant: &Entrant| entrant.contender.variant.clone();
+        entrants.retain(|entrant| {
+            name(entrant) == REFERENCE || arguments.variants.contains(&name(entrant))
+        });
+    }
+    entrants.extend(arguments.outside.entrants(&plan.settings)?);
+    let results = measure::run(&plan, entrants, &path, &stop)
+        .with_context(|| format!("cannot measure, or write {}", path.display()))?;
+    show(&results, &path, &arguments.price.options())?;
+    let failed = results.regimes.iter().any(|regime| !regime.failures.is_empty());
+    Ok(match results.complete {
+        false => ExitCode::from(INTERRUPTED),
+        true if failed => ExitCode::FAILURE,
+        true => ExitCode::SUCCESS,
+    })
+}
+
+/// Parses the key of a regime. For a misspelled key clap suggests a similar one.
+fn regime() -> impl TypedValueParser<Value = Regime> {
+    PossibleValuesParser::new(regimes::all().into_iter().map(|regime| regime.key)).try_map(|key| {
+        regimes::all().into_iter().find(|regime| regime.key == key).ok_or("unknown regime")
+    })
+}
+
+fn generator(text: &str) -> Result<GeneratorKind, String> {
+    match text {
+        "own" => Ok(GeneratorKind::Own),
+        "wrk" => Ok(GeneratorKind::Wrk),
+        _ => Err("expected own or wrk".to_string()),
+    }
+}

@@ -1,0 +1,14 @@
+//! Every server in every regime: the CPU time that each layer adds.
+
+pub(crate) mod answer;
+pub(crate) mod args;
+pub mod assertion;
+pub mod comparison;
+pub mod disturbance;
+pub mod figures;
+pub mod lives;
+pub mod measure;
+pub(crate) mod method;
+pub mod plot;
+pub(crate) mod section;
+pub mod square;

@@ -1,0 +1,214 @@
+//! Short requests beside long ones, on servers that do the long work at once and on
+//! those that give it to another thread.
+//!
+//! For each size of work all servers are up at once and take turns in a random order
+//! within each block: the short requests alone, the same beside a client that always
+//! waits for a long one, and the long ones alone.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use crate::load::{self, Generator, Outcome, Pace, Shape, Stop, Target};
+use crate::results::{
+    Contender, Failure, Latency, LongSlice, Offload, OffloadPoint, OffloadSlice, Results, Settings,
+};
+use crate::rig::fleet::{Entrant, Member};
+use crate::rig::meter::{judge, metered};
+use crate::rig::process::Process;
+use crate::rig::progress::Progress;
+use crate::rig::regimes;
+use crate::rig::study::Common;
+
+/// Plan of a run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Plan of the study; its path is that of the long requests.
+    pub common: Common,
+    /// Sizes of the work, in rounds.
+    pub works: Vec<u32>,
+    /// Path of the short requests.
+    pub short_path: String,
+    /// Short requests per second: few enough that a server has time left.
+    pub short_rate: f64,
+    /// Connections that share these.
+    pub short_connections: usize,
+    /// Number of blocks.
+    pub blocks: usize,
+}
+
+/// Measures, and writes what has been measured so far to `path` after each block. When
+/// `stop` is set, it ends within a slice with what there is.
+///
+/// `entrants` starts the servers with these settings.
+pub fn run(
+    plan: &Plan,
+    entrants: impl Fn(&Settings) -> io::Result<Vec<Entrant>>,
+    path: &Path,
+    stop: &AtomicBool,
+) -> io::Result<Results> {
+    let goes_on = || !stop.load(Ordering::Relaxed);
+    let settings = &plan.common.settings;
+    let contenders: Vec<Contender> =
+        entrants(settings)?.into_iter().map(|entrant| entrant.contender).collect();
+    let progress = Progress::new((contenders.len() * plan.works.len() * plan.blocks) as u64);
+    let mut results = plan.common.open(path, contenders)?;
+    let mut offload = begin(plan);
+    let mut rng = Rng::with_seed(settings.seed);
+    for &rounds in &plan.works {
+        progress.says(&format!("long requests of {rounds} rounds"));
+        let with_work = Settings { work_rounds: rounds, ..settings.clone() };
+        let common = Common { settings: with_work, ..plan.common.clone() };
+        let mut field = common.gather(entrants(&common.settings)?, &goes_on)?;
+        results.gate = results.gate.or(Some(field.gate));
+        offload.failures.append(&mut field.fleet.failures);
+        let mut lanes: Vec<Lane<'_>> =
+            field.fleet.members.iter_mut().map(|member| Lane::open(plan, member)).collect();
+        let points = lanes.iter().map(|lane| OffloadPoint {
+            contender: lane.key.clone(),
+            work_rounds: rounds,
+            slices: Vec::new(),
+        });
+        let first = offload.points.len();
+        offload.points.extend(points);
+        for _ in 0..plan.blocks {
+            let Some(taken) =
+                block(&mut lanes, &mut offload.failures, &mut rng, &progress, &goes_on)
+            else {
+                break;
+            };
+            for (at, slice) in taken {
+                offload.points[first + at].slices.push(slice);
+            }
+            results.studies.offload = Some(offload.clone());
+            results.write(path)?;
+        }
+    }
+    progress.clear();
+    offload.occasion.complete = goes_on();
+    results.studies.offload = Some(offload);
+    results.write(path)?;
+    Ok(results)
+}
+
+fn begin(plan: &Plan) -> Offload {
+    Offload {
+        occasion: plan.common.occasion(),
+        short_path: plan.short_path.clone(),
+        short_rate: plan.short_rate,
+        short_connections: plan.short_connections,
+        slice_ms: plan.common.settings.slice_ms,
+        points: Vec::new(),
+        failures: Vec::new(),
+    }
+}
+
+/// A slice of each server that has not failed, with the place of its lane; none if the
+/// user has asked to stop.
+fn block(
+    lanes: &mut [Lane<'_>],
+    failures: &mut Vec<Failure>,
+    rng: &mut Rng,
+    progress: &Progress,
+    goes_on: &impl Fn() -> bool,
+) -> Option<Vec<(usize, OffloadSlice)>> {
+    let mut order: Vec<usize> = (0..lanes.len()).collect();
+    rng.shuffle(&mut order);
+    let mut taken = Vec::new();
+    for at in order {
+        let contender = lanes[at].key.clone();
+        if failures.iter().any(|failure| failure.contender == contender) {
+            continue;
+        }
+        if !goes_on() {
+            return None;
+        }
+        match lanes[at].slice() {
+            Ok(slice) => taken.push((at, slice)),
+            Err(reason) => failures.push(Failure { contender, reason }),
+        }
+        progress.slice_done();
+    }
+    Some(taken)
+}
+
+/// A server with its connections of both kinds.
+struct Lane<'a> {
+    key: String,
+    process: &'a mut Process,
+    /// Generators for short and long requests, or the reason why they could not connect.
+    generators: Result<[Generator; 2], String>,
+    settings: &'a Settings,
+    short_rate: f64,
+}
+
+impl<'a> Lane<'a> {
+    /// Connects, and takes a slice that does not count, so that none begins cold.
+    fn open(plan: &'a Plan, member: &'a mut Member) -> Self {
+        let long = plan.common.target(member.process.address());
+        let short = Target { request: regimes::get(&plan.short_path), ..long.clone() };
+        let connect = |target: &Target, connections| {
+            let shape = Shape { connections, ..Shape::default() };
+            Generator::connect_comparing(target, &shape).map_err(|error| error.to_string())
+        };
+        let generators = connect(&short, plan.short_connections)
+            .and_then(|short| Ok([short, connect(&long, 1)?]));
+        let mut lane = Self {
+            key: member.key.clone(),
+            process: &mut member.process,
+            generators,
+            settings: &plan.common.settings,
+            short_rate: plan.short_rate,
+        };
+        if let Err(reason) = lane.slice() {
+            lane.generators = Err(reason);
+        }
+        lane
+    }
+
+    fn slice(&mut self) -> Result<OffloadSlice, String> {
+        let [short, long] = self.generators.as_mut().map_err(|reason| reason.clone())?;
+        let pace = Pace::Rate(self.short_rate);
+        let stop = Stop::After(Duration::from_millis(self.settings.slice_ms));
+        let core = self.settings.generator_core;
+
+        let alone = run_one(short, pace, stop)?;
+        let (beside, beside_long) = thread::scope(|scope| {
+            let busy = scope.spawn(|| {
+                load::pin(core).map_err(|error| error.to_string())?;
+                run_one(long, Pace::Closed, stop)
+            });
+            let beside = run_one(short, pace, stop);
+            let busy = busy.join();
+            let busy = busy.unwrap_or_else(|_| Err("its load generator has panicked".to_string()));
+            Ok::<_, String>((beside?, busy?))
+        })?;
+        let load = || run_one(long, Pace::Closed, stop);
+        let (long, reading) = metered(self.process, &self.settings.server_cores, load)?;
+        Ok(OffloadSlice {
+            alone: latency(&alone),
+            beside: latency(&beside),
+            beside_long_requests: beside_long.requests,
+            long: LongSlice {
+                requests: long.requests,
+                elapsed_ns: long.elapsed.as_nanos() as u64,
+                cpu_ns: reading.used.cpu.as_nanos() as u64,
+            },
+        })
+    }
+}
+
+fn run_one(generator: &mut Generator, pace: Pace, stop: Stop) -> Result<Outcome, String> {
+    let outcome = generator.run(pace, stop).map_err(|error| error.to_string())?;
+    judge(&outcome)?;
+    Ok(outcome)
+}
+
+fn latency(outcome: &Outcome) -> Latency {
+    let recorded = outcome.latency_ns.iter_recorded();
+    Latency::of(recorded.map(|step| (step.value_iterated_to(), step.count_at_value())))
+}

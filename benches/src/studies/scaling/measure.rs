@@ -1,0 +1,288 @@
+//! Scaling: the same servers on 1, 2, … cores, with the same connections for each core.
+//!
+//! All of them are up at once, and take turns in a random order within each block, as
+//! on the ladder. A generator runs on every CPU that the server leaves free, up to one
+//! for each of the server's; where none is free they share the server's.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use crate::load::{self, Generator, Outcome, Pace, Shape, Stop, Target};
+use crate::results::{Contender, Failure, Point, Results, Scaling, Settings, Slice};
+use crate::rig::event_loops;
+use crate::rig::fleet::{Entrant, Member};
+use crate::rig::meter::{judge, metered};
+use crate::rig::process::Process;
+use crate::rig::progress::Progress;
+use crate::rig::study::Common;
+
+/// Up to so many cores each number of them is measured; from there on each is about a
+/// fifth more than the one before.
+const EACH_UP_TO: usize = 4;
+
+/// Plan of a run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Who is asked for what; its CPUs are those of the largest server, in the order in
+    /// which they come in.
+    pub common: Common,
+    /// CPUs that the generators may have.
+    pub generator_cores: Vec<usize>,
+    /// Open connections for each core of a server.
+    pub connections_per_core: usize,
+    /// Each has a slice of every server on every number of cores.
+    pub blocks: usize,
+    /// Cores to estimate the rate of, if that is asked for.
+    pub plan_cores: Option<usize>,
+}
+
+/// Measures, and writes what has been measured so far to `path` after each block. When
+/// `stop` is set, it ends within a slice with what there is.
+///
+/// `entrants` starts the servers on some CPUs.
+pub fn run(
+    plan: &Plan,
+    entrants: impl Fn(&[usize]) -> io::Result<Vec<Entrant>>,
+    path: &Path,
+    stop: &AtomicBool,
+) -> io::Result<Results> {
+    let goes_on = || !stop.load(Ordering::Relaxed);
+    let settings = &plan.common.settings;
+    let contenders: Vec<Contender> =
+        entrants(&settings.server_cores)?.into_iter().map(|entrant| entrant.contender).collect();
+    let sizes = sizes(settings.server_cores.len());
+    let connections = plan.connections_per_core * sizes.iter().sum::<usize>() * contenders.len();
+    load::allow_descriptors(connections as u64).map_err(io::Error::other)?;
+
+    let mut results = plan.common.open(path, contenders)?;
+    let mut scaling = begin(plan);
+    let mut fleets = Vec::new();
+    for &size in &sizes {
+        let cores = settings.server_cores[..size].to_vec();
+        let on_these = Common {
+            settings: Settings { server_cores: cores.clone(), ..settings.clone() },
+            ..plan.common.clone()
+        };
+        let field = on_these.gather(entrants(&cores)?, &goes_on)?;
+        results.gate = results.gate.or(Some(field.gate));
+        scaling.failures.extend(field.fleet.failures);
+        fleets.push((cores, field.fleet.members));
+    }
+    let mut lanes: Vec<Lane> = fleets
+        .iter_mut()
+        .flat_map(|(cores, members)| {
+            let cores: &[usize] = cores;
+            members.iter_mut().map(move |member| Lane::open(plan, member, cores))
+        })
+        .collect();
+    scaling.points = lanes.iter().map(|lane| lane.point.clone()).collect();
+
+    let progress = Progress::new((lanes.len() * plan.blocks) as u64);
+    progress.says(&format!(
+        "{} servers on up to {} CPUs",
+        lanes.len(),
+        settings.server_cores.len()
+    ));
+    let mut rng = Rng::with_seed(settings.seed);
+    let length = Duration::from_millis(settings.slice_ms);
+    for _ in 0..plan.blocks {
+        let taken = block(&mut lanes, &mut scaling.failures, length, &mut rng, &progress, &goes_on);
+        let Some(taken) = taken else { break };
+        for (point, slice) in taken {
+            scaling.points[point].slices.push(slice);
+        }
+        results.studies.scaling = Some(scaling.clone());
+        results.write(path)?;
+    }
+    progress.clear();
+    for (lane, point) in lanes.iter().zip(&mut scaling.points) {
+        // Without it there is still a figure, only not how it is spread.
+        point.loops = event_loops::of(lane.process.id(), &lane.answered()).unwrap_or_default();
+    }
+    scaling.occasion.complete = goes_on();
+    results.studies.scaling = Some(scaling);
+    results.write(path)?;
+    Ok(results)
+}
+
+fn begin(plan: &Plan) -> Scaling {
+    Scaling {
+        occasion: plan.common.occasion(),
+        connections_per_core: plan.connections_per_core,
+        slice_ms: plan.common.settings.slice_ms,
+        plan_cores: plan.plan_cores,
+        points: Vec::new(),
+        failures: Vec::new(),
+    }
+}
+
+/// A slice of each server that has not failed, with the place of its lane; none if the
+/// user has asked to stop.
+fn block(
+    lanes: &mut [Lane<'_>],
+    failures: &mut Vec<Failure>,
+    length: Duration,
+    rng: &mut Rng,
+    progress: &Progress,
+    goes_on: &impl Fn() -> bool,
+) -> Option<Vec<(usize, Slice)>> {
+    let mut order: Vec<usize> = (0..lanes.len()).collect();
+    rng.shuffle(&mut order);
+    let mut taken = Vec::new();
+    for at in order {
+        let Lane { point: Point { contender, server_cores, .. }, .. } = &lanes[at];
+        let (contender, cores) = (contender.clone(), server_cores.len());
+        if failures.iter().any(|failure| failure.contender == contender) {
+            continue;
+        }
+        if !goes_on() {
+            return None;
+        }
+        match lanes[at].slice(length) {
+            Ok(slice) => taken.push((at, slice)),
+            Err(reason) => {
+                let reason = format!("with threads on {cores} of the CPUs: {reason}");
+                failures.push(Failure { contender, reason });
+            }
+        }
+        progress.slice_done();
+    }
+    Some(taken)
+}
+
+/// A server on some cores, with its connections.
+struct Lane<'a> {
+    process: &'a mut Process,
+    /// With nothing measured yet.
+    point: Point,
+    /// One generator on each of their CPUs, or the reason why they could not connect.
+    generators: Result<Vec<Generator>, String>,
+}
+
+impl<'a> Lane<'a> {
+    fn open(plan: &Plan, member: &'a mut Member, cores: &[usize]) -> Self {
+        let generator_cores = generator_cores(&plan.generator_cores, cores);
+        let target = plan.common.target(member.process.address());
+        let connections = plan.connections_per_core * cores.len();
+        let generators = connect(&target, connections, generator_cores.len());
+        let point = Point {
+            contender: member.key.clone(),
+            server_cores: cores.to_vec(),
+            generator_cores,
+            ..Point::default()
+        };
+        let mut lane = Self { process: &mut member.process, point, generators };
+        // So that none begins cold.
+        if let Err(reason) = lane.slice(Duration::from_millis(plan.common.settings.slice_ms)) {
+            lane.generators = Err(reason);
+        }
+        lane
+    }
+
+    fn slice(&mut self, length: Duration) -> Result<Slice, String> {
+        let cores = &self.point.generator_cores;
+        let generators = self.generators.as_mut().map_err(|reason| reason.clone())?;
+        let load = || load_at_once(generators, cores, length);
+        let (outcomes, reading) = metered(self.process, &self.point.server_cores, load)?;
+        outcomes.iter().try_for_each(judge)?;
+        let sum = |part: &dyn Fn(&Outcome) -> u64| outcomes.iter().map(part).sum();
+        let elapsed = outcomes.iter().map(|outcome| outcome.elapsed).max().unwrap_or_default();
+        Ok(Slice {
+            requests: sum(&|outcome| outcome.requests),
+            elapsed_ns: elapsed.as_nanos() as u64,
+            cpu_ns: reading.used.cpu.as_nanos() as u64,
+            cpu_ns_max: reading.used.busiest.as_nanos() as u64,
+            generator_cpu_ns: sum(&|outcome| outcome.cpu.as_nanos() as u64),
+            steal_ticks: reading.steal_ticks,
+        })
+    }
+
+    /// Returns the number of answers on each connection, by its address.
+    fn answered(&self) -> BTreeMap<SocketAddr, u64> {
+        self.generators.iter().flatten().flat_map(Generator::answered).collect()
+    }
+}
+
+/// Spreads connections over generators, as evenly as it goes.
+fn connect(target: &Target, connections: usize, count: usize) -> Result<Vec<Generator>, String> {
+    (0..count)
+        .map(|nth| {
+            let connections = (connections + nth) / count;
+            Generator::connect_comparing(target, &Shape { connections, ..Shape::default() })
+        })
+        .collect::<Result<_, _>>()
+        .map_err(|error| error.to_string())
+}
+
+fn load_at_once(
+    generators: &mut [Generator],
+    cores: &[usize],
+    length: Duration,
+) -> Result<Vec<Outcome>, String> {
+    let load = |generator: &mut Generator, core: usize| {
+        load::pin(core).map_err(|error| error.to_string())?;
+        let outcome = generator.run(Pace::Closed, Stop::After(length));
+        outcome.map_err(|error| error.to_string())
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = generators
+            .iter_mut()
+            .zip(cores)
+            .map(|(generator, &core)| scope.spawn(move || load(generator, core)))
+            .collect();
+        let ended = |thread: thread::ScopedJoinHandle<'_, _>| {
+            thread.join().unwrap_or_else(|_| Err("its load generator has panicked".to_string()))
+        };
+        threads.into_iter().map(ended).collect()
+    })
+}
+
+/// The numbers of cores to measure: up to `most`, and that one surely.
+fn sizes(most: usize) -> Vec<usize> {
+    let larger = |&size: &usize| Some(size + (size / EACH_UP_TO).max(1));
+    let mut sizes: Vec<usize> =
+        std::iter::successors(Some(1), larger).take_while(|&size| size < most).collect();
+    sizes.push(most);
+    sizes
+}
+
+/// CPUs for the generators, of those that they may have: at most as many as the server
+/// has, and none of the server's as long as others are left.
+fn generator_cores(allowed: &[usize], server_cores: &[usize]) -> Vec<usize> {
+    let allowed = || allowed.iter().rev().copied();
+    let free: Vec<usize> = allowed().filter(|core| !server_cores.contains(core)).collect();
+    let cores = if free.is_empty() { allowed().collect() } else { free };
+    cores.into_iter().take(server_cores.len()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_cores_are_measured_each_and_many_with_gaps() {
+        assert_eq!(sizes(1), [1]);
+        assert_eq!(sizes(2), [1, 2]);
+        assert_eq!(sizes(4), [1, 2, 3, 4]);
+        assert_eq!(sizes(16), [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 16]);
+    }
+
+    #[test]
+    fn generators_keep_off_the_server_as_long_as_they_can() {
+        assert_eq!(generator_cores(&[0, 1], &[0]), [1]);
+        assert_eq!(generator_cores(&[0, 1], &[0, 1]), [1, 0]);
+        assert_eq!(generator_cores(&[0, 1, 2, 3], &[0]), [3]);
+        assert_eq!(generator_cores(&[0, 1, 2, 3], &[0, 1]), [3, 2]);
+        assert_eq!(generator_cores(&[0, 1, 2, 3], &[0, 1, 2]), [3]);
+        // Told to stay on one.
+        assert_eq!(generator_cores(&[3], &[0, 1]), [3]);
+        assert_eq!(generator_cores(&[1], &[0, 1]), [1]);
+    }
+}
