@@ -141,7 +141,8 @@ fn a_panic_in_a_drop_ends_no_event_loop() {
             let before = drops.load(Ordering::SeqCst);
             let mut stream = connect(&server);
             stream.write_all(request.as_bytes()).unwrap();
-            stream.shutdown(Shutdown::Write).unwrap();
+            // The server may have reset the connection already.
+            let _ = stream.shutdown(Shutdown::Write);
             if matches!(path, "/paused" | "/deferred-late") {
                 // The stream never goes on.
                 drop(stream);

@@ -1,13 +1,14 @@
 //! Defaults fit the place: CPUs, pins and descriptors.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use crate::faults::{has_program, is_root, skip};
 use crate::support::process::{BINARY, Running};
+use crate::support::wait_until;
 
 fn cpus() -> usize {
     thread::available_parallelism().expect("the number of CPUs").get()
@@ -120,10 +121,15 @@ fn one_warning_says_how_many_connections_fit() {
     let path = std::env::temp_dir().join(format!("pinloop-test-{}-nofile", std::process::id()));
     let mut child = start_between(100, 100, File::create(&path).unwrap().into());
     assert!(start_line(&mut child).contains("listening"));
+    // Another thread writes the warning.
+    let mut message = String::new();
+    wait_until("there is a warning", || {
+        message = fs::read_to_string(&path).unwrap();
+        message.ends_with('\n')
+    });
     child.kill().unwrap();
     child.wait().unwrap();
-    let mut message = String::new();
-    File::open(&path).unwrap().read_to_string(&mut message).unwrap();
+    message = fs::read_to_string(&path).unwrap();
     fs::remove_file(&path).unwrap();
     let lines: Vec<&str> = message.lines().collect();
     let numbers = message.split(|each: char| !each.is_ascii_digit());
