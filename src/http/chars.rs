@@ -58,12 +58,6 @@ pub(super) const fn is_reg_name(byte: u8) -> bool {
     CLASSES[byte as usize] & REG_NAME != 0
 }
 
-/// Reports whether [`is_reg_name`] holds for all four bytes.
-pub(super) fn are_reg_name([a, b, c, d]: &[u8; 4]) -> bool {
-    let class = |byte: &u8| CLASSES[usize::from(*byte)];
-    class(a) & class(b) & class(c) & class(d) & REG_NAME != 0
-}
-
 /// Reports whether `byte` is `unreserved` (RFC 3986, 2.3).
 pub(super) const fn is_unreserved(byte: u8) -> bool {
     CLASSES[byte as usize] & UNRESERVED != 0

@@ -17,19 +17,7 @@ pub(super) fn is_authority(value: &[u8]) -> bool {
 /// hold.
 #[inline]
 fn name_bytes(value: &[u8]) -> usize {
-    let mut rest = value;
-    // Four bytes at a time, because most hosts are a name or an IPv4 address.
-    while let [a, b, c, d, after @ ..] = rest
-        && chars::are_reg_name(&[*a, *b, *c, *d])
-    {
-        rest = after;
-    }
-    while let [byte, after @ ..] = rest
-        && chars::is_reg_name(*byte)
-    {
-        rest = after;
-    }
-    value.len() - rest.len()
+    value.iter().position(|&byte| !chars::is_reg_name(byte)).unwrap_or(value.len())
 }
 
 /// Returns the port of a valid authority, which may be empty.
@@ -71,15 +59,17 @@ fn is_other_host(host: &[u8]) -> bool {
 }
 
 /// Reports whether `text` is a TCP port, which may be empty. Leading zeros do not count.
+#[inline]
 fn is_port(text: &[u8]) -> bool {
-    // Any four digits are a port.
-    text.iter().all(u8::is_ascii_digit) && (text.len() <= 4 || tcp_port(text).is_some())
-}
-
-fn tcp_port(digits: &[u8]) -> Option<u16> {
-    digits.iter().try_fold(0u16, |number, digit| {
-        number.checked_mul(10)?.checked_add(u16::from(digit - b'0'))
-    })
+    let mut number = 0u32;
+    for byte in text {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return false;
+        }
+        number = number.saturating_mul(10).saturating_add(u32::from(digit));
+    }
+    number <= u32::from(u16::MAX)
 }
 
 /// Reports whether the text between brackets is an IPv6 address or a later kind.

@@ -149,7 +149,7 @@ impl<'o> Response<'o> {
     ///
     /// # Panics
     /// If the response has ended.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub fn header_line(&mut self, line: HeaderLine) -> &mut Self {
         self.begin();
