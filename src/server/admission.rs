@@ -112,10 +112,8 @@ impl Admission {
             return false;
         }
         let waits_when_full = env.config.when_full == WhenFull::Wait && !env.draining;
-        if waits_when_full
-            && self.shared.connections() >= max
-            && !self.evict_idle(connections)
-            && self.shared.waits_for_room(self.index, max)
+        let needs_room = waits_when_full && self.shared.connections() >= max;
+        if needs_room && !self.has_idle(connections) && self.shared.waits_for_room(self.index, max)
         {
             self.listener.iter_mut().for_each(Listener::pause);
             return false;
@@ -123,6 +121,10 @@ impl Admission {
         let Some(listener) = &mut self.listener else { return false };
         match listener.accept(now) {
             Accepted::Connection(stream, client) => {
+                // Not before a connection is there that needs the room.
+                if needs_room {
+                    self.evict_idle(connections);
+                }
                 self.admit(stream, client.ip(), connections, registry);
             }
             Accepted::Shed => {
@@ -163,11 +165,24 @@ impl Admission {
         }
     }
 
+    /// Finds connections that have been idle for long, unless some are known; reports whether there
+    /// are any.
+    fn has_idle<S: Service>(&mut self, connections: &Connections<S>) -> bool {
+        self.idle.retain(|&(key, id)| {
+            let connection = connections.slab.get(key).filter(|each| each.id() == id);
+            connection.is_some_and(Connection::waits_for_a_request)
+        });
+        if self.idle.is_empty() {
+            self.idle = find_idle(connections);
+        }
+        !self.idle.is_empty()
+    }
+
     /// Closes the connection of this loop that has been idle longest, as nginx does; reports
     /// whether there was one.
     fn evict_idle<S: Service>(&mut self, connections: &mut Connections<S>) -> bool {
-        if self.idle.is_empty() {
-            self.idle = find_idle(connections);
+        if !self.has_idle(connections) {
+            return false;
         }
         while let Some((key, id)) = self.idle.pop() {
             let is_same = |connection: &&Connection| connection.id() == id;
