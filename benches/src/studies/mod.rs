@@ -2,7 +2,7 @@
 //! records (`record`), the figures made of the record (`figures`) and its part of the
 //! report (`section`).
 //!
-//! A study is a folder and one entry of [`studies!`], which makes its command, its record
+//! A study is a folder and one entry of `studies!`, which makes its command, its record
 //! in the file of results, and its place in the report.
 
 mod args;
