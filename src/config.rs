@@ -54,6 +54,10 @@ pub struct Config {
     /// Default: a quarter of the memory of the cgroup or of the machine, but at least 16 MiB
     /// and at most 1 GiB, which is 1,000 requests with a body of 1 MiB each.
     pub buffered_bytes_max: usize,
+    /// Maximum number of connections whose responses are sent together, after all of them are
+    /// computed. Default 8: more saves little, and the first response waits for the last. 1
+    /// sends each response at once.
+    pub send_batch_max: usize,
     /// Limits on one request.
     pub limits: Limits,
     /// Timeouts of a connection.
@@ -88,6 +92,7 @@ impl Default for Config {
             connections_per_client_max: None,
             when_full: WhenFull::Shed,
             buffered_bytes_max: memory::buffered_bytes_default(),
+            send_batch_max: 8,
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             metrics: None,
@@ -130,6 +135,7 @@ impl Config {
             ("max-head-bytes", limits.head_bytes_max, Config::HEAD_BYTES),
             ("max-headers", limits.headers_max, Config::HEADERS),
             ("max-connections", self.connections_max, Config::CONNECTIONS),
+            ("send_batch_max", self.send_batch_max, 1..=usize::MAX),
             ("output_bytes_high", limits.output_bytes_high, 1..=usize::MAX),
             ("max-buffered-bytes", self.buffered_bytes_max, limits.head_bytes_max..=usize::MAX),
         ] {

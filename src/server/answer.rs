@@ -68,7 +68,9 @@ impl Connection {
         filled: usize,
         state: &mut LoopState<S>,
     ) -> io::Result<Turn> {
-        let (consumed, turn) = self.answer(Some(filled), state)?;
+        // Beyond a short read nothing is left to do in this turn.
+        let may_wait = state.batch.is_open() && filled < state.input.len() && !self.reads_on;
+        let (consumed, turn) = self.answer(Some(filled), may_wait, state)?;
         if consumed < filled && !matches!(self.state, State::Closing(_) | State::Lingering { .. }) {
             self.carry.extend_from_slice(&state.input[consumed..filled]);
         }
@@ -78,24 +80,27 @@ impl Connection {
     /// Answers the input that is kept.
     #[inline(never)]
     fn answer_kept<S: Service>(&mut self, state: &mut LoopState<S>) -> io::Result<Turn> {
-        let (consumed, turn) = self.answer(None, state)?;
+        let (consumed, turn) = self.answer(None, false, state)?;
         self.carry.consume(consumed);
         Ok(turn)
     }
 
     /// Answers the first bytes of the input, or the kept input for `None`, as far as the budget
-    /// of a turn allows, and sends the responses. Returns the number of bytes consumed.
+    /// of a turn allows, and sends the responses, unless they `may_wait` for those of other
+    /// connections. Returns the number of bytes consumed.
     #[inline(always)]
     fn answer<S: Service>(
         &mut self,
         filled: Option<usize>,
+        may_wait: bool,
         state: &mut LoopState<S>,
     ) -> io::Result<(usize, Turn)> {
         let mut consumed = 0;
+        let begin = state.batch.end();
         let mut written = 0;
         let mut calls = 0;
         loop {
-            let LoopState { service, input, output, env } = &mut *state;
+            let LoopState { service, input, output, env, .. } = &mut *state;
             let input = match filled {
                 Some(filled) => &input[consumed..filled],
                 None => &self.carry[consumed..],
@@ -112,7 +117,11 @@ impl Connection {
             if may_go_on && !is_full {
                 continue;
             }
-            written += output.len();
+            if may_wait && progress.next == Next::Read && output.len() > begin {
+                self.state = State::Reading;
+                return Ok((consumed, Turn::Send));
+            }
+            written += output.len() - begin;
             self.send(state)?;
             match progress.next {
                 Next::Read => self.state = State::Reading,

@@ -11,6 +11,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use slab::Slab;
 
+use super::batch::Part;
 use super::connection::{Connection, Turn, key_of};
 use super::inbox::Message;
 use super::loop_state::{Environment, LoopState};
@@ -111,8 +112,41 @@ impl<S: Service> Connections<S> {
             Ok(Turn::Wait) if connection.is_at_rest() && !self.state.env.draining => {
                 connection.update_idle_timer(key, &mut self.timers);
             }
-            turn => self.settle(key, turn),
+            Ok(Turn::Send) => {
+                self.state.batch.add(key, self.state.output.len());
+                if self.state.batch.is_full() {
+                    self.send_batch();
+                }
+            }
+            turn => {
+                self.settle(key, turn);
+                // The turn may have taken long.
+                self.send_batch();
+            }
         }
+    }
+
+    /// Sends the responses of the batch.
+    pub(super) fn send_batch(&mut self) {
+        if self.state.batch.is_empty() {
+            return;
+        }
+        self.state.batch.begin_sending();
+        let (mut index, mut begin) = (0, 0);
+        while let Some(Part { key, end }) = self.state.batch.part(index) {
+            if let Some(connection) = self.slab.get_mut(key) {
+                let sent = connection.send_part(&self.state.output[begin..end], &self.state.env);
+                match sent {
+                    Ok(()) if connection.is_at_rest() && !self.state.env.draining => {
+                        connection.update_idle_timer(key, &mut self.timers);
+                    }
+                    sent => self.settle(key, sent.map(|()| Turn::Wait)),
+                }
+            }
+            (index, begin) = (index + 1, end);
+        }
+        self.state.batch.end_sending();
+        self.state.clear_output();
     }
 
     /// Gives turns to connections with more to do, each at most one.
@@ -154,7 +188,7 @@ impl<S: Service> Connections<S> {
             Turn::Wait if self.state.env.draining && connection.is_idle() => {
                 return self.close(key);
             }
-            Turn::Wait => {}
+            Turn::Wait | Turn::Send => {}
         }
         connection.update_timer(key, &mut self.timers);
     }

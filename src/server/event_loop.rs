@@ -70,9 +70,7 @@ impl<S: Service> EventLoop<S> {
                 polled => polled?,
             }
             self.begin_wakeup();
-            for event in &events {
-                self.dispatch(event);
-            }
+            self.dispatch_all(&events);
             self.end_wakeup();
         }
         Ok(self.drain.cut_off(&mut self.connections))
@@ -102,11 +100,22 @@ impl<S: Service> EventLoop<S> {
         }
     }
 
+    fn dispatch_all(&mut self, events: &Events) {
+        let LoopState { batch, env, .. } = &mut self.connections.state;
+        batch.open(events.iter().nth(1).is_some(), env.now);
+        for event in events {
+            self.dispatch(event);
+        }
+        self.connections.send_batch();
+        self.connections.state.batch.close();
+    }
+
     fn dispatch(&mut self, event: &Event) {
         match event.token() {
             LISTENER => self.admission.set_ready(),
             WAKER => {
                 self.admission.resume_if_paused();
+                self.connections.send_batch();
                 self.connections.deliver(self.inbox.take());
             }
             Token(key) if event.is_error() => self.connections.lose(key),

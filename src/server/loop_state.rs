@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::batch::Batch;
 use crate::config::Config;
 use crate::http::{Context, Date, Recorder, ResponseSink};
 use crate::ops::access_log::{AccessLog, CoreLog};
@@ -21,7 +22,9 @@ pub(super) struct LoopState<S> {
     pub(super) service: S,
     /// One read goes here.
     pub(super) input: Vec<u8>,
+    /// Responses: first those of the batch, then those of the connection that has its turn.
     pub(super) output: Vec<u8>,
+    pub(super) batch: Batch,
     pub(super) env: Environment,
 }
 
@@ -53,6 +56,7 @@ impl<S> LoopState<S> {
             service,
             input: vec![0; input_bytes.min(READ_BYTES) + READ_BYTES],
             output: Vec::new(),
+            batch: Batch::new(config.send_batch_max, config.limits.output_bytes_high, now),
             env: Environment {
                 date: Date::at(SystemTime::now()),
                 date_until: now,
@@ -67,9 +71,9 @@ impl<S> LoopState<S> {
         }
     }
 
-    /// Empties the output.
+    /// Empties the output, but for the batch.
     pub(super) fn clear_output(&mut self) {
-        self.output.clear();
+        self.output.truncate(self.batch.end());
         if self.output.capacity() > OUTPUT_BYTES_KEPT {
             self.output.shrink_to(OUTPUT_BYTES_KEPT);
         }

@@ -5,6 +5,7 @@
 
 mod admission;
 mod answer;
+mod batch;
 mod buffer;
 mod connection;
 mod connections;
