@@ -27,8 +27,8 @@ pub(crate) struct Ladder {
     /// Measure in all regimes, with three times the number of starts, in about ten minutes
     #[arg(long, conflicts_with = "generator")]
     full: bool,
-    /// Measure in these regimes only, separated by commas. Two of them are not part of --full:
-    /// connect10, with a connection for every ten requests, and many, on 4,000 connections
+    /// Measure in these regimes only, separated by commas. One of them is not part of --full:
+    /// connect10, with a connection for every ten requests
     #[arg(long, value_name = "KEYS", value_delimiter = ',', conflicts_with = "full", value_parser = regime())]
     regimes: Vec<Regime>,
     /// Measure these variants only, separated by commas; pinloop always takes part
