@@ -49,6 +49,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", help_heading = "Address and threads")]
     #[arg(value_parser = number(Config::THREADS))]
     threads: Option<usize>,
+    /// Accept a connection once its first bytes have arrived, and read at once: cheaper where a
+    /// connection has one request. Until then the kernel keeps the connection, for about the
+    /// head timeout; it counts for no limit, and is lost when the server stops
+    #[arg(long, help_heading = "Address and threads")]
+    defer_accept: bool,
     /// CPUs to pin the threads to, such as 0,2-3 [default: the available CPUs]
     #[arg(long, value_name = "LIST", help_heading = "Address and threads")]
     cores: Option<CpuList>,
@@ -149,7 +154,7 @@ Exit status:
 
 Environment:
   PINLOOP_MAX_HEADERS stands for --max-headers, and so on for each option.
-  PINLOOP_PIN, PINLOOP_NO_PIN and PINLOOP_METRICS are true or false.
+  PINLOOP_PIN, PINLOOP_NO_PIN, PINLOOP_DEFER_ACCEPT and PINLOOP_METRICS are true or false.
   RUST_LOG=debug logs more to standard error.
 
 Examples:
@@ -262,6 +267,7 @@ impl Arguments {
             threads: self.threads.and_then(NonZeroUsize::new),
             cores: self.cores.clone().map(|list| list.0),
             pin: (self.pin || self.no_pin).then_some(self.pin),
+            defer_accept: self.defer_accept,
             connections_max: self.max_connections,
             connections_per_client_max: self.max_connections_per_client,
             buffered_bytes_max: self.max_buffered_bytes.unwrap_or(default.buffered_bytes_max),
@@ -342,8 +348,10 @@ mod tests {
             assert_eq!(config.when_full, WhenFull::Wait);
         }
         assert_eq!(read("--access-log -").unwrap().access_log, Some("-".into()));
-        let line = "--pin --max-connections-per-client 7 --max-buffered-bytes 1048576";
+        let line =
+            "--pin --defer-accept --max-connections-per-client 7 --max-buffered-bytes 1048576";
         let config = read(line).unwrap().config();
+        assert!(config.defer_accept);
         assert_eq!((config.pin, config.buffered_bytes_max), (Some(true), 1 << 20));
         assert_eq!(config.connections_per_client_max, NonZeroUsize::new(7));
     }

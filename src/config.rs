@@ -40,6 +40,13 @@ pub struct Config {
     /// which a loop accepts in a few milliseconds. The kernel caps it at
     /// `net.core.somaxconn`.
     pub backlog: u32,
+    /// Accepts a connection once its first bytes have arrived, and reads at once: for clients that
+    /// send one request each. Off by default.
+    ///
+    /// The kernel then holds back a connection without bytes (`TCP_DEFER_ACCEPT`, tcp(7)) for
+    /// about the time of `timeouts.head`. It counts for no limit, and it is lost when the server
+    /// stops.
+    pub defer_accept: bool,
     /// Maximum number of open connections, over all threads. Default 10,000: an idle
     /// connection takes some 250 bytes here and 2 KiB in the kernel, so they fit in 30 MB.
     /// Each needs a file descriptor (`ulimit -n`).
@@ -88,6 +95,7 @@ impl Default for Config {
             cores: None,
             pin: None,
             backlog: 1024,
+            defer_accept: false,
             connections_max: 10_000,
             connections_per_client_max: None,
             when_full: WhenFull::Shed,

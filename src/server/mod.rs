@@ -10,6 +10,7 @@ mod buffer;
 mod connection;
 mod connections;
 mod cores;
+mod defer_accept;
 mod drain;
 mod event_loop;
 mod inbox;
@@ -89,6 +90,11 @@ where
     let cores = cores(config)?;
     let (addr, listeners) = listener::bind_all(config.addr, config.backlog, cores.len())
         .map_err(|error| StartError::Listen(config.addr, error))?;
+    if config.defer_accept {
+        for listener in &listeners {
+            defer_accept::defer_accept(listener, config.timeouts.head)?;
+        }
+    }
     let polls: Vec<Poll> = cores.iter().map(|_| Poll::new()).collect::<io::Result<_>>()?;
     let inbox = |poll: &Poll| Inbox::new(poll.registry()).map(Arc::new);
     let inboxes: Vec<Arc<Inbox>> = polls.iter().map(inbox).collect::<io::Result<_>>()?;
