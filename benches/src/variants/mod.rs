@@ -10,6 +10,7 @@
 mod axum;
 pub mod common;
 mod floor;
+mod floor_batched;
 mod hyper_offload;
 mod hyper_on_mio;
 mod hyper_per_core;
@@ -65,9 +66,17 @@ pub const VARIANTS: &[Variant] = &[
         serve: floor::serve,
     },
     Variant {
+        name: "floor_batched",
+        about: "epoll and constant bytes, the writes of eight connections together",
+        base: Some("floor"),
+        adds: "writes together",
+        answers: false,
+        serve: floor_batched::serve,
+    },
+    Variant {
         name: "pinloop",
         about: "HTTP by hand on mio, with every check, limit and timeout",
-        base: Some("floor"),
+        base: Some("floor_batched"),
         adds: "HTTP by hand",
         answers: true,
         serve: pinloop::serve,
