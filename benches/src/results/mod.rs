@@ -208,6 +208,9 @@ pub struct Regime {
     /// Requests that were due each second; none in a closed loop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_per_s: Option<f64>,
+    /// Bytes of the response's body, in the regimes that differ in it only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_bytes: Option<usize>,
     /// In the order measured; figures are compared within a block only.
     pub blocks: Vec<Block>,
     /// Contenders that got no figure, and why.

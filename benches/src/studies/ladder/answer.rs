@@ -8,6 +8,7 @@ use crate::results::Results;
 use crate::stats::{Estimate, Verdict};
 
 use super::figures::{Figures, RegimeFigures};
+use super::sizes;
 use super::square::{self, SquareFigures};
 
 /// A server that was undisturbed in fewer of its slices gets no headline.
@@ -31,10 +32,12 @@ pub(crate) fn sentences(context: &Context<'_>, regimes: &[RegimeFigures]) -> Vec
         }
     }
     let brief = |regime: &RegimeFigures| in_brief(regime, subject, reference);
-    let others: Vec<String> = regimes[1..].iter().filter_map(brief).collect();
+    let others = regimes[1..].iter().filter(|regime| regime.response_bytes.is_none());
+    let others: Vec<String> = others.filter_map(brief).collect();
     if !others.is_empty() {
         sentences.push(format!("Elsewhere {subject} adds {}.", others.join("; ")));
     }
+    sentences.extend(sizes::sentence(regimes, subject, reference));
     sentences
 }
 

@@ -38,6 +38,8 @@ pub struct RegimeFigures {
     pub costs: Costs,
     /// Requests that were due each second; none in a closed loop.
     pub rate_per_s: Option<f64>,
+    /// Bytes of the response's body, in the regimes that differ in it only.
+    pub response_bytes: Option<usize>,
     /// Ratio of the A/A pair.
     pub a_to_a: Option<Estimate>,
     /// Band of ratios that two equal servers may have.
@@ -160,6 +162,7 @@ fn of_regime(results: &Results, regime: &Regime) -> RegimeFigures {
         starts: costs.starts(),
         costs,
         rate_per_s: regime.rate_per_s,
+        response_bytes: regime.response_bytes,
         a_to_a,
         same_band,
         rows,

@@ -199,6 +199,7 @@ impl<'a> Part<'a> {
             connections: self.regime.connections,
             pipeline: self.regime.pipeline,
             requests_per_connection: self.regime.requests_per_connection.map(NonZeroU64::get),
+            response_bytes: self.regime.response_bytes,
             failures: self.failures.clone(),
             ..results::Regime::default()
         }

@@ -11,4 +11,5 @@ pub mod measure;
 pub(crate) mod method;
 pub mod plot;
 pub(crate) mod section;
+mod sizes;
 pub mod square;
