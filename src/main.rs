@@ -11,6 +11,7 @@ use std::mem::ManuallyDrop;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -30,6 +31,10 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// Interval at which the limiter forgets idle clients, because a walk over 100,000 clients
 /// takes some 10 ms.
 const FORGET_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Time that the event loops have after a second signal. An idle loop takes less than a
+/// millisecond; a loop that a service blocks is not waited for.
+const CUT_OFF_WAIT: Duration = Duration::from_millis(200);
 
 /// Maximum number of jobs that wait for a worker. 1,024 jobs of a millisecond take a second,
 /// which is as long as a client should wait for a 503.
@@ -78,7 +83,7 @@ fn serve(arguments: &Arguments, diagnostics: &Diagnostics) -> Result<(), Box<dyn
     let signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let mut config = arguments.config();
     config.access_log = access_log(arguments)?;
-    count_dropped_lines(&config, diagnostics);
+    count_diagnostics(&config, diagnostics);
     let cores = pinloop::cores(&config).map_err(cli::refuse)?;
     let mut app = App::new(arguments.work);
     app.workers = workers(arguments, &cores)?;
@@ -92,50 +97,76 @@ fn serve(arguments: &Arguments, diagnostics: &Diagnostics) -> Result<(), Box<dyn
     let (stopper, log) = (server.stopper(), config.access_log.clone());
     let handle = signals.handle();
     // Before the start line, because its reader may send a signal.
-    let watch = watch_signals(signals, stopper, log, diagnostics.clone())?;
+    let (end, has_ended) = mpsc::channel();
+    let watch = Watch { stopper, log, has_ended, diagnostics: diagnostics.clone(), stops: 0 };
+    let watch = watch.start(signals)?;
     announce(&server)?;
     let ended = server.join();
+    drop(end);
     handle.close();
     // Ends the thread's share in the access log, because the last one writes the last lines.
-    let _ = watch.join();
-    match ended? {
-        0 => Ok(()),
-        cut => Err(format!("the drain timeout has cut off {cut} unfinished requests").into()),
+    let is_cut_off = watch.join().is_ok_and(|stops| stops > 1);
+    match (ended?, is_cut_off) {
+        (cut, true) => Err(format!("a second signal has cut off {cut} unfinished requests").into()),
+        (0, false) => Ok(()),
+        (cut, false) => {
+            Err(format!("the drain timeout has cut off {cut} unfinished requests").into())
+        }
     }
 }
 
-/// Starts the thread that handles signals. It never waits for a log.
-fn watch_signals(
-    mut signals: Signals,
+/// The thread that handles signals. It never waits for a log.
+struct Watch {
     stopper: Stopper,
     log: Option<AccessLog>,
     diagnostics: Diagnostics,
-) -> io::Result<JoinHandle<()>> {
-    let mut is_stopping = false;
-    let watch = move || {
-        for signal in &mut signals {
-            match signal {
-                SIGHUP => log.iter().for_each(AccessLog::reopen),
-                _ if is_stopping => {
-                    log::error!("a second signal has cut off the unfinished requests");
-                    diagnostics.flush();
-                    std::process::exit(1);
-                }
-                _ => {
-                    is_stopping = true;
-                    stopper.stop();
-                }
-            }
-        }
-    };
-    thread::Builder::new().name("pinloop-signals".into()).spawn(watch)
+    /// Disconnected once the event loops have ended.
+    has_ended: mpsc::Receiver<()>,
+    /// Number of signals that stop the server.
+    stops: u32,
 }
 
-/// Adds the counters of dropped log lines to the metrics.
-fn count_dropped_lines(config: &Config, diagnostics: &Diagnostics) {
+impl Watch {
+    /// Starts the thread. It returns the number of signals that stop the server.
+    fn start(mut self, mut signals: Signals) -> io::Result<JoinHandle<u32>> {
+        let watch = move || {
+            signals.forever().for_each(|signal| self.handle(signal));
+            self.stops
+        };
+        thread::Builder::new().name("pinloop-signals".into()).spawn(watch)
+    }
+
+    fn handle(&mut self, signal: i32) {
+        if signal == SIGHUP {
+            return self.log.iter().for_each(AccessLog::reopen);
+        }
+        self.stops += 1;
+        match self.stops {
+            1 => self.stopper.stop(),
+            _ => self.cut_off(),
+        }
+    }
+
+    /// Has the event loops end at once. Ends the process if a service keeps one from doing so.
+    fn cut_off(&self) {
+        self.stopper.cut_off();
+        if self.has_ended.recv_timeout(CUT_OFF_WAIT) == Err(RecvTimeoutError::Timeout) {
+            log::error!(
+                "a second signal has cut off the unfinished requests; their number is unknown, \
+                 because a thread is busy with one of them"
+            );
+            self.diagnostics.flush();
+            std::process::exit(1);
+        }
+    }
+}
+
+/// Adds the counters of panics and of dropped log lines to the metrics.
+fn count_diagnostics(config: &Config, diagnostics: &Diagnostics) {
     let Some(metrics) = &config.metrics else { return };
     let help = "Messages that standard error did not take";
     metrics.add_counter("log_lines_dropped", help, diagnostics.dropped());
+    metrics.add_counter("panics", "Panics of any thread", diagnostics.panics());
     if let Some(log) = &config.access_log {
         let help = "Lines of the access log that were dropped or could not be written";
         metrics.add_counter("access_log_lines_dropped", help, log.dropped_counter());

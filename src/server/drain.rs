@@ -50,6 +50,11 @@ impl Drain {
         }
     }
 
+    /// Ends the drain now.
+    pub(super) fn end(&mut self, now: Instant) {
+        self.until = Some(now);
+    }
+
     /// Reports whether the drain has ended: no connection is left, or the drain timeout has
     /// passed.
     pub(super) fn is_over<S: Service>(&self, connections: &Connections<S>) -> bool {

@@ -94,9 +94,19 @@ impl<S: Service> EventLoop<S> {
     fn begin_wakeup(&mut self) {
         self.connections.set_now(Instant::now());
         // Before any event, so that the responses of this wake-up say that they are the last.
-        if self.shared.is_stopping() && !self.drain.has_begun() {
+        if self.shared.is_stopping() {
+            self.drain();
+        }
+    }
+
+    #[cold]
+    fn drain(&mut self) {
+        if !self.drain.has_begun() {
             let registry = self.poll.registry();
             self.drain.begin(&mut self.admission, &mut self.connections, registry);
+        }
+        if self.shared.is_cut_off() {
+            self.drain.end(self.connections.state.env.now);
         }
     }
 

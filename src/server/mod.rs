@@ -16,6 +16,7 @@ mod event_loop;
 mod inbox;
 mod listener;
 mod loop_state;
+mod read_ahead;
 mod shared;
 mod socket;
 pub(crate) mod timeouts;
@@ -232,7 +233,7 @@ impl Server {
     }
 
     /// Waits until all threads have ended. Returns the number of requests that were cut off
-    /// because the drain timeout had passed.
+    /// by the drain timeout or [`Stopper::cut_off`].
     ///
     /// # Errors
     /// The first failure of an event loop. When one event loop ends, the others drain and end as
@@ -246,6 +247,14 @@ impl Stopper {
     /// Tells the server to stop: see [`Server::stop`].
     pub fn stop(&self) {
         self.shared.stop();
+    }
+
+    /// Tells the server to stop at once: it closes all connections, also those with unfinished
+    /// requests. [`Server::join`] returns the number of those requests.
+    ///
+    /// A thread that is busy with a request stops when the service has returned.
+    pub fn cut_off(&self) {
+        self.shared.cut_off();
     }
 }
 

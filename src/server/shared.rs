@@ -14,6 +14,7 @@ pub(super) struct Shared {
     /// Number of threads that are without their reserved file descriptor.
     pub(super) reserves_missing: Arc<AtomicUsize>,
     stop: AtomicBool,
+    cut_off: AtomicBool,
     loops: Vec<Loop>,
     /// Number of open connections by [`subscriber`]. Only used with a limit for each client.
     clients: Mutex<HashMap<IpAddr, usize>>,
@@ -34,6 +35,7 @@ impl Shared {
             connections: AtomicUsize::new(0),
             reserves_missing: Arc::default(),
             stop: AtomicBool::new(false),
+            cut_off: AtomicBool::new(false),
             loops: inboxes.iter().map(new_loop).collect(),
             clients: Mutex::default(),
         }
@@ -98,6 +100,16 @@ impl Shared {
     pub(super) fn stop(&self) {
         self.stop.store(true, Ordering::Release);
         self.loops.iter().for_each(|each| each.inbox.wake_loop());
+    }
+
+    /// Tells all loops to stop without waiting for unfinished requests.
+    pub(super) fn cut_off(&self) {
+        self.cut_off.store(true, Ordering::Release);
+        self.stop();
+    }
+
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.cut_off.load(Ordering::Acquire)
     }
 
     #[inline]

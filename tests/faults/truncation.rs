@@ -129,6 +129,19 @@ fn a_timeout_within_an_http_1_0_response_resets_the_connection() {
     stop(server);
 }
 
+/// A body that stops to arrive cuts off its response as well (issue 13, number 12).
+#[test]
+fn a_body_timeout_within_an_http_1_0_response_resets_the_connection() {
+    let mut config = Config::default();
+    config.timeouts.body = Duration::from_millis(300);
+    let server = serve(config, |_| Breaking);
+    let mut stream = connect(&server);
+    stream.write_all(b"POST /receiver HTTP/1.0\r\nContent-Length: 4\r\n\r\nbo").unwrap();
+    let (bytes, is_reset) = read_to_reset(&mut stream);
+    assert!(is_reset, "the response ended after {bytes} bytes without a reset");
+    stop(server);
+}
+
 /// The drain timeout cuts off as well (issue 13, number 12).
 #[test]
 fn a_drain_timeout_within_an_http_1_0_response_resets_the_connection() {
