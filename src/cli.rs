@@ -143,7 +143,7 @@ pub(crate) struct Arguments {
 const AFTER_HELP: &str = "\
 Signals:
   SIGTERM, SIGINT  stop accepting, answer the requests that have arrived, exit with 0;
-                   a second one ends at once, exit with 1
+                   a second one cuts off unfinished requests, exit with 1
   SIGHUP           reopen the access log, if there is one
 
 Exit status:

@@ -58,6 +58,8 @@ pub struct Config {
     pub when_full: WhenFull,
     /// Maximum number of bytes of unfinished requests and unsent responses, over all
     /// connections. Each thread has an equal share, and a request that exceeds it gets 503.
+    /// A client that sends a whole body before it reads a streamed response has up to an
+    /// eighth of the share for that response.
     /// Default: a quarter of the memory of the cgroup or of the machine, but at least 16 MiB
     /// and at most 1 GiB, which is 1,000 requests with a body of 1 MiB each.
     pub buffered_bytes_max: usize,

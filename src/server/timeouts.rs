@@ -97,7 +97,8 @@ timeouts! {
         /// For any byte of the response that a client takes while it has not sent all of the
         /// request body. Default 5 s. A client that sends first and reads afterwards, as
         /// browsers do, stops here if the response to a streamed body does not fit into the
-        /// buffers of the sockets: both sides wait for the other to read.
+        /// memory of [`Config::buffered_bytes_max`](crate::Config::buffered_bytes_max): both
+        /// sides wait for the other to read.
         stall Stall "stall-timeout" 5 s, at least 100 ms:
             "Time for a client to read a part of the response before it has sent all of the body";
         /// For a client that goes on sending after the last response on its connection, while the

@@ -10,10 +10,10 @@ use super::pipes::full_pipe;
 use crate::support::process::Running;
 use crate::support::{GET, read_response, wait_until};
 
-/// Number of requests whose service panics.
+/// Number of requests that make the service panic.
 const PANICS: u64 = 2_000;
 
-/// Number of warnings: twice as many as wait in memory.
+/// Number of warnings. Half of them fit into the queue in memory.
 const WARNINGS: usize = 2_048;
 
 /// Sends a request for `path` on a connection of its own; returns the response.
