@@ -1,13 +1,15 @@
 //! Clients that send a whole body before they read anything, such as `fetch`.
 
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
 use pinloop::{Config, Server};
 
+use crate::support::probe::Probe;
 use crate::support::response::{header, split_head};
-use crate::support::{connect, serve_app, stop};
+use crate::support::{connect, read_response, serve, serve_app, stop};
 
 /// Timeouts that no test waits for.
 const NEVER: Duration = Duration::from_secs(3_600);
@@ -26,22 +28,24 @@ fn echo_late(server: &Server, bytes: usize) -> Vec<u8> {
     let mut stream = connect(server);
     let head = format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {bytes}\r\n");
     stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).unwrap();
-    let piece = vec![b'x'; 64 * 1024];
-    let mut rest = bytes;
-    while rest > 0 {
-        match stream.write(&piece[..rest.min(piece.len())]) {
-            Ok(written) => rest -= written,
-            Err(_) => break,
-        }
+    let body = body(bytes);
+    let mut rest = &body[..];
+    while let Ok(written @ 1..) = stream.write(rest) {
+        rest = &rest[written..];
     }
     let mut response = Vec::new();
     let _ = stream.read_to_end(&mut response);
     response
 }
 
+/// Returns a body that shows whether its parts are in order.
+fn body(bytes: usize) -> Vec<u8> {
+    (0..bytes as u32).map(|n| (n ^ n >> 8 ^ n >> 16) as u8).collect()
+}
+
 fn is_whole(response: &[u8], bytes: usize) -> bool {
-    let (head, body) = split_head(response);
-    head.starts_with(b"HTTP/1.1 200 ") && body.len() == bytes
+    let (head, echo) = split_head(response);
+    head.starts_with(b"HTTP/1.1 200 ") && echo == body(bytes)
 }
 
 const MIB: usize = 1024 * 1024;
@@ -89,4 +93,39 @@ fn an_echo_that_does_not_fit_fails_without_a_timeout() {
     let is_cut_visibly = head.is_empty() || header(&head, "content-length").is_some();
     assert!(is_cut_visibly, "{head}");
     stop(client.join().unwrap());
+}
+
+/// Clients that read late take at most their share: none is cut off for want of memory, and
+/// other requests find memory (issue 13, number 20).
+#[test]
+fn clients_that_read_late_leave_memory_to_others() {
+    const LATE: usize = 20;
+    let mut config = Config { buffered_bytes_max: 64 * MIB, ..Config::default() };
+    config.timeouts.stall = NEVER;
+    let server = serve(config, |_| Probe);
+    let head = format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", 40 * MIB);
+    let mut late: Vec<TcpStream> = (0..LATE).map(|_| connect(&server)).collect();
+    for stream in &mut late {
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.set_nonblocking(true).unwrap();
+    }
+    let piece = vec![b'x'; 64 * 1024];
+    // Until the server has had the time to take too much.
+    for _ in 0..100 {
+        for stream in &mut late {
+            while let Ok(1..) = stream.write(&piece) {}
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    let mut other = connect(&server);
+    let length = 1_000_000;
+    let head = format!("POST /show HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+    other.write_all(&[head.as_bytes(), &vec![b'x'; length]].concat()).unwrap();
+    let (head, _) = read_response(&mut other);
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    for (n, stream) in late.iter().enumerate() {
+        assert!(stream.take_error().unwrap().is_none(), "client {n} was cut off");
+    }
+    drop(late);
+    stop(server);
 }
