@@ -10,12 +10,13 @@ use syn::visit::{self, Visit};
 use syn::{ItemUse, UseTree};
 
 /// Code that makes figures and sections of a study's record.
-const SHOWN: [&str; 9] = [
+const SHOWN: [&str; 10] = [
     "answer",
     "assertion",
     "comparison",
     "disturbance",
     "figures",
+    "hardware",
     "lives",
     "method",
     "section",

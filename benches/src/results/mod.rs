@@ -5,6 +5,7 @@
 //! the only thing that [`crate::rig`] hands to [`crate::report`].
 
 mod gate;
+mod hardware;
 mod latency;
 mod occasion;
 mod run;
@@ -24,6 +25,7 @@ pub use crate::studies::offload::record::{LongSlice, Offload, OffloadPoint, Offl
 pub use crate::studies::scaling::record::{EventLoop, Point, Scaling, Slice};
 pub use crate::studies::work::record::{Work, WorkPoint};
 pub use gate::{Difference, Gate, OutsideAnswers, Subject};
+pub use hardware::{CounterAccess, HardwareCounts, HardwareEvents};
 pub use latency::Latency;
 pub use occasion::Occasion;
 pub use run::Run;
@@ -98,6 +100,9 @@ pub struct Machine {
     pub load_average: f64,
     /// Clock ticks a second, the unit of every `_ticks` in this file.
     pub ticks_per_s: u64,
+    /// Access to the CPU's own counters; none in files of older versions.
+    #[serde(default)]
+    pub counters: Option<CounterAccess>,
 }
 
 /// Settings of a run.
@@ -297,6 +302,9 @@ pub struct Sample {
     pub involuntary_switches: u64,
     /// Time that the hypervisor took from the server's CPUs, sampled by tick.
     pub steal_ticks: u64,
+    /// Counts of the CPU's own counters, if there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hardware: Option<HardwareCounts>,
     /// The other end.
     pub generator: Generator,
     /// From the write of a request to the end of its answer.

@@ -16,7 +16,7 @@ use crate::rig::progress::Progress;
 use crate::rig::regimes::{Pace, Regime};
 use crate::rig::rounds::{self, Bench};
 use crate::rig::slice::Lane;
-use crate::rig::{study, thermometer};
+use crate::rig::{hardware, study, thermometer};
 use crate::stats::starts::STARTS_MIN;
 
 /// Time that a slice takes beside its loads: connecting, settling, /proc.
@@ -133,7 +133,8 @@ impl Plan {
     /// The number of starts that fit into the time, but enough for an interval.
     fn starts(&self, parts: &[Part<'_>]) -> u32 {
         let Settings { slice_ms, warm_up_ms, .. } = self.settings;
-        let slice = Duration::from_millis(slice_ms + warm_up_ms) + SLICE_OVERHEAD;
+        let counted = if hardware::is_available() { hardware::COUNTED } else { Duration::ZERO };
+        let slice = Duration::from_millis(slice_ms + warm_up_ms) + counted + SLICE_OVERHEAD;
         let slices: usize = parts.iter().map(|part| part.keys.len()).sum();
         let servers = parts.iter().map(|part| part.keys.len()).max().unwrap_or(0);
         let start = slice * slices.max(1) as u32 + START_OVERHEAD * servers as u32;
@@ -249,7 +250,11 @@ impl Turns<'_> {
 impl Bench for Turns<'_> {
     fn slice(&mut self, contender: &str) -> Result<Sample, String> {
         let lane = self.lanes.iter_mut().find(|lane| lane.key() == contender);
-        let sample = lane.ok_or("it has no connections")?.slice();
+        let lane = lane.ok_or("it has no connections")?;
+        let sample = lane.slice().and_then(|sample| {
+            let hardware = lane.count_hardware()?;
+            Ok(Sample { hardware, ..sample })
+        });
         self.progress.slice_done();
         sample
     }

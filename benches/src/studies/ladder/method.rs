@@ -1,8 +1,7 @@
 //! The method of the ladder, and doubts about it.
 
-use super::disturbance;
 use super::figures::RegimeFigures;
-use super::lives;
+use super::{disturbance, hardware, lives};
 use crate::report::section::Section;
 use crate::report::units::{cpus, interval, microseconds, thousands};
 use crate::results::{Allocator, GeneratorKind, Results, Sample, Thermometer};
@@ -66,6 +65,7 @@ pub(crate) fn noise(regime: &RegimeFigures, reference: &str) -> String {
 pub(crate) fn sections(results: &Results) -> [Section; 2] {
     let mut method = Section::new("How it was measured");
     method.notes = steps(results);
+    method.notes.extend(hardware::method(results.machine.counters.as_ref()));
     let mut doubts = Section::new("What could be wrong with it");
     doubts.notes = self::doubts(results);
     [method, doubts]

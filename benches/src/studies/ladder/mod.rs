@@ -6,6 +6,7 @@ pub mod assertion;
 pub mod comparison;
 pub mod disturbance;
 pub mod figures;
+pub(crate) mod hardware;
 pub mod lives;
 pub mod measure;
 pub(crate) mod method;

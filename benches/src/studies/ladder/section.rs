@@ -3,7 +3,7 @@
 use super::answer::{added, apart};
 use super::figures::{self, Figures, RegimeFigures, Row, Stall};
 use super::square::{self, SquareFigures};
-use super::{comparison, lives, plot};
+use super::{comparison, hardware, lives, plot};
 use crate::report::colors;
 use crate::report::plots::{self, PlotError};
 use crate::report::section::{Cell, Context, Key, Section, Sections, Table, Tone};
@@ -130,6 +130,7 @@ fn of_regime(context: &Context<'_>, regime: &RegimeFigures) -> Result<Section, P
     section.warnings.extend(stalled(regime));
     section.tables.push(table);
     section.tables.extend(square::of(context.results, regime).map(|it| square_table(&it)));
+    section.tables.extend(hardware::table(context.results, regime));
     section.plot(picture(context, regime)?, &caption(regime, reference), split_keys());
     let shown: Vec<(&str, &[(u64, u64)])> = regime
         .rows

@@ -1,12 +1,10 @@
 //! The report from made-up results with known figures.
 
-mod rendered;
-
 use pinloop_bench::report::section::Options;
 use pinloop_bench::report::terminal;
 use pinloop_bench::results::{
-    Block, Contender, Difference, Failure, Gate, Latency, OutsideAnswers, Regime, Results, SCHEMA,
-    Sample, Settings, Square, Subject,
+    Block, Contender, Difference, Failure, Gate, HardwareCounts, HardwareEvents, Latency,
+    OutsideAnswers, Regime, Results, SCHEMA, Sample, Settings, Square, Subject,
 };
 use pinloop_bench::stats::{Estimate, Verdict};
 use pinloop_bench::studies;
@@ -14,6 +12,8 @@ use pinloop_bench::studies::ladder::assertion::Assertion;
 use pinloop_bench::studies::ladder::figures;
 use pinloop_bench::studies::ladder::figures::{RegimeFigures, Row};
 use pinloop_bench::studies::ladder::{comparison, square};
+
+use crate::rendered;
 
 #[test]
 fn figures_are_those_that_the_samples_were_made_of() {
@@ -34,6 +34,28 @@ fn figures_are_those_that_the_samples_were_made_of() {
     let ratio = hyper.ratio.unwrap();
     assert!((ratio.value - 1.25).abs() < 0.01, "{ratio:?}");
     assert_eq!(hyper.verdict, Verdict::More);
+}
+
+#[test]
+fn hardware_counts_are_in_the_report_as_far_as_there_are_some() {
+    let mut counted = results();
+    let heading = "instructions in user space";
+    for render in [rendered::text, rendered::markdown, rendered::page] {
+        assert!(!render(&counted).contains(heading));
+    }
+    for (at, block) in counted.regimes[0].blocks.iter_mut().enumerate() {
+        for sample in block.samples.iter_mut().filter(|of| of.contender != "hyper") {
+            let instructions = 2_000_000 + 10_000 * (at as u64 % 3);
+            let user = Some(HardwareEvents { cycles: 1_500_000, instructions });
+            sample.hardware = Some(HardwareCounts { requests: 1000, user, kernel: None });
+        }
+    }
+    for render in [rendered::text, rendered::markdown, rendered::page] {
+        let report = render(&counted);
+        assert!(report.contains(heading), "{report}");
+        assert!(report.contains("2,009"), "{report}");
+        assert!(report.contains("1,500"), "{report}");
+    }
 }
 
 /// Whatever slows a whole block, and be it a hundredfold, is in no ratio.

@@ -1,14 +1,14 @@
 //! The sections on exact counts, memory and work, from results of a real run: its
 //! counts, its memory, and the first blocks of its work, all of a busy machine.
 
-mod rendered;
-
 use std::path::Path;
 
 use pinloop_bench::results::{Records, Results, Workload};
 use pinloop_bench::studies::count::{figures as counts, split};
 use pinloop_bench::studies::memory::figures as memory;
 use pinloop_bench::studies::work::figures as work;
+
+use crate::rendered;
 
 #[test]
 fn every_rung_has_its_counts_and_more_of_them_than_the_floor() {

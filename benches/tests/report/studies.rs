@@ -1,8 +1,6 @@
 //! The report of the studies of one request, from made-up results whose figures are
 //! known beforehand.
 
-mod rendered;
-
 use pinloop_bench::results::{
     Arrivals, Bound, Contender, EventLoop, Failure, Knee, Occasion, Phase, Point, Probe, Records,
     Results, SCHEMA, Scaling, Second, Slice, Tour,
@@ -10,6 +8,8 @@ use pinloop_bench::results::{
 use pinloop_bench::studies::arrivals::figures as arrivals;
 use pinloop_bench::studies::knee::figures as knee;
 use pinloop_bench::studies::scaling::figures as scaling;
+
+use crate::rendered;
 
 const MS: u64 = 1_000_000;
 const BOUND: Bound = Bound { p99_ns: 10 * MS, reached: 0.98 };
