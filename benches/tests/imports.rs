@@ -10,7 +10,7 @@ use syn::visit::{self, Visit};
 use syn::{ItemUse, UseTree};
 
 /// Code that makes figures and sections of a study's record.
-const SHOWN: [&str; 10] = [
+const SHOWN: [&str; 11] = [
     "answer",
     "assertion",
     "comparison",
@@ -20,6 +20,7 @@ const SHOWN: [&str; 10] = [
     "lives",
     "method",
     "section",
+    "skipped",
     "square",
 ];
 

@@ -4,8 +4,8 @@ use crate::results::Subject;
 use crate::rig::exchange::Exchange;
 use crate::rig::regimes::Regime;
 
-/// Returns all exchanges: each regime's requests as they are measured, the requests of the
-/// service, and requests that libraries may answer differently.
+/// Returns all exchanges: each regime's requests as they are measured, echoes with another end, the
+/// requests of the service, and requests that libraries may answer differently.
 pub(crate) fn all(regimes: &[Regime]) -> Vec<(Exchange, Subject)> {
     let measured = regimes.iter().map(|regime| {
         let exchange = Exchange {
@@ -16,10 +16,22 @@ pub(crate) fn all(regimes: &[Regime]) -> Vec<(Exchange, Subject)> {
         };
         (exchange, Subject::Measured(regime.key.to_string()))
     });
+    let other_ends = regimes.iter().filter(|regime| regime.is_echo()).map(with_another_end);
+    let measured = measured.chain(other_ends);
     let service = service().into_iter().map(|exchange| (exchange, Subject::Service));
     let protocol = protocol().into_iter().map(|exchange| (exchange, Subject::Protocol));
     let invalid = invalid().into_iter().map(|exchange| (exchange, Subject::Invalid));
     measured.chain(service).chain(protocol).chain(invalid).collect()
+}
+
+/// Makes the echo of a regime with another last byte. A server that answers before the body has
+/// arrived must guess that byte, and guesses the one that is measured.
+fn with_another_end(regime: &Regime) -> (Exchange, Subject) {
+    let mut request = regime.request.clone();
+    request.last_mut().into_iter().for_each(|last| *last ^= 1);
+    let name = format!("as measured, with another last byte: {}", regime.title);
+    let exchange = Exchange { name, request, answers: 1, is_head: false };
+    (exchange, Subject::Measured(regime.key.to_string()))
 }
 
 fn service() -> Vec<Exchange> {

@@ -77,6 +77,11 @@ impl Regime {
             response_bytes: None,
         }
     }
+
+    /// Reports whether the answer is the body of the request.
+    pub fn is_echo(&self) -> bool {
+        self.request.starts_with(b"POST /echo ")
+    }
 }
 
 /// Returns the regimes of the quick ladder.

@@ -58,6 +58,29 @@ fn hardware_counts_are_in_the_report_as_far_as_there_are_some() {
     }
 }
 
+/// The result of the work is always the same, so the answer cannot show it.
+#[test]
+fn a_server_from_outside_that_skips_the_work_has_no_figures_with_it() {
+    for (added_ns, skips) in [(0, true), (500, true), (4000, false), (9000, false)] {
+        let mut results = results();
+        results.contenders[2].command = Some("./hyper {port}".to_string());
+        let mut data = Regime { key: "data".to_string(), ..results.regimes[0].clone() };
+        for sample in data.blocks.iter_mut().flat_map(|block| &mut block.samples) {
+            let added_ns = if sample.contender == "hyper" { added_ns } else { 7000 };
+            sample.cpu_ns += 1000 * added_ns;
+        }
+        results.regimes.push(data);
+        let figures = figures::of(&results);
+        assert!(row(&figures[0], "hyper").figures.is_ok());
+        let reason = row(&figures[1], "hyper").figures.as_ref().err();
+        assert_eq!(reason.is_some(), skips, "{added_ns}");
+        assert!(reason.is_none_or(|of| of.starts_with("it skips the work")), "{reason:?}");
+        // The servers of this repository do it, and are not suspected.
+        results.contenders[2].command = None;
+        assert!(row(&figures::of(&results)[1], "hyper").figures.is_ok());
+    }
+}
+
 /// Whatever slows a whole block, and be it a hundredfold, is in no ratio.
 #[test]
 fn ratios_are_taken_within_starts() {

@@ -13,4 +13,5 @@ pub(crate) mod method;
 pub mod plot;
 pub(crate) mod section;
 mod sizes;
+mod skipped;
 pub mod square;
