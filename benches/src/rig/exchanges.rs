@@ -126,7 +126,7 @@ fn invalid() -> Vec<Exchange> {
     let many: String = (0..101).map(|n| format!("x-{n}: 1\r\n")).collect();
     vec![
         one("a greeting in place of a request", b"hello\r\n\r\n"),
-        one("a method that is no token", b"G@T / HTTP/1.1\r\nhost: a\r\n\r\n"),
+        one("a method that is not a token", b"G@T / HTTP/1.1\r\nhost: a\r\n\r\n"),
         one("a space in the target", b"GET /a b HTTP/1.1\r\nhost: a\r\n\r\n"),
         one("a tab after the method", b"GET\t/ HTTP/1.1\r\nhost: a\r\n\r\n"),
         one("a version of another protocol", b"GET / HTTQ/1.1\r\nhost: a\r\n\r\n"),
@@ -139,7 +139,7 @@ fn invalid() -> Vec<Exchange> {
         one("a host with a space", b"GET / HTTP/1.1\r\nhost: a b\r\n\r\n"),
         with("a field without a colon", "field\r\n"),
         with("a space before the colon", "field : 1\r\n"),
-        with("a field name that is no token", "fi(ld: 1\r\n"),
+        with("a field name that is not a token", "fi(ld: 1\r\n"),
         with("a folded field", "field: 1\r\n 2\r\n"),
         with("a NUL in a field", "field: \0\r\n"),
         with("a bare CR in a field", "field: a\rb\r\n"),
@@ -162,7 +162,7 @@ fn invalid() -> Vec<Exchange> {
             "chunks in HTTP/1.0",
             b"POST /echo HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
         ),
-        chunks("a chunk size that is no number", "x\r\nhello\r\n0\r\n\r\n"),
+        chunks("a chunk size that is not a number", "x\r\nhello\r\n0\r\n\r\n"),
         chunks("a chunk size of 2^64", "10000000000000000\r\nhello\r\n0\r\n\r\n"),
         chunks("a chunk longer than its size", "2\r\nhello\r\n0\r\n\r\n"),
         chunks("a bare LF after a chunk size", "5\nhello\r\n0\r\n\r\n"),

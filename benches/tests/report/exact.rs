@@ -83,7 +83,7 @@ fn page_and_terminal_show_all_three() {
     for words in ["Counted exactly", "Memory of an idle connection", "When requests take work"] {
         assert!(page.contains(words), "{words}");
     }
-    assert!(page.contains("Where the"));
+    assert!(page.contains("instructions of pinloop by part"));
     for words in ["instructions", "RSS per connection", "under 5 % "] {
         assert!(terminal.contains(words), "{words}: {terminal}");
         assert!(page.contains(words), "{words}");

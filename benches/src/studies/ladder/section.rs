@@ -283,7 +283,7 @@ fn square_table(square: &SquareFigures) -> Table {
 
 fn changes(context: &Context<'_>) -> Option<Section> {
     let comparison = comparison::compare(context.results, context.options.baseline?);
-    let mut section = Section::new("What changed since the older run");
+    let mut section = Section::new("Changes since the older run");
     section.answer.push(comparison.summary());
     section.warnings.clone_from(&comparison.doubts);
     section.notes.clone_from(&comparison.missing);
