@@ -269,6 +269,13 @@ pub struct Block {
     pub samples: Vec<Sample>,
 }
 
+impl Block {
+    /// Makes the block of a start from its slices, in the order in which they were taken.
+    pub fn of(start: u32, taken: Vec<(usize, Sample)>) -> Self {
+        Self { start, samples: taken.into_iter().map(|(_, sample)| sample).collect() }
+    }
+}
+
 /// Why a contender has no figure in a regime.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Failure {

@@ -9,7 +9,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::measure;
-use crate::cli::output::{INTERRUPTED, interrupts, results_path, show};
+use crate::cli::output::{ended, interrupts, results_path, show};
 use crate::cli::outside::Outside;
 use crate::cli::report::Price;
 use crate::cli::servers::{Setup, entrants, plan, rung_name, warn};
@@ -106,11 +106,7 @@ pub(crate) fn run(arguments: &Ladder) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("cannot measure, or write {}", path.display()))?;
     show(&results, &path, &arguments.price.options())?;
     let failed = results.regimes.iter().any(|regime| !regime.failures.is_empty());
-    Ok(match results.complete {
-        false => ExitCode::from(INTERRUPTED),
-        true if failed => ExitCode::FAILURE,
-        true => ExitCode::SUCCESS,
-    })
+    Ok(ended(results.complete, failed))
 }
 
 /// Parses the key of a regime. For a misspelled key clap suggests a similar one.

@@ -116,8 +116,8 @@ impl Run<'_> {
             turns.set_pace(part.regime.pace, &mut regime.rate_per_s);
             let keys: Vec<String> = turns.lanes.iter().map(|of| of.key().to_string()).collect();
             let failures = &mut regime.failures;
-            match rounds::block(start, &keys, failures, self.rng, &mut turns) {
-                Some(block) => blocks.push(block),
+            match rounds::block(&keys, failures, self.rng, &mut turns) {
+                Some(taken) => blocks.push(results::Block::of(start, taken)),
                 None => return false,
             }
             turns.lanes.into_iter().for_each(Lane::close);
@@ -248,9 +248,10 @@ impl Turns<'_> {
 }
 
 impl Bench for Turns<'_> {
-    fn slice(&mut self, contender: &str) -> Result<Sample, String> {
-        let lane = self.lanes.iter_mut().find(|lane| lane.key() == contender);
-        let lane = lane.ok_or("it has no connections")?;
+    type Slice = Sample;
+
+    fn slice(&mut self, at: usize) -> Result<Sample, String> {
+        let lane = &mut self.lanes[at];
         let sample = lane.slice().and_then(|sample| {
             let hardware = lane.count_hardware()?;
             Ok(Sample { hardware, ..sample })
