@@ -61,6 +61,9 @@ pub struct Results {
     pub square: Option<Square>,
     /// Findings of the gate; none if the run was interrupted before.
     pub gate: Option<Gate>,
+    /// Servers that were asked for and that this machine cannot run, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<Failure>,
     /// In the order measured.
     pub regimes: Vec<Regime>,
     /// In order. Empty in files of older versions.

@@ -15,7 +15,7 @@ use slab::Slab;
 use super::Ready;
 use super::common::{self, Settings};
 
-const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\n\
+pub(super) const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\n\
     content-type: text/plain\r\n\
     content-length: 14\r\n\
     date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\
@@ -23,7 +23,7 @@ const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\n\
     Try POST /echo";
 
 /// Number of answers that one write can carry; more pipelined answers take more writes.
-const ANSWERS_A_WRITE: usize = 256;
+pub(super) const ANSWERS_A_WRITE: usize = 256;
 
 /// Size of one read: enough for all requests that the measure pipelines.
 const INPUT_BYTES: usize = 64 * 1024;
@@ -150,13 +150,14 @@ impl Connection {
 
 /// Counts the empty lines that end requests, even if reads cut them.
 #[derive(Default)]
-struct Requests {
+pub(super) struct Requests {
     /// Number of bytes of `\r\n\r\n` at the end of the last read.
     matched: usize,
 }
 
 impl Requests {
-    fn ended_by(&mut self, mut bytes: &[u8]) -> usize {
+    /// Returns the number of requests that end in `bytes`, the next that were read.
+    pub(super) fn ended_by(&mut self, mut bytes: &[u8]) -> usize {
         const END: &[u8] = b"\r\n\r\n";
         let mut ended = 0;
         while let Some((&byte, rest)) = bytes.split_first() {

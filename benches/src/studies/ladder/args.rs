@@ -12,26 +12,27 @@ use super::measure;
 use crate::cli::output::{ended, interrupts, results_path, show};
 use crate::cli::outside::Outside;
 use crate::cli::report::Price;
-use crate::cli::servers::{Setup, entrants, plan, rung_name, warn};
+use crate::cli::servers::{Setup, entrants_of, leave_out, plan, rung_name, warn};
 use crate::results::GeneratorKind;
-use crate::rig::fleet::Entrant;
 use crate::rig::regimes::{self, Regime};
 use crate::rig::wrk;
-use crate::variants::REFERENCE;
+use crate::variants::{REFERENCE, VARIANTS, Variant, full_ladder};
 
 #[derive(Args)]
 pub(crate) struct Ladder {
     /// Measure for 20 s in all, with wider intervals, instead of about 90 s
     #[arg(long, conflicts_with = "full")]
     quick: bool,
-    /// Measure in all regimes, with three times the number of starts, in about ten minutes
+    /// Measure in all regimes, with the rungs on io_uring and three times the number of starts, in
+    /// about ten minutes
     #[arg(long, conflicts_with = "generator")]
     full: bool,
     /// Measure in these regimes only, separated by commas. One of them is not part of --full:
     /// connect10, with a connection for every ten requests
     #[arg(long, value_name = "KEYS", value_delimiter = ',', conflicts_with = "full", value_parser = regime())]
     regimes: Vec<Regime>,
-    /// Measure these variants only, separated by commas; pinloop always takes part
+    /// Measure these variants only, separated by commas; pinloop always takes part. Those on
+    /// io_uring are otherwise part of --full alone
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = rung_name())]
     variants: Vec<String>,
     #[command(flatten)]
@@ -94,19 +95,25 @@ pub(crate) fn run(arguments: &Ladder) -> anyhow::Result<ExitCode> {
 
     let path = results_path(arguments.out.as_deref())?;
     let stop = interrupts()?;
-    let mut entrants = entrants(&plan.settings, true)?;
-    if !arguments.variants.is_empty() {
-        let name = |entrant: &Entrant| entrant.contender.variant.clone();
-        entrants.retain(|entrant| {
-            name(entrant) == REFERENCE || arguments.variants.contains(&name(entrant))
-        });
-    }
+    let mut rungs = rungs(arguments);
+    plan.left_out = leave_out(&mut rungs);
+    let mut entrants = entrants_of(&rungs, &plan.settings, true)?;
     entrants.extend(arguments.outside.entrants(&plan.settings)?);
     let results = measure::run(&plan, entrants, &path, &stop)
         .with_context(|| format!("cannot measure, or write {}", path.display()))?;
     show(&results, &path, &arguments.price.options())?;
     let failed = results.regimes.iter().any(|regime| !regime.failures.is_empty());
     Ok(ended(results.complete, failed))
+}
+
+/// Returns the rungs that take part, from the bottom of the ladder up.
+fn rungs(arguments: &Ladder) -> Vec<&'static Variant> {
+    let is_asked_for = |name: &str| name == REFERENCE || arguments.variants.iter().any(|of| of == name);
+    match (arguments.variants.is_empty(), arguments.full) {
+        (true, false) => VARIANTS.iter().collect(),
+        (true, true) => full_ladder().collect(),
+        (false, _) => full_ladder().filter(|variant| is_asked_for(variant.name)).collect(),
+    }
 }
 
 /// Parses the key of a regime. For a misspelled key clap suggests a similar one.

@@ -36,6 +36,8 @@ pub struct Plan {
     pub reference: String,
     /// Settings as recorded.
     pub square: Option<Square>,
+    /// Servers that this machine cannot run.
+    pub left_out: Vec<Failure>,
     /// For all slices of all regimes.
     pub budget: Duration,
     /// Name of the run; numbered if none.
@@ -167,6 +169,7 @@ fn begin(plan: &Plan, path: &Path, contenders: Vec<Contender>) -> io::Result<Res
         contenders,
         reference: plan.reference.clone(),
         square: plan.square.clone(),
+        left_out: plan.left_out.clone(),
         ..results::Run::default()
     });
     study::add(&mut results.contenders, known);

@@ -21,6 +21,8 @@ pub(crate) fn warnings(results: &Results, regimes: &[RegimeFigures]) -> Vec<Stri
         warnings
             .push("This is a debug build: its figures say nothing. Use cargo bench.".to_string());
     }
+    let left_out = &results.left_out;
+    warnings.extend(left_out.iter().map(|of| format!("{} was left out: {}.", of.contender, of.reason)));
     let settings = &results.settings;
     if !regimes.is_empty() && settings.server_cores.contains(&settings.generator_core) {
         warnings.push(
