@@ -26,6 +26,11 @@ fn run(listener: TcpListener) -> io::Result<()> {
                 }
                 Event::Received { key, client, bytes } => {
                     client.owed += client.requests.ended_by(bytes);
+                    let pauses = client.is_sending && client.owed > ANSWERS_A_WRITE;
+                    if pauses && !client.is_paused {
+                        client.is_paused = true;
+                        uring.pause(key)?;
+                    }
                     go_on(&mut uring, key, answers)?;
                 }
                 Event::Sent { key, client, left, .. } => {
@@ -49,12 +54,14 @@ struct Client {
     /// Number of answers that no send carries yet.
     owed: usize,
     is_sending: bool,
+    /// Set while nothing is received, because the client does not read.
+    is_paused: bool,
     /// Set if the client has shut down its side.
     has_ended: bool,
 }
 
-/// Sends what is owed, unless a send is under way. Closes after the last answer if the client has
-/// shut down its side.
+/// Sends what is owed, unless a send is under way. After the last answer receives again, or closes
+/// if the client has shut down its side.
 fn go_on(uring: &mut Uring<Client>, key: usize, answers: &'static [u8]) -> io::Result<()> {
     let Some(client) = uring.client(key) else { return Ok(()) };
     if client.is_sending {
@@ -66,5 +73,8 @@ fn go_on(uring: &mut Uring<Client>, key: usize, answers: &'static [u8]) -> io::R
         client.is_sending = true;
         return uring.send(key, Output::Constant(&answers[..count * ANSWER.len()]));
     }
-    if client.has_ended { uring.close(key) } else { Ok(()) }
+    if client.has_ended {
+        return uring.close(key);
+    }
+    if std::mem::take(&mut client.is_paused) { uring.resume(key) } else { Ok(()) }
 }

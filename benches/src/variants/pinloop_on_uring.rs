@@ -5,6 +5,8 @@
 //! once 64 KiB of its requests are held.
 
 mod client;
+#[cfg(test)]
+mod tests;
 mod timer;
 
 use std::io::{self, Write};
@@ -31,7 +33,7 @@ const CALL_REQUESTS: u32 = 32;
 /// server has it.
 const SENT_BYTES_SMALL: usize = 12 * 1024;
 
-/// Number of output buffers that are kept: as many as the responses of a large wake-up take.
+/// Number of output buffers that are kept: enough for the responses of a large wake-up.
 const SPARES: usize = 256;
 
 /// Capacity of the largest output buffer that is kept.
@@ -62,7 +64,7 @@ struct Server {
     spares: Vec<Vec<u8>>,
     /// Keys of connections with output to send.
     ready: Vec<usize>,
-    /// Keys of connections whose output was sent before the last wait.
+    /// Keys of connections with a send that was queued before the last wait.
     submitted: Vec<usize>,
     /// Memory that connections hold, and its limit, in bytes.
     buffered_bytes: usize,
@@ -117,7 +119,7 @@ impl Server {
         }
     }
 
-    /// Takes an event; returns false if there is none.
+    /// Takes an event; returns false when it is time to wait.
     fn take_event(&mut self, uring: &mut Uring<Client>) -> io::Result<bool> {
         let Some(event) = uring.next()? else { return Ok(false) };
         match event {
@@ -274,7 +276,7 @@ impl Server {
         Ok(())
     }
 
-    /// Ends the connections whose time is over.
+    /// Ends the connections with expired timers.
     #[cold]
     fn expire(&mut self, uring: &mut Uring<Client>) -> io::Result<()> {
         let timers = uring.clients().map(|(key, client)| (key, &client.timer));

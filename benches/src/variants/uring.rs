@@ -122,7 +122,7 @@ impl<C> Uring<C> {
         connection.stream.is_some().then_some(&mut connection.client)
     }
 
-    /// Reports whether there are no connections, open or closing.
+    /// Reports whether all connections are closed.
     pub(super) fn is_empty(&self) -> bool {
         self.connections.is_empty()
     }
@@ -210,8 +210,12 @@ impl<C> Uring<C> {
                 self.accept()?;
                 Ok(Some(Report::Accepted(stream)))
             }
-            // The next connection to close frees a descriptor, and accepts again.
-            Err(Errno::MFILE | Errno::NFILE) if !self.connections.is_empty() => Ok(None),
+            // The next connection to close frees a descriptor or memory, and accepts again.
+            Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+                if !self.connections.is_empty() =>
+            {
+                Ok(None)
+            }
             // This client is gone again.
             Err(Errno::CONNABORTED | Errno::INTR | Errno::AGAIN | Errno::PROTO) => {
                 self.accept()?;

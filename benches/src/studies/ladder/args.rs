@@ -130,3 +130,31 @@ fn generator(text: &str) -> Result<GeneratorKind, String> {
         _ => Err("expected own or wrk".to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        ladder: Ladder,
+    }
+
+    fn names(options: &[&str]) -> Vec<&'static str> {
+        let line = Line::parse_from([&["ladder"], options].concat());
+        rungs(&line.ladder).iter().map(|variant| variant.name).collect()
+    }
+
+    #[test]
+    fn the_rungs_on_io_uring_take_part_in_a_full_run_and_by_name() {
+        assert_eq!(names(&[]), VARIANTS.iter().map(|of| of.name).collect::<Vec<_>>());
+        assert_eq!(names(&["--quick"]), names(&[]));
+        let full = ["floor", "floor_on_uring", "pinloop", "pinloop_on_uring", "pinloop_on_tokio"];
+        assert!(names(&["--full"]).starts_with(&full), "{:?}", names(&["--full"]));
+        assert_eq!(names(&["--full"]).len(), VARIANTS.len() + 2);
+        assert_eq!(names(&["--variants", "pinloop_on_uring"]), ["pinloop", "pinloop_on_uring"]);
+    }
+}

@@ -7,6 +7,7 @@ pub mod comparison;
 pub mod disturbance;
 pub mod figures;
 pub(crate) mod hardware;
+pub mod interface;
 pub mod lives;
 pub mod measure;
 pub(crate) mod method;

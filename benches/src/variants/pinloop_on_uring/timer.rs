@@ -1,6 +1,8 @@
 //! The server's timeouts, with the same progress that restarts each.
 //!
-//! There is no wheel: when the earliest deadline may have passed, all connections are looked at.
+//! When the earliest deadline may have passed, all timers are looked at, which takes microseconds
+//! and happens ten times a second at most. So a wheel would not pay.
+//!
 //! No timeout is shorter than the shortest one, so a connection that starts to wait in between
 //! cannot have a deadline before the next look.
 

@@ -368,7 +368,7 @@ struct Buffers {
     memory: NonNull<u8>,
     /// Number of buffers that were given to the kernel so far; wraps.
     given: u16,
-    /// Buffer whose bytes the rung may look at, which goes back to the kernel then.
+    /// Buffer with the bytes of the last completion. It goes back to the kernel with the next one.
     lent: Option<u16>,
 }
 
@@ -379,7 +379,7 @@ impl Buffers {
         let memory = zeroed(count * BUFFER_STRIDE)?;
         let mut buffers = Buffers { ring, memory, given: 0, lent: None };
         let address = ring.as_ptr() as u64;
-        // SAFETY: The ring has as many entries, is aligned to a page, and is never freed.
+        // SAFETY: The ring has `BUFFERS` entries, is aligned to a page, and is never freed.
         unsafe { submitter.register_buf_ring_with_flags(address, BUFFERS, BUFFER_GROUP, 0) }?;
         (0..BUFFERS).for_each(|buffer| buffers.give(buffer));
         Ok(buffers)
