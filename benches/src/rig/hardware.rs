@@ -22,7 +22,7 @@ pub const COUNTED: Duration = Duration::from_millis(25);
 /// Number of attempts to find the same threads before and after the counters are attached.
 const ATTEMPTS: u32 = 5;
 
-/// File with the level from which Linux refuses counters to a process without privileges.
+/// File with the level of restriction of counters for a process without privileges.
 const PARANOID: &str = "/proc/sys/kernel/perf_event_paranoid";
 
 /// Part of a program that events are counted in.
@@ -110,8 +110,8 @@ impl Counters {
 }
 
 impl Attached {
-    /// Attaches the counters that this machine has. None if it has none, or refuses them for
-    /// this server, which may be of another user.
+    /// Attaches the counters that this machine has. Returns nothing if there are no counters, or
+    /// if Linux refuses them for this server, because it runs as another user.
     pub fn to(process: &mut Process) -> Option<Self> {
         let CounterAccess { user_refused, kernel_refused } = access();
         let mut pair = |refused: &Option<String>, space| match refused {

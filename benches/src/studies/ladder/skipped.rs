@@ -7,7 +7,7 @@ use crate::report::units::signed_microseconds;
 use crate::stats::starts::Costs;
 
 /// Share of the reference's time for the work that a server must take for it. An implementation
-/// may be faster, but not by so much.
+/// may be faster, but not four times as fast.
 const SHARE_MIN: f64 = 0.25;
 
 /// Least time that the work adds to the reference, in ratio to the cost without the work. Less of
