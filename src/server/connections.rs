@@ -147,11 +147,16 @@ impl<S: Service> Connections<S> {
         }
     }
 
-    /// Sends the responses of the batch.
+    /// Sends the responses of the batch, if there are any.
+    #[inline(always)]
     pub(super) fn send_batch(&mut self) {
-        if self.state.batch.is_empty() {
-            return;
+        if !self.state.batch.is_empty() {
+            self.send_all();
         }
+    }
+
+    #[inline(never)]
+    fn send_all(&mut self) {
         self.state.batch.begin_sending();
         let (mut index, mut begin) = (0, 0);
         while let Some(Part { key, end }) = self.state.batch.part(index) {
