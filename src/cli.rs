@@ -113,7 +113,8 @@ pub(crate) struct Arguments {
     #[arg(default_value_t = Limits::default().body_bytes_max, value_parser = number(0..=u64::MAX))]
     max_body_bytes: u64,
     /// Maximum bytes of unfinished requests and unsent responses, over all connections; a
-    /// request that exceeds it gets 503 [default: a quarter of the memory of the cgroup or the
+    /// request that exceeds it gets 503. If it is given, half of it may hold responses of clients
+    /// that send a whole body before they read [default: a quarter of the memory of the cgroup or the
     /// machine, 16 MiB to 1 GiB]
     #[arg(long, value_name = "BYTES", help_heading = "Limits")]
     #[arg(value_parser = number(Config::HEAD_BYTES.start().to_owned()..=usize::MAX))]
@@ -271,6 +272,8 @@ impl Arguments {
             connections_max: self.max_connections,
             connections_per_client_max: self.max_connections_per_client,
             buffered_bytes_max: self.max_buffered_bytes.unwrap_or(default.buffered_bytes_max),
+            // Who gives the server memory for this has it used.
+            unread_bytes_max: self.max_buffered_bytes.unwrap_or(default.unread_bytes_max),
             when_full: self.when_full,
             limits: Limits {
                 head_bytes_max: self.max_head_bytes,
@@ -353,6 +356,7 @@ mod tests {
         let config = read(line).unwrap().config();
         assert!(config.defer_accept);
         assert_eq!((config.pin, config.buffered_bytes_max), (Some(true), 1 << 20));
+        assert_eq!(config.unread_bytes_max, 1 << 20);
         assert_eq!(config.connections_per_client_max, NonZeroUsize::new(7));
     }
 

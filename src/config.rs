@@ -58,11 +58,13 @@ pub struct Config {
     pub when_full: WhenFull,
     /// Maximum number of bytes of unfinished requests and unsent responses, over all
     /// connections. Each thread has an equal share, and a request that exceeds it gets 503.
-    /// A client that sends a whole body before it reads a streamed response has up to an
-    /// eighth of the share for that response.
     /// Default: a quarter of the memory of the cgroup or of the machine, but at least 16 MiB
     /// and at most 1 GiB, which is 1,000 requests with a body of 1 MiB each.
     pub buffered_bytes_max: usize,
+    /// Maximum number of bytes of a streamed response that are kept for a client that sends its
+    /// whole body before it reads. All of them together have half of `buffered_bytes_max`.
+    /// Default 0: nothing is read from a client that does not read, so that it takes no memory.
+    pub unread_bytes_max: usize,
     /// Maximum number of connections whose responses are sent together, after all of them are
     /// computed. Default 8: more saves little, and the first response waits for the last. 1
     /// sends each response at once.
@@ -102,6 +104,7 @@ impl Default for Config {
             connections_per_client_max: None,
             when_full: WhenFull::Shed,
             buffered_bytes_max: memory::buffered_bytes_default(),
+            unread_bytes_max: 0,
             send_batch_max: 8,
             limits: Limits::default(),
             timeouts: Timeouts::default(),

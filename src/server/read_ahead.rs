@@ -8,10 +8,6 @@ use super::connection::{Connection, State, Turn};
 use super::loop_state::LoopState;
 use crate::http::{Service, Waiting};
 
-/// Share of one connection in the memory of its thread for output that its client does not take
-/// yet. Half of the memory stays free for other requests.
-const SHARE: usize = 8;
-
 impl Connection {
     /// Reads once, answers, and keeps the output behind the output that the socket did not take,
     /// if the client reads late. Nothing is read from other clients that do not read.
@@ -38,11 +34,12 @@ impl Connection {
     /// Reports whether the client is in the middle of a body, has taken nothing of the response for
     /// a while, and there is memory for another read.
     fn may_read_ahead<S>(&self, state: &LoopState<S>) -> bool {
-        let bytes_max = state.env.config.buffered_bytes_max;
+        let config = &state.env.config;
         self.http.waiting() == Waiting::Body
             && self.timer.has_stalled()
-            && self.unsent.len() + state.input.len() <= bytes_max / SHARE
-            && state.env.buffered_bytes <= bytes_max / 2
+            && self.unsent.len() + state.input.len() <= config.unread_bytes_max
+            // The other half of the memory stays free for other requests.
+            && state.env.buffered_bytes + state.input.len() <= config.buffered_bytes_max / 2
     }
 
     /// Keeps the output of this connection behind the output that the socket did not take.

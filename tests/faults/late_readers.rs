@@ -16,7 +16,8 @@ const NEVER: Duration = Duration::from_secs(3_600);
 
 /// Starts a server that may buffer `bytes` in memory.
 fn serve_patiently(buffered_bytes_max: usize) -> Server {
-    let mut config = Config { buffered_bytes_max, ..Config::default() };
+    let unread_bytes_max = buffered_bytes_max;
+    let mut config = Config { buffered_bytes_max, unread_bytes_max, ..Config::default() };
     config.timeouts.body = NEVER;
     config.timeouts.write = NEVER;
     serve_app(config)
@@ -55,7 +56,7 @@ const MIB: usize = 1024 * 1024;
 #[test]
 fn more_memory_lets_larger_echoes_reach_a_client_that_reads_late() {
     for bytes in [20 * MIB, 40 * MIB] {
-        let server = serve_patiently(8 * bytes + 8 * MIB);
+        let server = serve_patiently(4 * bytes + 8 * MIB);
         assert!(is_whole(&echo_late(&server, bytes), bytes), "{bytes} bytes");
         stop(server);
     }
@@ -100,7 +101,8 @@ fn an_echo_that_does_not_fit_fails_without_a_timeout() {
 #[test]
 fn clients_that_read_late_leave_memory_to_others() {
     const LATE: usize = 20;
-    let mut config = Config { buffered_bytes_max: 64 * MIB, ..Config::default() };
+    let (buffered_bytes_max, unread_bytes_max) = (64 * MIB, 64 * MIB);
+    let mut config = Config { buffered_bytes_max, unread_bytes_max, ..Config::default() };
     config.timeouts.stall = NEVER;
     let server = serve(config, |_| Probe);
     let head = format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", 40 * MIB);
