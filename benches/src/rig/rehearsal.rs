@@ -44,8 +44,11 @@ pub fn run(server: &Server, regime: &Regime, patience: Duration) -> Result<Rehea
     let requests = REQUESTS.max(REQUESTS_EACH * (regime.connections * regime.pipeline) as u64);
     let outcome = generator.run(Pace::Closed, Stop::Requests(requests));
     let outcome = outcome.map_err(|error| error.to_string())?;
-    judge(&outcome)?;
-    judge_connections(&outcome, &shape)?;
+    // A close that meets a request on its way is an error too: both reasons are named.
+    match (judge_connections(&outcome, &shape), judge(&outcome)) {
+        (Err(closes), Err(errors)) => return Err(format!("{closes}; {errors}")),
+        (closes, errors) => closes.and(errors)?,
+    }
     Ok(Rehearsed {
         expected: generator.expected().cloned(),
         bytes_per_answer: outcome.bytes_received as f64 / outcome.requests as f64,
