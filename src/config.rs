@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::http::{HEADERS_MAX_CAP, Limits};
 use crate::ops::access_log::AccessLog;
 use crate::ops::metrics::Metrics;
+use crate::ops::readiness::Readiness;
 use crate::server::timeouts::Timeouts;
 
 /// Settings of a server.
@@ -66,6 +67,8 @@ pub struct Config {
     pub metrics: Option<Metrics>,
     /// Log with one line for each request. Default: requests are not logged.
     pub access_log: Option<AccessLog>,
+    /// Phase of the server, for `/readyz`. Each server needs one of its own. Default: a new one.
+    pub readiness: Readiness,
 }
 
 /// Treatment of connections beyond [`Config::connections_max`].
@@ -97,6 +100,7 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             metrics: None,
             access_log: None,
+            readiness: Readiness::default(),
         }
     }
 }

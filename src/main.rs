@@ -1,8 +1,11 @@
 //! The `pinloop` binary: turns the command line into settings, serves, handles signals.
 #![forbid(unsafe_code)]
 
+mod admin;
 mod cli;
+mod descriptors;
 mod diagnostics;
+mod signals;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -11,16 +14,13 @@ use std::mem::ManuallyDrop;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use cli::Arguments;
 use diagnostics::Diagnostics;
 use pinloop::app::{App, Limit};
-use pinloop::{AccessLog, Config, Core, RateLimiter, Server, StartError, Stopper, Workers};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use pinloop::{AccessLog, Config, Core, RateLimiter, Server, StartError, Workers};
 
 /// Gives the memory of a burst back to the system, which glibc and mimalloc do not: see
 /// `docs/performance.md`.
@@ -34,15 +34,6 @@ const FORGET_INTERVAL: Duration = Duration::from_secs(5);
 /// Maximum number of jobs that wait for a worker. 1,024 jobs of a millisecond take a second,
 /// which is as long as a client should wait for a 503.
 const JOBS_MAX: usize = 1024;
-
-/// Descriptors of the process itself: standard streams, logs and signals.
-const FILES_OF_PROCESS: usize = 16;
-
-/// Descriptors for refused connections that are still open.
-const FILES_OF_REFUSED: usize = 64;
-
-/// Descriptors of each thread: its listener, epoll, waker and reserved descriptor.
-const FILES_OF_THREAD: usize = 4;
 
 fn main() -> ExitCode {
     let line: Vec<OsString> = std::env::args_os().collect();
@@ -74,61 +65,43 @@ fn main() -> ExitCode {
 ///
 /// An error about an option is a [`clap::Error`], which exits with 2. Other errors exit with 1.
 fn serve(arguments: &Arguments, diagnostics: &Diagnostics) -> Result<(), Box<dyn Error>> {
-    // Without a handler SIGHUP would end the process.
-    let signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    // Before anything else, because without a handler SIGHUP would end the process.
+    let signals = signals::catch()?;
     let mut config = arguments.config();
     config.access_log = access_log(arguments)?;
     count_dropped_lines(&config, diagnostics);
     let cores = pinloop::cores(&config).map_err(cli::refuse)?;
-    let mut app = App::new(arguments.work);
-    app.workers = workers(arguments, &cores)?;
-    app.metrics = config.metrics.clone();
-    app.limit = limiter(arguments)?.map(Limit::new);
+    let app = app(arguments, &config, &cores)?;
     // Never dropped, because the drop would finish the queued jobs after the last connection.
     let _workers = ManuallyDrop::new(app.workers.clone());
-    allow_files(config.connections_max, cores.len() * FILES_OF_THREAD + FILES_OF_PROCESS);
+    descriptors::allow(&mut config, cores.len(), arguments.admin_addr.is_some());
     let server = pinloop::start(&config, move |_core| app.clone()).map_err(start_error)?;
+    let admin = admin::start(arguments, &config).map_err(start_error)?;
 
     let (stopper, log) = (server.stopper(), config.access_log.clone());
     let handle = signals.handle();
     // Before the start line, because its reader may send a signal.
-    let watch = watch_signals(signals, stopper, log, diagnostics.clone())?;
-    announce(&server)?;
+    let watch = signals::watch(signals, stopper, log, diagnostics.clone())?;
+    announce(&server, admin.as_ref())?;
     let ended = server.join();
     handle.close();
     // Ends the thread's share in the access log, because the last one writes the last lines.
     let _ = watch.join();
+    admin::stop(admin);
     match ended? {
         0 => Ok(()),
         cut => Err(format!("the drain timeout has cut off {cut} unfinished requests").into()),
     }
 }
 
-/// Starts the thread that handles signals. It never waits for a log.
-fn watch_signals(
-    mut signals: Signals,
-    stopper: Stopper,
-    log: Option<AccessLog>,
-    diagnostics: Diagnostics,
-) -> io::Result<JoinHandle<()>> {
-    let mut is_stopping = false;
-    let watch = move || {
-        for signal in &mut signals {
-            match signal {
-                SIGHUP => log.iter().for_each(AccessLog::reopen),
-                _ if is_stopping => {
-                    log::error!("a second signal has cut off the unfinished requests");
-                    diagnostics.flush();
-                    std::process::exit(1);
-                }
-                _ => {
-                    is_stopping = true;
-                    stopper.stop();
-                }
-            }
-        }
-    };
-    thread::Builder::new().name("pinloop-signals".into()).spawn(watch)
+/// Makes the service.
+fn app(arguments: &Arguments, config: &Config, cores: &[Core]) -> io::Result<App> {
+    let mut app = App::new(arguments.work);
+    app.workers = workers(arguments, cores)?;
+    app.metrics = config.metrics.clone().filter(|_| arguments.has_public_metrics());
+    app.readiness = Some(config.readiness.clone());
+    app.limit = limiter(arguments)?.map(Limit::new);
+    Ok(app)
 }
 
 /// Adds the counters of dropped log lines to the metrics.
@@ -139,26 +112,6 @@ fn count_dropped_lines(config: &Config, diagnostics: &Diagnostics) {
     if let Some(log) = &config.access_log {
         let help = "Lines of the access log that were dropped or could not be written";
         metrics.add_counter("access_log_lines_dropped", help, log.dropped_counter());
-    }
-}
-
-/// Raises the limit of open files to what the connections and the `others` need, as far as the
-/// hard limit allows.
-fn allow_files(connections: usize, others: usize) {
-    let limit = getrlimit(Resource::Nofile);
-    let needed = connections.saturating_add(others + FILES_OF_REFUSED) as u64;
-    let mut current = limit.current.unwrap_or(u64::MAX);
-    let raised = needed.min(limit.maximum.unwrap_or(u64::MAX));
-    let new = Rlimit { current: Some(raised), maximum: limit.maximum };
-    if raised > current && setrlimit(Resource::Nofile, new).is_ok() {
-        current = raised;
-    }
-    if current < needed {
-        let fit = current.saturating_sub(others as u64);
-        log::warn!(
-            "{fit} of at most {connections} connections fit into the limit of {current} open \
-             files; raise it (ulimit -n), or lower --max-connections"
-        );
     }
 }
 
@@ -224,7 +177,7 @@ fn limiter(arguments: &Arguments) -> io::Result<Option<Arc<RateLimiter>>> {
 }
 
 /// Prints the start line, on a thread of its own because standard output may be full.
-fn announce(server: &Server) -> io::Result<()> {
+fn announce(server: &Server, admin: Option<&Server>) -> io::Result<()> {
     let threads = server.cores().len();
     let cpus: Vec<String> =
         server.cores().iter().filter_map(|core| core.cpu).map(|cpu| cpu.to_string()).collect();
@@ -235,8 +188,11 @@ fn announce(server: &Server) -> io::Result<()> {
         cpus => format!("on cores {}", cpus.join(",")),
     };
     let addr = server.addr();
-    let line =
-        format!("pinloop listening on http://{addr} with {threads} thread{plural} {place}\n");
+    let admin = admin.map(|admin| format!(", admin pages on http://{}", admin.addr()));
+    let admin = admin.unwrap_or_default();
+    let line = format!(
+        "pinloop listening on http://{addr} with {threads} thread{plural} {place}{admin}\n"
+    );
     let print = move || write_stdout(line.as_bytes());
     thread::Builder::new().name("pinloop-stdout".into()).spawn(print).map(drop)
 }

@@ -185,7 +185,7 @@ impl<S: Service> Connections<S> {
                 connection.is_queued = true;
                 self.again.push_back(key);
             }
-            Turn::Wait if self.state.env.draining && connection.is_idle() => {
+            Turn::Wait if self.state.env.closes_idle && connection.is_idle() => {
                 return self.close(key);
             }
             Turn::Wait | Turn::Send => {}

@@ -90,13 +90,12 @@ impl<S: Service> EventLoop<S> {
         [deadline, again, accept, drain].into_iter().flatten().min()
     }
 
-    /// Reads the clock, once a wake-up, and begins to drain if the server stops.
+    /// Reads the clock, once a wake-up, and takes the next step of a stop.
     fn begin_wakeup(&mut self) {
         self.connections.set_now(Instant::now());
         // Before any event, so that the responses of this wake-up say that they are the last.
-        if self.shared.is_stopping() && !self.drain.has_begun() {
-            let registry = self.poll.registry();
-            self.drain.begin(&mut self.admission, &mut self.connections, registry);
+        if self.shared.is_stopping() {
+            self.go_on_stopping();
         }
     }
 
@@ -108,6 +107,12 @@ impl<S: Service> EventLoop<S> {
         }
         self.connections.send_batch();
         self.connections.state.batch.close();
+    }
+
+    #[cold]
+    fn go_on_stopping(&mut self) {
+        let registry = self.poll.registry();
+        self.drain.go_on(&mut self.admission, &mut self.connections, &self.shared, registry);
     }
 
     fn dispatch(&mut self, event: &Event) {

@@ -36,6 +36,8 @@ pub(super) struct Environment {
     /// Time of the wake-up.
     pub(super) now: Instant,
     pub(super) draining: bool,
+    /// Connections close once they are idle.
+    pub(super) closes_idle: bool,
     pub(super) sink: Arc<dyn ResponseSink>,
     pub(super) metrics: Option<Arc<CoreMetrics>>,
     pub(super) log: Option<CoreLog>,
@@ -62,6 +64,7 @@ impl<S> LoopState<S> {
                 date_until: now,
                 now,
                 draining: false,
+                closes_idle: false,
                 sink,
                 metrics: config.metrics.as_ref().map(Metrics::add_core),
                 log: config.access_log.as_ref().map(|log: &AccessLog| log.core(now)),

@@ -92,7 +92,7 @@ where
     let polls: Vec<Poll> = cores.iter().map(|_| Poll::new()).collect::<io::Result<_>>()?;
     let inbox = |poll: &Poll| Inbox::new(poll.registry()).map(Arc::new);
     let inboxes: Vec<Arc<Inbox>> = polls.iter().map(inbox).collect::<io::Result<_>>()?;
-    let shared = Arc::new(Shared::new(&inboxes));
+    let shared = Arc::new(Shared::new(&inboxes, config.readiness.clone()));
     let stopper = Stopper { shared: shared.clone() };
     let make = Arc::new(make);
     let mut starting = Starting::new(stopper.clone());
@@ -219,8 +219,15 @@ impl Server {
         self.stopper.clone()
     }
 
-    /// Tells the server to stop: it takes no more connections, answers the requests that have
-    /// arrived, and gives them [`Timeouts::drain`](crate::Timeouts::drain).
+    /// Tells the server to stop, in these steps:
+    ///
+    /// 1. [`Config::readiness`] says so, and the server goes on for
+    ///    [`Timeouts::drain_delay`](crate::Timeouts::drain_delay).
+    /// 2. It takes no more connections, and each response is the last one of its connection. Idle
+    ///    connections have [`Timeouts::drain_grace`](crate::Timeouts::drain_grace) to send one
+    ///    more request.
+    /// 3. It closes the idle connections, and gives unfinished requests
+    ///    [`Timeouts::drain`](crate::Timeouts::drain).
     pub fn stop(&self) {
         self.stopper.stop();
     }

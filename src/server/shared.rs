@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::inbox::Inbox;
+use crate::ops::readiness::{Phase, Readiness};
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -14,6 +15,7 @@ pub(super) struct Shared {
     /// Number of threads that are without their reserved file descriptor.
     pub(super) reserves_missing: Arc<AtomicUsize>,
     stop: AtomicBool,
+    pub(super) readiness: Readiness,
     loops: Vec<Loop>,
     /// Number of open connections by [`subscriber`]. Only used with a limit for each client.
     clients: Mutex<HashMap<IpAddr, usize>>,
@@ -27,13 +29,14 @@ struct Loop {
 }
 
 impl Shared {
-    pub(super) fn new(inboxes: &[Arc<Inbox>]) -> Shared {
+    pub(super) fn new(inboxes: &[Arc<Inbox>], readiness: Readiness) -> Shared {
         let new_loop =
             |inbox: &Arc<Inbox>| Loop { inbox: inbox.clone(), waits_for_room: false.into() };
         Shared {
             connections: AtomicUsize::new(0),
             reserves_missing: Arc::default(),
             stop: AtomicBool::new(false),
+            readiness,
             loops: inboxes.iter().map(new_loop).collect(),
             clients: Mutex::default(),
         }
@@ -96,6 +99,7 @@ impl Shared {
 
     /// Tells all loops to stop.
     pub(super) fn stop(&self) {
+        self.readiness.enter(Phase::Leaving);
         self.stop.store(true, Ordering::Release);
         self.loops.iter().for_each(|each| each.inbox.wake_loop());
     }
@@ -123,7 +127,7 @@ mod tests {
 
     #[test]
     fn counts_the_connections_of_a_client_by_its_network() {
-        let shared = Shared::new(&[]);
+        let shared = Shared::new(&[], Readiness::default());
         let client = |text: &str| text.parse::<IpAddr>().expect("an address");
         assert_eq!(shared.add_client(client("2001:db8::1")), 1);
         assert_eq!(shared.add_client(client("2001:db8::2")), 2);

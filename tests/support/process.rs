@@ -79,6 +79,12 @@ impl Running {
         addr.parse().unwrap_or_else(|error| panic!("{error}: {addr}"))
     }
 
+    /// Returns the address of the pages for operators.
+    pub(crate) fn admin_addr(&self) -> SocketAddr {
+        let (_, addr) = self.line.split_once("admin pages on http://").expect("such an address");
+        addr.trim().parse().unwrap_or_else(|error| panic!("{error}: {addr}"))
+    }
+
     pub(crate) fn connect(&self) -> TcpStream {
         connect_to(self.addr())
     }
