@@ -22,7 +22,9 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
 
 /// Options that change only another option, which must be given too. Both by field name.
-const NEEDS: [(&str, &str); 3] = [
+const NEEDS: [(&str, &str); 5] = [
+    ("client_header", "trust"),
+    ("proxy_protocol", "trust"),
     ("access_log_format", "access_log"),
     ("rate_limit_burst", "rate_limit"),
     ("rate_limit_total_burst", "rate_limit_total"),

@@ -152,7 +152,7 @@ mod server;
 pub mod testing;
 
 pub use config::{Config, ConfigError, WhenFull};
-pub use http::{BodyPolicy, Limits, Request, Response, Service};
+pub use http::{BodyPolicy, ClientHeader, Limits, Networks, Request, Response, Service, Trust};
 pub use ops::access_log::AccessLog;
 #[cfg(feature = "access-log")]
 pub use ops::access_log::LogFormat;

@@ -75,6 +75,7 @@ fn serve(arguments: &Arguments, diagnostics: &Diagnostics) -> Result<(), Box<dyn
     // Never dropped, because the drop would finish the queued jobs after the last connection.
     let _workers = ManuallyDrop::new(app.workers.clone());
     descriptors::allow(&mut config, cores.len(), arguments.admin_addr.is_some());
+    describe(&config, &cores);
     let server = pinloop::start(&config, move |_core| app.clone()).map_err(start_error)?;
     let admin = admin::start(arguments, &config).map_err(start_error)?;
 
@@ -82,7 +83,7 @@ fn serve(arguments: &Arguments, diagnostics: &Diagnostics) -> Result<(), Box<dyn
     let handle = signals.handle();
     // Before the start line, because its reader may send a signal.
     let watch = signals::watch(signals, stopper, log, diagnostics.clone())?;
-    announce(&server, admin.as_ref())?;
+    announce(arguments, &server, admin.as_ref(), diagnostics)?;
     let ended = server.join();
     handle.close();
     // Ends the thread's share in the access log, because the last one writes the last lines.
@@ -176,8 +177,24 @@ fn limiter(arguments: &Arguments) -> io::Result<Option<Arc<RateLimiter>>> {
     Ok(Some(limiter))
 }
 
-/// Prints the start line, on a thread of its own because standard output may be full.
-fn announce(server: &Server, admin: Option<&Server>) -> io::Result<()> {
+/// Prints the start line: to standard output, on a thread of its own because that may be full,
+/// or to standard error if standard output has the access log.
+fn announce(
+    arguments: &Arguments,
+    server: &Server,
+    admin: Option<&Server>,
+    diagnostics: &Diagnostics,
+) -> io::Result<()> {
+    let line = start_line(server, admin);
+    if arguments.logs_to_stdout() {
+        diagnostics.send(line.as_bytes());
+        return Ok(());
+    }
+    let print = move || write_stdout(line.as_bytes());
+    thread::Builder::new().name("pinloop-stdout".into()).spawn(print).map(drop)
+}
+
+fn start_line(server: &Server, admin: Option<&Server>) -> String {
     let threads = server.cores().len();
     let cpus: Vec<String> =
         server.cores().iter().filter_map(|core| core.cpu).map(|cpu| cpu.to_string()).collect();
@@ -190,11 +207,28 @@ fn announce(server: &Server, admin: Option<&Server>) -> io::Result<()> {
     let addr = server.addr();
     let admin = admin.map(|admin| format!(", admin pages on http://{}", admin.addr()));
     let admin = admin.unwrap_or_default();
-    let line = format!(
-        "pinloop listening on http://{addr} with {threads} thread{plural} {place}{admin}\n"
+    format!("pinloop listening on http://{addr} with {threads} thread{plural} {place}{admin}\n")
+}
+
+/// Says at the level `debug` what the options, the machine and the cgroup have led to.
+fn describe(config: &Config, cores: &[Core]) {
+    let threads = cores.len();
+    log::debug!("chosen: {threads} threads, on {cores:?}");
+    let Config { connections_max, connections_per_client_max, when_full, .. } = config;
+    log::debug!(
+        "chosen: at most {connections_max} connections, {connections_per_client_max:?} of each \
+         client, then {when_full:?}; {} bytes of buffers",
+        config.buffered_bytes_max
     );
-    let print = move || write_stdout(line.as_bytes());
-    thread::Builder::new().name("pinloop-stdout".into()).spawn(print).map(drop)
+    log::debug!("chosen: {:?}", config.limits);
+    log::debug!("chosen: {:?}", config.timeouts);
+    match &config.trust {
+        None => log::debug!("chosen: no proxy is trusted"),
+        Some(trust) => log::debug!(
+            "chosen: trusted proxies {trust:?}, PROXY protocol: {}",
+            config.proxy_protocol
+        ),
+    }
 }
 
 /// Writes to standard output. Ignores a failure, because a closed pipe must not end the server.

@@ -1,6 +1,9 @@
 //! The promises to operators, each with the real binary.
 
 mod admin;
+mod log;
+mod proxies;
+mod real_proxies;
 mod stopping;
 
 use std::net::SocketAddr;

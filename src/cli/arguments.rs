@@ -8,7 +8,7 @@ use clap::Parser;
 use clap_complete::Shell;
 use pinloop::app::DEFAULT_ROUNDS;
 use pinloop::http::Limits;
-use pinloop::{Config, LogFormat, Metrics, Rate, WhenFull};
+use pinloop::{ClientHeader, Config, LogFormat, Metrics, Networks, Rate, Trust, WhenFull};
 
 use super::help::AFTER_HELP;
 use super::timeouts::TimeoutArgs;
@@ -43,6 +43,19 @@ pub(crate) struct Arguments {
     /// Leave the placement of the threads to the scheduler
     #[arg(long, help_heading = "Address and threads")]
     pub(super) no_pin: bool,
+    /// Networks of the proxies that are trusted to name their clients, such as
+    /// 10.0.0.0/8,2001:db8::/32. Rate limits, logs and services then see these clients [default:
+    /// none]
+    #[arg(long, value_name = "CIDR,...", help_heading = "Behind a proxy")]
+    trust: Option<Networks>,
+    /// Header in which the trusted proxies name the client. The other one is ignored, because a
+    /// proxy passes it on as the client has sent it
+    #[arg(long, value_name = "HEADER", help_heading = "Behind a proxy")]
+    #[arg(default_value = "x-forwarded-for")]
+    client_header: ClientHeader,
+    /// Require the PROXY protocol, version 1 or 2, on connections of trusted proxies
+    #[arg(long, help_heading = "Behind a proxy")]
+    proxy_protocol: bool,
     /// Rounds of the work function for each GET /data; 100 rounds take some 8 microseconds
     #[arg(long, value_name = "ROUNDS", help_heading = "Work of GET /data")]
     #[arg(default_value_t = DEFAULT_ROUNDS, value_parser = number(0..=u32::MAX))]
@@ -130,6 +143,11 @@ impl Arguments {
         self.metrics
     }
 
+    /// Reports whether the access log goes to standard output.
+    pub(crate) fn logs_to_stdout(&self) -> bool {
+        self.access_log.as_ref().is_some_and(|path| path.as_os_str() == "-")
+    }
+
     /// Returns the server's settings, without the access log.
     pub(crate) fn config(&self) -> Config {
         let default = Config::default();
@@ -142,6 +160,8 @@ impl Arguments {
             connections_per_client_max: self.max_connections_per_client,
             buffered_bytes_max: self.max_buffered_bytes.unwrap_or(default.buffered_bytes_max),
             when_full: self.when_full,
+            trust: self.trust.clone().map(|networks| Trust::new(networks, self.client_header)),
+            proxy_protocol: self.proxy_protocol,
             limits: Limits {
                 head_bytes_max: self.max_head_bytes,
                 headers_max: self.max_headers,

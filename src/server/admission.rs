@@ -1,7 +1,6 @@
 //! Admits connections up to the limits, and decides about those beyond them.
 
 use std::io;
-use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +13,7 @@ use super::connections::Connections;
 use super::listener::{Accepted, Listener};
 use super::shared::Shared;
 use crate::config::WhenFull;
-use crate::http::{Rejection, Service};
+use crate::http::{Peer, Rejection, Service};
 
 /// Connections accepted at one wake-up before the open ones have a turn.
 const ACCEPTS_MAX: usize = 64;
@@ -125,7 +124,9 @@ impl Admission {
                 if needs_room {
                     self.evict_idle(connections);
                 }
-                self.admit(stream, client.ip(), connections, registry);
+                let trust = connections.state.env.config.trust.as_ref();
+                let client = Peer::new(client.ip(), trust);
+                self.admit(stream, &client, connections, registry);
             }
             Accepted::Shed => {
                 connections.state.env.count(|metrics| metrics.shed_without_descriptor.add(1));
@@ -140,14 +141,15 @@ impl Admission {
     fn admit<S: Service>(
         &mut self,
         stream: TcpStream,
-        client: IpAddr,
+        client: &Peer,
         connections: &mut Connections<S>,
         registry: &Registry,
     ) {
         let config = &connections.state.env.config;
         let (max, when_full) = (config.connections_max, config.when_full);
-        let per_client = config.connections_per_client_max;
-        let of_client = per_client.map_or(0, |_| self.shared.add_client(client));
+        // A proxy has the connections of many clients.
+        let per_client = config.connections_per_client_max.filter(|_| !client.is_proxy());
+        let of_client = per_client.map_or(0, |_| self.shared.add_client(client.address()));
         let client_max = per_client.map_or(usize::MAX, NonZeroUsize::get);
         // A client that has waited is served at the end, because the alternative is a reset.
         let open = self.shared.connections();
@@ -158,7 +160,7 @@ impl Admission {
             connections.forget_client(client);
             return connections.state.env.count(|metrics| metrics.shed_at_limit.add(1));
         }
-        match connections.open(stream, client, registry) {
+        match connections.open(stream, client.clone(), registry) {
             None => connections.forget_client(client),
             Some(key) if is_full || of_client > client_max => shed(key, connections),
             Some(_) => {}

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,12 +11,12 @@ use mio::{Interest, Registry, Token};
 use slab::Slab;
 
 use super::batch::Part;
-use super::connection::{Connection, Turn, key_of};
+use super::connection::{Connection, State, Turn, key_of};
 use super::inbox::Message;
 use super::loop_state::{Environment, LoopState};
 use super::shared::Shared;
 use super::timeouts::Timers;
-use crate::http::{Rejection, Service};
+use crate::http::{Peer, Rejection, Service};
 
 /// Time that a wake-up spends on connections with more to do than one turn, before the loop
 /// looks for new events.
@@ -70,13 +69,17 @@ impl<S: Service> Connections<S> {
     pub(super) fn open(
         &mut self,
         stream: TcpStream,
-        client: IpAddr,
+        client: Peer,
         registry: &Registry,
     ) -> Option<usize> {
         let entry = self.slab.vacant_entry();
         let key = entry.key();
         self.opened = self.opened.wrapping_add(1);
+        let waits_for_proxy = self.state.env.config.proxy_protocol && client.is_proxy();
         let mut connection = Connection::new(stream, client, key, self.opened);
+        if waits_for_proxy {
+            connection.state = State::ProxyHeader;
+        }
         let interest = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
         let registered = registry.register(connection.source(), Token(key), interest);
         if let Err(error) = registered {
@@ -245,9 +248,9 @@ impl<S: Service> Connections<S> {
     }
 
     /// Counts a connection of a client that has closed.
-    pub(super) fn forget_client(&self, client: IpAddr) {
-        if self.state.env.config.connections_per_client_max.is_some() {
-            self.shared.remove_client(client);
+    pub(super) fn forget_client(&self, client: &Peer) {
+        if self.state.env.config.connections_per_client_max.is_some() && !client.is_proxy() {
+            self.shared.remove_client(client.address());
         }
     }
 }

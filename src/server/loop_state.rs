@@ -1,12 +1,11 @@
 //! State that the connections of one event loop share.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::batch::Batch;
 use crate::config::Config;
-use crate::http::{Context, Date, Recorder, ResponseSink};
+use crate::http::{Context, Date, Peer, Recorder, ResponseSink};
 use crate::ops::access_log::{AccessLog, CoreLog};
 use crate::ops::metrics::{CoreMetrics, Metrics};
 
@@ -106,7 +105,7 @@ impl Environment {
     }
 
     #[inline]
-    pub(super) fn context<'a>(&'a self, connection_id: u64, client: &'a IpAddr) -> Context<'a> {
+    pub(super) fn context<'a>(&'a self, connection_id: u64, client: &'a Peer) -> Context<'a> {
         Context {
             limits: &self.config.limits,
             date: &self.date,
@@ -114,7 +113,7 @@ impl Environment {
             requests_max: u32::MAX,
             sink: Some(&self.sink),
             connection_id,
-            client: Some(client),
+            peer: Some(client),
             counters: self.metrics.as_ref().map(|metrics| &metrics.counters),
             recorder: self.log.as_ref().map(|log| log as &dyn Recorder),
         }

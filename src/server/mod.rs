@@ -15,6 +15,7 @@ mod event_loop;
 mod inbox;
 mod listener;
 mod loop_state;
+mod proxy_header;
 mod shared;
 mod socket;
 pub(crate) mod timeouts;

@@ -11,6 +11,7 @@
 
 mod line;
 mod queue;
+mod request_id;
 mod timestamp;
 mod writer;
 
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::http::{Record, Recorder};
 use queue::{Batch, Shared};
+use request_id::RequestIds;
 use timestamp::Timestamp;
 
 /// Format of the lines.
@@ -33,9 +35,16 @@ use timestamp::Timestamp;
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[non_exhaustive]
 pub enum LogFormat {
-    /// A JSON object with `time` (RFC 3339, when the response ended), `client`, `method`,
-    /// `target`, `status`, `body_bytes`, `duration_us` (microseconds) and, if the request has
-    /// them, `referer` and `user_agent`.
+    /// A JSON object with
+    ///
+    /// - `time` (RFC 3339, when the response ended), `client`, `request_id`, `method`, `target`,
+    ///   `http_version`, `status`, and `request_body_bytes` and `body_bytes` without framing;
+    /// - `duration_us`, in microseconds: from the wake-up that brought the end of the head, or
+    ///   the end of a body that is collected, to the last byte of the response in the output
+    ///   buffer. The way to the client is not in it;
+    /// - `peer` if the request came through a proxy, `rejection` if the server itself refused
+    ///   it, and `cut` if the connection ended before the request or the response was complete;
+    /// - `referer` and `user_agent` if the request has them.
     #[default]
     Json,
     /// The combined log format of Apache and nginx, which has no duration.
@@ -188,6 +197,7 @@ pub(crate) struct CoreLog {
 struct Lines {
     batch: Batch,
     timestamp: Timestamp,
+    ids: RequestIds,
 }
 
 impl CoreLog {
@@ -226,7 +236,7 @@ impl Recorder for CoreLog {
 
     fn record(&self, record: &Record<'_>) {
         let mut lines = self.lines.borrow_mut();
-        let Lines { batch, timestamp } = &mut *lines;
+        let Lines { batch, timestamp, ids } = &mut *lines;
         let queued = self.shared.queued_bytes.load(Ordering::Relaxed);
         if queued + batch.bytes.len() > QUEUE_BYTES_MAX {
             return self.shared.drop_lines(1);
@@ -241,7 +251,7 @@ impl Recorder for CoreLog {
         match self.format {
             LogFormat::Json => {
                 let duration = now.saturating_duration_since(began);
-                line::json(&mut batch.bytes, timestamp, duration, record);
+                line::json(&mut batch.bytes, timestamp, duration, ids.next(), record);
             }
             LogFormat::Combined => line::combined(&mut batch.bytes, timestamp, record),
         }
@@ -258,14 +268,19 @@ mod tests {
     fn record() -> Record<'static> {
         Record {
             client: None,
+            peer: None,
+            id: None,
             began: None,
             method: Cow::Borrowed(b"GET"),
             target: Cow::Borrowed(b"/"),
             minor_version: 1,
             referer: None,
             user_agent: None,
+            request_body_bytes: 0,
             status: 200,
             body_bytes: 14,
+            rejection: None,
+            is_cut: false,
         }
     }
 
