@@ -160,6 +160,6 @@ pub use ops::metrics::Metrics;
 #[cfg(feature = "rate-limit")]
 pub use ops::rate_limit::{Rate, RateLimiter, TooMany};
 pub use ops::readiness::{Phase, Readiness};
-pub use ops::workers::{Permit, Workers};
+pub use ops::workers::{Permit, QueueFigures, Workers};
 pub use server::timeouts::{TimeoutOption, Timeouts};
 pub use server::{Core, Server, StartError, Stopper, cores, start};

@@ -5,6 +5,7 @@ mod admin;
 mod cli;
 mod descriptors;
 mod diagnostics;
+mod figures;
 mod signals;
 
 use std::error::Error;
@@ -69,12 +70,13 @@ fn serve(arguments: &Arguments, diagnostics: &Diagnostics) -> Result<(), Box<dyn
     let signals = signals::catch()?;
     let mut config = arguments.config();
     config.access_log = access_log(arguments)?;
-    count_dropped_lines(&config, diagnostics);
     let cores = pinloop::cores(&config).map_err(cli::refuse)?;
-    let app = app(arguments, &config, &cores)?;
+    let limiter = limiter(arguments)?;
+    let app = app(arguments, &config, &cores, limiter.clone())?;
     // Never dropped, because the drop would finish the queued jobs after the last connection.
     let _workers = ManuallyDrop::new(app.workers.clone());
     descriptors::allow(&mut config, cores.len(), arguments.admin_addr.is_some());
+    figures::add(&config, &app, limiter.as_ref(), diagnostics);
     describe(&config, &cores);
     let server = pinloop::start(&config, move |_core| app.clone()).map_err(start_error)?;
     let admin = admin::start(arguments, &config).map_err(start_error)?;
@@ -96,24 +98,18 @@ fn serve(arguments: &Arguments, diagnostics: &Diagnostics) -> Result<(), Box<dyn
 }
 
 /// Makes the service.
-fn app(arguments: &Arguments, config: &Config, cores: &[Core]) -> io::Result<App> {
+fn app(
+    arguments: &Arguments,
+    config: &Config,
+    cores: &[Core],
+    limiter: Option<Arc<RateLimiter>>,
+) -> io::Result<App> {
     let mut app = App::new(arguments.work);
     app.workers = workers(arguments, cores)?;
     app.metrics = config.metrics.clone().filter(|_| arguments.has_public_metrics());
     app.readiness = Some(config.readiness.clone());
-    app.limit = limiter(arguments)?.map(Limit::new);
+    app.limit = limiter.map(Limit::new);
     Ok(app)
-}
-
-/// Adds the counters of dropped log lines to the metrics.
-fn count_dropped_lines(config: &Config, diagnostics: &Diagnostics) {
-    let Some(metrics) = &config.metrics else { return };
-    let help = "Messages that standard error did not take";
-    metrics.add_counter("log_lines_dropped", help, diagnostics.dropped());
-    if let Some(log) = &config.access_log {
-        let help = "Lines of the access log that were dropped or could not be written";
-        metrics.add_counter("access_log_lines_dropped", help, log.dropped_counter());
-    }
 }
 
 fn start_error(error: StartError) -> Box<dyn Error> {

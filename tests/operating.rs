@@ -2,6 +2,7 @@
 
 mod admin;
 mod log;
+mod metrics;
 mod proxies;
 mod real_proxies;
 mod stopping;

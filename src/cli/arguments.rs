@@ -79,6 +79,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "IP:PORT", help_heading = "Logs and metrics")]
     #[arg(value_parser = address)]
     pub(crate) admin_addr: Option<SocketAddr>,
+    /// Give the metrics of each thread a series of its own, instead of their sum
+    #[arg(long, help_heading = "Logs and metrics")]
+    metrics_by_core: bool,
     /// Rate of requests for each client address, such as 100/s or 6000/m; requests beyond it
     /// get 429. An IPv6 client is its /64 network
     #[arg(long, value_name = "RATE", help_heading = "Rate limits")]
@@ -148,6 +151,11 @@ impl Arguments {
         self.access_log.as_ref().is_some_and(|path| path.as_os_str() == "-")
     }
 
+    fn new_metrics(&self) -> Metrics {
+        let metrics = Metrics::default();
+        if self.metrics_by_core { metrics.by_core() } else { metrics }
+    }
+
     /// Returns the server's settings, without the access log.
     pub(crate) fn config(&self) -> Config {
         let default = Config::default();
@@ -169,7 +177,7 @@ impl Arguments {
                 ..Limits::default()
             },
             timeouts: self.timeouts.0.clone(),
-            metrics: (self.metrics || self.admin_addr.is_some()).then(Metrics::default),
+            metrics: (self.metrics || self.admin_addr.is_some()).then(|| self.new_metrics()),
             ..default
         }
     }

@@ -105,6 +105,9 @@ impl<'a> Context<'a> {
     pub(super) fn count_response(&self, status: u16) {
         if let Some(counters) = self.counters {
             counters.responses[usize::from(status / 100)].add(1);
+            if status == 429 {
+                counters.too_many_requests.add(1);
+            }
         }
     }
 

@@ -1,0 +1,91 @@
+//! The metrics of the binary that are not those of an event loop.
+
+use std::sync::Arc;
+
+use pinloop::app::App;
+use pinloop::{Config, RateLimiter};
+
+use crate::diagnostics::Diagnostics;
+
+/// Adds the figures of the logs, the limits, the workers and the rate limits to the metrics, if
+/// there are any.
+pub(crate) fn add(
+    config: &Config,
+    app: &App,
+    limiter: Option<&Arc<RateLimiter>>,
+    diagnostics: &Diagnostics,
+) {
+    if config.metrics.is_some() {
+        add_logs(config, diagnostics);
+        add_limits(config);
+        add_phase(config);
+        add_workers(config, app);
+        if let Some(limiter) = limiter {
+            add_refused(config, limiter);
+        }
+    }
+}
+
+fn add_logs(config: &Config, diagnostics: &Diagnostics) {
+    let Some(metrics) = &config.metrics else { return };
+    let help = "Messages that standard error did not take";
+    metrics.add_counter("log_lines_dropped", help, diagnostics.dropped());
+    if let Some(log) = &config.access_log {
+        let help = "Lines of the access log that were dropped or could not be written";
+        metrics.add_counter("access_log_lines_dropped", help, log.dropped_counter());
+    }
+}
+
+/// Adds the limits, so that an alert can compare a figure with its limit.
+fn add_limits(config: &Config) {
+    let Some(metrics) = &config.metrics else { return };
+    let limits = &config.limits;
+    let per_client = config.connections_per_client_max.map(|limit| limit.get() as f64);
+    for (option, value) in [
+        ("max-connections", Some(config.connections_max as f64)),
+        ("max-connections-per-client", per_client),
+        ("max-buffered-bytes", Some(config.buffered_bytes_max as f64)),
+        ("max-head-bytes", Some(limits.head_bytes_max as f64)),
+        ("max-headers", Some(limits.headers_max as f64)),
+        ("max-body-bytes", Some(limits.body_bytes_max as f64)),
+    ] {
+        if let Some(value) = value {
+            let help = "Limits by the name of their option";
+            metrics.add_gauge("limit", help, Some(("option", option)), move || value);
+        }
+    }
+}
+
+fn add_phase(config: &Config) {
+    let Some(metrics) = &config.metrics else { return };
+    let readiness = config.readiness.clone();
+    let help = "0 serves, 1 is told to stop and serves on, 2 drains";
+    metrics.add_gauge("drain_phase", help, None, move || f64::from(readiness.phase() as u8));
+}
+
+fn add_workers(config: &Config, app: &App) {
+    let (Some(metrics), Some(workers)) = (&config.metrics, &app.workers) else { return };
+    let (waiting, begun, waited) = (workers.clone(), workers.clone(), workers.clone());
+    metrics.add_gauge("worker_jobs_waiting", "Jobs in the queue of the workers", None, move || {
+        waiting.figures().waiting as f64
+    });
+    metrics.add_counter_of("worker_jobs_begun", "Jobs that a worker has begun", None, move || {
+        begun.figures().begun as f64
+    });
+    let help = "Time in seconds that these jobs have waited in the queue";
+    metrics.add_counter_of("worker_wait_seconds", help, None, move || {
+        waited.figures().waited.as_secs_f64()
+    });
+}
+
+fn add_refused(config: &Config, limiter: &Arc<RateLimiter>) {
+    let Some(metrics) = &config.metrics else { return };
+    let help = "Requests that exceeded the rate of their client or of all clients";
+    let (client, total) = (limiter.clone(), limiter.clone());
+    metrics.add_counter_of("limited", help, Some(("rate", "client")), move || {
+        client.refused_by_client() as f64
+    });
+    metrics.add_counter_of("limited", help, Some(("rate", "total")), move || {
+        total.refused_by_total() as f64
+    });
+}
