@@ -9,6 +9,8 @@ mod pages;
 #[cfg(feature = "rate-limit")]
 use std::sync::Arc;
 
+#[cfg(feature = "rate-limit")]
+use arc_swap::{ArcSwap, Cache};
 use serde::Serialize;
 
 use crate::http::{
@@ -162,7 +164,7 @@ impl App {
 #[cfg(feature = "rate-limit")]
 #[derive(Clone, Debug)]
 pub struct Limit {
-    limiter: Arc<RateLimiter>,
+    limiter: Cache<Arc<ArcSwap<RateLimiter>>, Arc<RateLimiter>>,
     /// Refusal found before the body, for the call that follows the body.
     found: Option<TooMany>,
 }
@@ -171,7 +173,12 @@ pub struct Limit {
 impl Limit {
     /// Uses `limiter`, which all cores share.
     pub fn new(limiter: Arc<RateLimiter>) -> Limit {
-        Limit { limiter, found: None }
+        Limit::following(Arc::new(ArcSwap::new(limiter)))
+    }
+
+    /// Uses the limiter that `limiter` has at the time of a request.
+    pub fn following(limiter: Arc<ArcSwap<RateLimiter>>) -> Limit {
+        Limit { limiter: Cache::new(limiter), found: None }
     }
 
     fn before_body(&mut self, request: &Request<'_>, path: &str) -> bool {
@@ -186,10 +193,10 @@ impl Limit {
         }
     }
 
-    fn check(&self, request: &Request<'_>, path: &str) -> Option<TooMany> {
+    fn check(&mut self, request: &Request<'_>, path: &str) -> Option<TooMany> {
         match pages::is_health(path) {
             true => None,
-            false => self.limiter.check(request.client()).err(),
+            false => self.limiter.load().check(request.client()).err(),
         }
     }
 }

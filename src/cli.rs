@@ -2,18 +2,20 @@
 //!
 //! Each option is one field of [`Arguments`], in `arguments.rs`. Its environment variable derives from its
 //! name: `PINLOOP_MAX_HEADERS` stands for `--max-headers`. The command line comes before the
-//! environment, and the environment before the default.
+//! environment, the environment before the configuration file, and the file before the default.
 //!
 //! To add an option, add a field there and use it in [`Arguments::config`] or in `main.rs`.
 //! A timeout needs no change, because the server's table is read.
 
 mod arguments;
+mod file;
 mod help;
 mod timeouts;
 mod values;
 
 use std::ffi::OsString;
 use std::fmt::Display;
+use std::path::PathBuf;
 
 pub(crate) use arguments::Arguments;
 use arguments::DOCUMENTS;
@@ -30,22 +32,53 @@ const NEEDS: [(&str, &str); 5] = [
     ("rate_limit_total_burst", "rate_limit_total"),
 ];
 
-/// Parses the arguments, which begin with the program's name, and the environment.
+/// Parses the arguments, which begin with the program's name, the environment, and the
+/// configuration file that they name.
 ///
 /// The error is an error message, or the help or version text; its `exit` prints it.
 pub(crate) fn parse(line: &[OsString]) -> Result<Arguments, clap::Error> {
     let mut command = command();
-    let matches = command.try_get_matches_from_mut(line).map_err(|error| {
+    let mut matches = command.try_get_matches_from_mut(line).map_err(|error| {
         // If the line is right without the environment, the error is in the environment.
         let is_line_wrong = command_without_environment().try_get_matches_from(line).is_err();
         if is_line_wrong { error } else { name_variable(error, &command) }
     })?;
-    check_needs(&mut command, &matches)?;
-    let arguments = Arguments::from_arg_matches(&matches)?;
-    if arguments.pin && arguments.no_pin {
-        return Err(refuse("'--pin' and '--no-pin' exclude each other"));
+    let mut in_file = Vec::new();
+    if let Some(path) = matches.get_one::<PathBuf>("config") {
+        in_file = file::read(path, &command_without_environment()).map_err(refuse)?;
+        // A new one, because a command that has parsed a line takes no new defaults.
+        command = file::with_defaults(self::command(), &in_file);
+        matches = command.try_get_matches_from_mut(line)?;
     }
+    check_needs(&mut command, &matches, &in_file)?;
+    let mut arguments = Arguments::from_arg_matches(&matches)?;
+    arguments.values = values_of(&command, &matches);
+    decide_pin(&mut arguments, &matches)?;
     Ok(arguments)
+}
+
+/// Refuses both `--pin` and `--no-pin`, unless one of them is in the configuration file, which
+/// the other one replaces.
+fn decide_pin(arguments: &mut Arguments, matches: &ArgMatches) -> Result<(), clap::Error> {
+    let is_in_file = |id| matches.value_source(id) == Some(ValueSource::DefaultValue);
+    if arguments.pin && arguments.no_pin {
+        match (is_in_file("pin"), is_in_file("no_pin")) {
+            (true, false) => arguments.pin = false,
+            (false, true) => arguments.no_pin = false,
+            _ => return Err(refuse("'--pin' and '--no-pin' exclude each other")),
+        }
+    }
+    Ok(())
+}
+
+/// Returns the name of each option with its value as text.
+fn values_of(command: &Command, matches: &ArgMatches) -> Vec<(String, String)> {
+    let value = |arg: &Arg| {
+        let values = matches.get_raw(arg.get_id().as_str()).into_iter().flatten();
+        values.map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(",")
+    };
+    let named = command.get_arguments().filter(|arg| arg.get_long().is_some());
+    named.map(|arg| (arg.get_long().unwrap_or_default().to_string(), value(arg))).collect()
 }
 
 /// Makes an error that is printed like the parser's own errors.
@@ -97,13 +130,20 @@ fn with_variable(arg: &Arg) -> String {
 }
 
 /// Refuses an option that has no effect without another one.
-fn check_needs(command: &mut Command, matches: &ArgMatches) -> Result<(), clap::Error> {
+fn check_needs(
+    command: &mut Command,
+    matches: &ArgMatches,
+    in_file: &[(String, String)],
+) -> Result<(), clap::Error> {
     for (option, needed) in NEEDS {
         let arg = |id: &str| command.get_arguments().find(|arg| arg.get_id() == id);
+        let is_in_file = |arg: &&Arg| {
+            in_file.iter().any(|(name, value)| arg.get_long() == Some(name) && value != "false")
+        };
         let given = match matches.value_source(option) {
             Some(ValueSource::CommandLine) => arg(option).map(Arg::to_string),
             Some(ValueSource::EnvVariable) => arg(option).map(with_variable),
-            _ => None,
+            _ => arg(option).filter(is_in_file).map(|arg| format!("{arg} (from the file)")),
         };
         if let (Some(given), Some(needed), false) =
             (given, arg(needed), matches.contains_id(needed))

@@ -1,7 +1,9 @@
 //! The metrics of the binary that are not those of an event loop.
 
-use std::sync::Arc;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
 use pinloop::app::App;
 use pinloop::{Config, RateLimiter};
 
@@ -12,12 +14,13 @@ use crate::diagnostics::Diagnostics;
 pub(crate) fn add(
     config: &Config,
     app: &App,
-    limiter: Option<&Arc<RateLimiter>>,
+    current: &Arc<Mutex<Config>>,
+    limiter: Option<&Arc<ArcSwap<RateLimiter>>>,
     diagnostics: &Diagnostics,
 ) {
     if config.metrics.is_some() {
         add_logs(config, diagnostics);
-        add_limits(config);
+        add_limits(config, current);
         add_phase(config);
         add_workers(config, app);
         if let Some(limiter) = limiter {
@@ -36,23 +39,31 @@ fn add_logs(config: &Config, diagnostics: &Diagnostics) {
     }
 }
 
+/// Reads one limit.
+type ReadLimit = fn(&Config) -> u64;
+
 /// Adds the limits, so that an alert can compare a figure with its limit.
-fn add_limits(config: &Config) {
+fn add_limits(config: &Config, current: &Arc<Mutex<Config>>) {
     let Some(metrics) = &config.metrics else { return };
-    let limits = &config.limits;
-    let per_client = config.connections_per_client_max.map(|limit| limit.get() as f64);
-    for (option, value) in [
-        ("max-connections", Some(config.connections_max as f64)),
-        ("max-connections-per-client", per_client),
-        ("max-buffered-bytes", Some(config.buffered_bytes_max as f64)),
-        ("max-head-bytes", Some(limits.head_bytes_max as f64)),
-        ("max-headers", Some(limits.headers_max as f64)),
-        ("max-body-bytes", Some(limits.body_bytes_max as f64)),
-    ] {
-        if let Some(value) = value {
-            let help = "Limits by the name of their option";
-            metrics.add_gauge("limit", help, Some(("option", option)), move || value);
-        }
+    let per_client = |config: &Config| config.connections_per_client_max.map(NonZeroUsize::get);
+    let limits: [(&str, ReadLimit); 5] = [
+        ("max-connections", |config| config.connections_max as u64),
+        ("max-buffered-bytes", |config| config.buffered_bytes_max as u64),
+        ("max-head-bytes", |config| config.limits.head_bytes_max as u64),
+        ("max-headers", |config| config.limits.headers_max as u64),
+        ("max-body-bytes", |config| config.limits.body_bytes_max),
+    ];
+    let add = |option, read: Box<dyn Fn(&Config) -> u64 + Send + Sync>| {
+        let current = current.clone();
+        let help = "Limits by the name of their option";
+        metrics.add_gauge("limit", help, Some(("option", option)), move || {
+            read(&current.lock().unwrap_or_else(PoisonError::into_inner)) as f64
+        });
+    };
+    limits.into_iter().for_each(|(option, read)| add(option, Box::new(read)));
+    if per_client(config).is_some() {
+        let read = move |config: &Config| per_client(config).unwrap_or_default() as u64;
+        add("max-connections-per-client", Box::new(read));
     }
 }
 
@@ -78,14 +89,14 @@ fn add_workers(config: &Config, app: &App) {
     });
 }
 
-fn add_refused(config: &Config, limiter: &Arc<RateLimiter>) {
+fn add_refused(config: &Config, limiter: &Arc<ArcSwap<RateLimiter>>) {
     let Some(metrics) = &config.metrics else { return };
     let help = "Requests that exceeded the rate of their client or of all clients";
     let (client, total) = (limiter.clone(), limiter.clone());
     metrics.add_counter_of("limited", help, Some(("rate", "client")), move || {
-        client.refused_by_client() as f64
+        client.load().refused_by_client() as f64
     });
     metrics.add_counter_of("limited", help, Some(("rate", "total")), move || {
-        total.refused_by_total() as f64
+        total.load().refused_by_total() as f64
     });
 }

@@ -6,7 +6,12 @@ mod cli;
 mod descriptors;
 mod diagnostics;
 mod figures;
+mod health;
+mod notify;
+mod reload;
 mod signals;
+mod sockets;
+mod takeover;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -14,14 +19,19 @@ use std::io::{self, Write};
 use std::mem::ManuallyDrop;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use cli::Arguments;
 use diagnostics::Diagnostics;
+use health::HealthUrl;
 use pinloop::app::{App, Limit};
-use pinloop::{AccessLog, Config, Core, RateLimiter, Server, StartError, Workers};
+use pinloop::{AccessLog, Config, Core, RateLimiter, Server, StartError, Stopper, Workers};
+use reload::Reload;
+use signals::{Successor, Watch};
+use takeover::{Offer, Sockets};
 
 /// Gives the memory of a burst back to the system, which glibc and mimalloc do not: see
 /// `docs/performance.md`.
@@ -43,6 +53,9 @@ fn main() -> ExitCode {
         write_stdout(&text);
         return ExitCode::SUCCESS;
     }
+    if let Some(url) = &arguments.check {
+        return check(url);
+    }
     let diagnostics = match Diagnostics::start() {
         Ok(diagnostics) => diagnostics,
         Err(error) => {
@@ -50,7 +63,8 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let ended = serve(&arguments, &diagnostics).map_err(|error| error.downcast::<clap::Error>());
+    let ended =
+        serve(&line, &arguments, &diagnostics).map_err(|error| error.downcast::<clap::Error>());
     if let Err(Err(error)) = &ended {
         diagnostics.send(format!("pinloop: {error}\n").as_bytes());
     }
@@ -65,26 +79,70 @@ fn main() -> ExitCode {
 /// Serves until a signal stops the server.
 ///
 /// An error about an option is a [`clap::Error`], which exits with 2. Other errors exit with 1.
-fn serve(arguments: &Arguments, diagnostics: &Diagnostics) -> Result<(), Box<dyn Error>> {
+fn serve(
+    line: &[OsString],
+    arguments: &Arguments,
+    diagnostics: &Diagnostics,
+) -> Result<(), Box<dyn Error>> {
     // Before anything else, because without a handler SIGHUP would end the process.
     let signals = signals::catch()?;
     let mut config = arguments.config();
-    config.access_log = access_log(arguments)?;
     let cores = pinloop::cores(&config).map_err(cli::refuse)?;
+    config.check().map_err(cli::refuse)?;
+    if arguments.check_config {
+        write_stdout(b"the configuration is valid\n");
+        return Ok(());
+    }
+    let mut given = sockets::find(arguments)?;
+    let has_admin = arguments.admin_addr.is_some() || given.has_admin();
+    if has_admin && config.metrics.is_none() {
+        config.metrics = Some(arguments.new_metrics());
+    }
+    config.access_log = access_log(arguments)?;
     let limiter = limiter(arguments)?;
     let app = app(arguments, &config, &cores, limiter.clone())?;
     // Never dropped, because the drop would finish the queued jobs after the last connection.
     let _workers = ManuallyDrop::new(app.workers.clone());
-    descriptors::allow(&mut config, cores.len(), arguments.admin_addr.is_some());
-    figures::add(&config, &app, limiter.as_ref(), diagnostics);
+    descriptors::allow(&mut config, cores.len(), has_admin);
+    let current = Arc::new(Mutex::new(config.clone()));
+    figures::add(&config, &app, &current, limiter.as_ref(), diagnostics);
     describe(&config, &cores);
-    let server = pinloop::start(&config, move |_core| app.clone()).map_err(start_error)?;
-    let admin = admin::start(arguments, &config).map_err(start_error)?;
 
-    let (stopper, log) = (server.stopper(), config.access_log.clone());
+    let public = given.public(config.addr, cores.len())?;
+    let mut own = Sockets { public: public.duplicate()?, ..Sockets::default() };
+    let server =
+        pinloop::start_on(public, &config, move |_core| app.clone()).map_err(start_error)?;
+    let mut admin = None;
+    if has_admin {
+        let listeners = given.admin(arguments.admin_addr)?;
+        own.admin = listeners.duplicate()?;
+        admin = Some(admin::start(listeners, &config).map_err(start_error)?);
+    }
+    let offer = offer(arguments, own, &server, admin.as_ref())?;
+
     let handle = signals.handle();
+    let reload = Reload {
+        line: line.to_vec(),
+        arguments: Mutex::new(arguments.clone()),
+        current,
+        settings: server.settings(),
+        threads: cores.len(),
+        has_admin,
+        limiter,
+        log: config.access_log.clone(),
+    };
+    let watch = Watch {
+        stopper: server.stopper(),
+        reload,
+        offer,
+        successor: Successor::new(line),
+        diagnostics: diagnostics.clone(),
+    };
     // Before the start line, because its reader may send a signal.
-    let watch = signals::watch(signals, stopper, log, diagnostics.clone())?;
+    let watch = watch.start(signals)?;
+    given.confirm();
+    notify::ready();
+    notify::watch(server.stopper());
     announce(arguments, &server, admin.as_ref(), diagnostics)?;
     let ended = server.join();
     handle.close();
@@ -97,18 +155,50 @@ fn serve(arguments: &Arguments, diagnostics: &Diagnostics) -> Result<(), Box<dyn
     }
 }
 
+/// Offers the sockets to a successor, if there may be one. Otherwise they are dropped, because a
+/// duplicate would listen until the end of the process.
+fn offer(
+    arguments: &Arguments,
+    sockets: Sockets,
+    server: &Server,
+    admin: Option<&Server>,
+) -> Result<Option<Offer>, clap::Error> {
+    let Some(path) = &arguments.takeover else { return Ok(None) };
+    let stoppers: Vec<Stopper> =
+        [Some(server), admin].into_iter().flatten().map(Server::stopper).collect();
+    let hand_over = move || stoppers.iter().for_each(Stopper::hand_over);
+    takeover::offer(path, sockets, hand_over).map(Some).map_err(|error| {
+        cli::refuse(format_args!("cannot offer a takeover at {}: {error}", path.display()))
+    })
+}
+
+/// Asks for a page, and returns 0 if its status is 2xx.
+fn check(url: &HealthUrl) -> ExitCode {
+    match health::check(url) {
+        Ok(200..300) => ExitCode::SUCCESS,
+        Ok(status) => {
+            eprintln!("pinloop: {url} answers {status}");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("pinloop: {url} does not answer: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Makes the service.
 fn app(
     arguments: &Arguments,
     config: &Config,
     cores: &[Core],
-    limiter: Option<Arc<RateLimiter>>,
+    limiter: Option<Arc<ArcSwap<RateLimiter>>>,
 ) -> io::Result<App> {
     let mut app = App::new(arguments.work);
     app.workers = workers(arguments, cores)?;
     app.metrics = config.metrics.clone().filter(|_| arguments.has_public_metrics());
     app.readiness = Some(config.readiness.clone());
-    app.limit = limiter.map(Limit::new);
+    app.limit = limiter.map(Limit::following);
     Ok(app)
 }
 
@@ -153,20 +243,21 @@ fn lower_priority() {
     }
 }
 
-/// Makes the limiter, if a rate was given, and starts the thread that forgets idle clients.
-fn limiter(arguments: &Arguments) -> io::Result<Option<Arc<RateLimiter>>> {
-    let per_client = arguments.rate_limit.map(|rate| (rate, arguments.rate_limit_burst));
-    let total = arguments.rate_limit_total.map(|rate| (rate, arguments.rate_limit_total_burst));
-    if per_client.is_none() && total.is_none() {
+/// Makes the limiter, if a rate was given or can be later, and starts the thread that forgets idle
+/// clients.
+fn limiter(arguments: &Arguments) -> io::Result<Option<Arc<ArcSwap<RateLimiter>>>> {
+    let (per_client, total) = arguments.rates();
+    let may_change = arguments.config.is_some();
+    if per_client.is_none() && total.is_none() && !may_change {
         return Ok(None);
     }
-    let limiter = Arc::new(RateLimiter::new(per_client, total));
-    if per_client.is_some() {
+    let limiter = Arc::new(ArcSwap::from_pointee(RateLimiter::new(per_client, total)));
+    if per_client.is_some() || may_change {
         let limiter = limiter.clone();
         thread::Builder::new().name("pinloop-limiter".into()).spawn(move || {
             loop {
                 thread::sleep(FORGET_INTERVAL);
-                limiter.forget();
+                limiter.load().forget();
             }
         })?;
     }

@@ -1,50 +1,114 @@
 //! Signals: which ones the binary handles, and how.
 
+use std::ffi::OsString;
 use std::io;
+use std::path::PathBuf;
+use std::process::Command;
 use std::thread::{self, JoinHandle};
 
-use log::{debug, error};
-use pinloop::{AccessLog, Stopper};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
+use log::{debug, error, warn};
+use pinloop::Stopper;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use crate::diagnostics::Diagnostics;
+use crate::notify;
+use crate::reload::Reload;
+use crate::takeover::Offer;
 
-/// Catches the signals from now on. [`watch`] handles them.
+/// Variables of socket activation, which are meant for one process.
+const ACTIVATION: [&str; 3] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
+
+/// Catches the signals from now on. [`Watch::start`] handles them.
 ///
 /// # Errors
 /// Returns the system's error if a handler cannot be installed.
 pub(crate) fn catch() -> io::Result<Signals> {
-    Signals::new([SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1])
+    Signals::new([SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2])
 }
 
-/// Starts the thread that handles signals. It never waits for a log.
-///
-/// # Errors
-/// Returns the system's error if the thread cannot be started.
-pub(crate) fn watch(
-    mut signals: Signals,
-    stopper: Stopper,
-    log: Option<AccessLog>,
-    diagnostics: Diagnostics,
-) -> io::Result<JoinHandle<()>> {
-    let mut is_stopping = false;
-    let watch = move || {
-        for signal in &mut signals {
-            debug!("signal {signal} has arrived");
-            match signal {
-                SIGHUP | SIGUSR1 => log.iter().for_each(AccessLog::reopen),
-                _ if is_stopping => {
-                    error!("a second signal has cut off the unfinished requests");
-                    diagnostics.flush();
-                    std::process::exit(1);
-                }
-                _ => {
-                    is_stopping = true;
-                    stopper.stop();
+/// All that a signal has an effect on.
+pub(crate) struct Watch {
+    pub(crate) stopper: Stopper,
+    pub(crate) reload: Reload,
+    pub(crate) offer: Option<Offer>,
+    pub(crate) successor: Successor,
+    pub(crate) diagnostics: Diagnostics,
+}
+
+impl Watch {
+    /// Starts the thread that handles signals. It never waits for a log.
+    ///
+    /// # Errors
+    /// Returns the system's error if the thread cannot be started.
+    pub(crate) fn start(self, mut signals: Signals) -> io::Result<JoinHandle<()>> {
+        let watch = move || {
+            let mut is_stopping = false;
+            for signal in &mut signals {
+                debug!("signal {signal} has arrived");
+                match signal {
+                    SIGHUP => self.reload.run(),
+                    SIGUSR1 => self.reload.reopen(),
+                    SIGUSR2 if self.offer.is_some() => self.successor.start(),
+                    SIGUSR2 => warn!("SIGUSR2 starts a successor only with --takeover"),
+                    _ if is_stopping => self.end(),
+                    _ => {
+                        is_stopping = true;
+                        self.stop();
+                    }
                 }
             }
+        };
+        thread::Builder::new().name("pinloop-signals".into()).spawn(watch)
+    }
+
+    fn stop(&self) {
+        notify::stopping();
+        // Otherwise the sockets would listen until the end of the process.
+        self.offer.iter().for_each(Offer::withdraw);
+        self.stopper.stop();
+    }
+
+    fn end(&self) {
+        error!("a second signal has cut off the unfinished requests");
+        self.diagnostics.flush();
+        std::process::exit(1);
+    }
+}
+
+/// The program that SIGUSR2 starts: this one, with the same arguments.
+#[derive(Clone)]
+pub(crate) struct Successor {
+    /// Path of the program when this process started. An upgrade replaces the file there.
+    program: Option<PathBuf>,
+    arguments: Vec<OsString>,
+}
+
+impl Successor {
+    /// Remembers the program and its command line.
+    pub(crate) fn new(line: &[OsString]) -> Successor {
+        let arguments = line.iter().skip(1).cloned().collect();
+        Successor { program: std::env::current_exe().ok(), arguments }
+    }
+
+    /// Starts the program, which takes the sockets over. If it fails, this process serves on.
+    fn start(&self) {
+        let Some(program) = &self.program else {
+            return error!("the path of this program is unknown; start the successor yourself");
+        };
+        let mut command = Command::new(program);
+        ACTIVATION.iter().for_each(|name| {
+            command.env_remove(name);
+        });
+        let started = command.args(&self.arguments).spawn().and_then(|mut child| {
+            let wait = move || match child.wait() {
+                Ok(status) => error!("the successor has ended: {status}"),
+                Err(error) => error!("the state of the successor is unknown: {error}"),
+            };
+            thread::Builder::new().name("pinloop-successor".into()).spawn(wait)
+        });
+        if let Err(error) = started {
+            error!("cannot start the successor {}: {error}", program.display());
         }
-    };
-    thread::Builder::new().name("pinloop-signals".into()).spawn(watch)
+    }
 }

@@ -1,10 +1,12 @@
 //! The promises to operators, each with the real binary.
 
 mod admin;
+mod config;
 mod log;
 mod metrics;
 mod proxies;
 mod real_proxies;
+mod restart;
 mod stopping;
 
 use std::net::SocketAddr;

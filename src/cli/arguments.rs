@@ -13,17 +13,33 @@ use pinloop::{ClientHeader, Config, LogFormat, Metrics, Networks, Rate, Trust, W
 use super::help::AFTER_HELP;
 use super::timeouts::TimeoutArgs;
 use super::values::{CpuList, address, number};
+use crate::health::HealthUrl;
 
 /// Heading of the options that print something and exit.
-pub(super) const DOCUMENTS: &str = "Completions and manual";
+pub(super) const DOCUMENTS: &str = "Checks, completions and manual";
 
 /// A small HTTP/1.1 server: one pinned thread, event loop and listener for each CPU
 ///
 /// Serves GET / and /echo, POST /echo (returns the body) and GET /data (returns the result
 /// of CPU-bound work).
-#[derive(Debug, Parser)]
+#[derive(Clone, Debug, Parser)]
 #[command(name = "pinloop", version, after_long_help = AFTER_HELP, max_term_width = 100)]
 pub(crate) struct Arguments {
+    /// TOML file with the names of the options, such as max-connections = 500. The command line
+    /// and the environment come before it. SIGHUP reads it again
+    #[arg(long, value_name = "FILE", help_heading = "Configuration")]
+    pub(crate) config: Option<PathBuf>,
+    /// Unix socket at which a successor asks for the listening sockets. A process that starts with
+    /// the same path takes them over, and the one before it drains. No connection is refused
+    #[arg(long, value_name = "PATH", help_heading = "Address and threads")]
+    pub(crate) takeover: Option<PathBuf>,
+    /// Ask for this page and exit, with 0 if its status is 2xx and with 1 otherwise, such as
+    /// http://127.0.0.1:9090/readyz
+    #[arg(long, value_name = "URL", help_heading = DOCUMENTS)]
+    pub(crate) check: Option<HealthUrl>,
+    /// Check the options, the environment and the configuration file, and exit
+    #[arg(long, help_heading = DOCUMENTS)]
+    pub(crate) check_config: bool,
     /// Address to listen on; port 0 picks a free port
     #[arg(long, value_name = "IP:PORT", help_heading = "Address and threads")]
     #[arg(default_value_t = Config::default().addr, value_parser = address)]
@@ -138,7 +154,13 @@ pub(crate) struct Arguments {
     /// Print the manual page in roff format and exit
     #[arg(long, help_heading = DOCUMENTS)]
     pub(super) man: bool,
+    /// Name and value of each option as text, to tell what has changed.
+    #[arg(skip)]
+    pub(crate) values: Vec<(String, String)>,
 }
+
+/// A rate, and its burst if that is not the default.
+type RateAndBurst = Option<(Rate, Option<NonZeroU32>)>;
 
 impl Arguments {
     /// Reports whether clients may read the metrics.
@@ -146,12 +168,20 @@ impl Arguments {
         self.metrics
     }
 
+    /// Returns the rates and bursts for each client and for all clients.
+    pub(crate) fn rates(&self) -> (RateAndBurst, RateAndBurst) {
+        let per_client = self.rate_limit.map(|rate| (rate, self.rate_limit_burst));
+        let total = self.rate_limit_total.map(|rate| (rate, self.rate_limit_total_burst));
+        (per_client, total)
+    }
+
     /// Reports whether the access log goes to standard output.
     pub(crate) fn logs_to_stdout(&self) -> bool {
         self.access_log.as_ref().is_some_and(|path| path.as_os_str() == "-")
     }
 
-    fn new_metrics(&self) -> Metrics {
+    /// Makes counters as the options want them.
+    pub(crate) fn new_metrics(&self) -> Metrics {
         let metrics = Metrics::default();
         if self.metrics_by_core { metrics.by_core() } else { metrics }
     }

@@ -8,13 +8,17 @@ Signals:
                    idle connections have --drain-grace; unfinished requests have --drain-timeout;
                    exit with 0. A second one ends at once, exit with 1. (In nginx SIGTERM and
                    SIGINT end at once, and SIGQUIT drains.)
-  SIGHUP, SIGUSR1  reopen the access log, if there is one
+  SIGHUP           reopen the access log, and read --config again: limits, timeouts, rate
+                   limits, trusted proxies and the access log change without a restart
+  SIGUSR1          reopen the access log
+  SIGUSR2          with --takeover, start this program again; the new process takes the
+                   listening sockets over, and this one drains
 
 Exit status:
   0  stopped by a signal, and all requests that had arrived were answered
   1  the server could not start or failed, for example because the address is in use; or
      a second signal or the drain timeout cut off requests
-  2  an option or environment variable is wrong
+  2  an option, an environment variable or the configuration file is wrong
 
 Environment:
   PINLOOP_MAX_HEADERS stands for --max-headers, and so on for each option.

@@ -6,7 +6,7 @@ use pinloop::Timeouts;
 use super::values::seconds;
 
 /// The timeouts: one option for each entry of [`Timeouts::OPTIONS`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct TimeoutArgs(pub(super) Timeouts);
 
 impl Args for TimeoutArgs {

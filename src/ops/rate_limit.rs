@@ -13,6 +13,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -103,7 +104,7 @@ impl FromStr for Rate {
 /// ```
 pub struct RateLimiter {
     limits: Limits<QuantaClock>,
-    refused: Refused,
+    refused: Arc<Refused>,
 }
 
 /// Numbers of refused requests. Only a refusal writes to them.
@@ -148,7 +149,19 @@ impl RateLimiter {
         total: Option<(Rate, Option<NonZeroU32>)>,
     ) -> RateLimiter {
         let limits = Limits::new(per_client, total, CLIENTS_MAX, QuantaClock::default());
-        RateLimiter { limits, refused: Refused::default() }
+        RateLimiter { limits, refused: Arc::default() }
+    }
+
+    /// Makes a limiter with other rates, which adds to the same numbers of refused requests. Its
+    /// clients begin with a full budget.
+    #[must_use]
+    pub fn with_rates(
+        &self,
+        per_client: Option<(Rate, Option<NonZeroU32>)>,
+        total: Option<(Rate, Option<NonZeroU32>)>,
+    ) -> RateLimiter {
+        let new = RateLimiter::new(per_client, total);
+        RateLimiter { refused: self.refused.clone(), ..new }
     }
 
     /// Counts a request of `client`. Without an address, only the rate for all clients holds.

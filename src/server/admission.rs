@@ -36,8 +36,10 @@ const EVICTIONS_MAX: usize = 64;
 /// The part of an event loop that admits connections.
 pub(super) struct Admission {
     index: usize,
-    /// `None` once the loop has stopped accepting.
-    listener: Option<Listener>,
+    /// Usually one. Empty once the loop has stopped accepting.
+    listeners: Vec<Listener>,
+    /// Listener that is looked at first, so that none has to wait for the others.
+    first: usize,
     shared: Arc<Shared>,
     /// Keys and numbers of connections that have been idle for long, the longest last.
     idle: Vec<(usize, u64)>,
@@ -46,32 +48,45 @@ pub(super) struct Admission {
 impl Admission {
     pub(super) fn new(
         index: usize,
-        socket: std::net::TcpListener,
+        sockets: Vec<std::net::TcpListener>,
         registry: &Registry,
         shared: Arc<Shared>,
     ) -> io::Result<Admission> {
-        let listener = Listener::new(socket, registry, shared.reserves_missing.clone())?;
-        Ok(Admission { index, listener: Some(listener), shared, idle: Vec::new() })
+        let new = |socket| Listener::new(socket, registry, shared.reserves_missing.clone());
+        let listeners = sockets.into_iter().map(new).collect::<io::Result<_>>()?;
+        Ok(Admission { index, listeners, first: 0, shared, idle: Vec::new() })
     }
 
     /// Notes that the poll has announced a connection.
     pub(super) fn set_ready(&mut self) {
-        self.listener.iter_mut().for_each(Listener::set_ready);
+        self.listeners.iter_mut().for_each(Listener::set_ready);
     }
 
     /// Reports whether there may be connections to accept, now or at a known time.
     pub(super) fn is_ready(&self) -> bool {
-        self.listener.as_ref().is_some_and(Listener::is_ready)
+        self.listeners.iter().any(Listener::is_ready)
     }
 
     /// Returns the time until connections can be accepted; `None` to wait for an event.
     pub(super) fn wait(&self, now: Instant) -> Option<Duration> {
-        self.listener.as_ref().and_then(|listener| listener.wait(now))
+        self.listeners.iter().filter_map(|listener| listener.wait(now)).min()
     }
 
-    /// Accepts again if the listener waits for a connection to close.
+    /// Returns the place of a listener that may have connections to accept now.
+    fn ready(&self, now: Instant) -> Option<usize> {
+        let count = self.listeners.len();
+        let mut places = (0..count).map(|place| (self.first + place) % count);
+        places.find(|&place| self.listeners[place].wait(now) == Some(Duration::ZERO))
+    }
+
+    /// Accepts again if the listeners wait for a connection to close.
     pub(super) fn resume_if_paused(&mut self) {
-        self.listener.iter_mut().for_each(Listener::resume_if_paused);
+        self.listeners.iter_mut().for_each(Listener::resume_if_paused);
+    }
+
+    /// Stops accepting.
+    pub(super) fn close(&mut self, registry: &Registry) {
+        self.listeners.drain(..).for_each(|listener| listener.leave(registry));
     }
 
     /// Takes connections from the queue of the listener.
@@ -87,16 +102,14 @@ impl Admission {
         }
     }
 
-    /// Takes all connections from the queue, and stops accepting: a client left in the queue
-    /// would be reset.
+    /// Takes all connections from the queues, because a client left there would be reset.
     pub(super) fn accept_the_last<S: Service>(
         &mut self,
         connections: &mut Connections<S>,
         registry: &Registry,
     ) {
-        self.listener.iter_mut().for_each(Listener::resume);
+        self.listeners.iter_mut().for_each(Listener::resume);
         while self.accept_one(connections, registry) {}
-        self.listener = None;
     }
 
     /// Takes a connection from the queue; reports whether there may be another one.
@@ -107,18 +120,16 @@ impl Admission {
     ) -> bool {
         let env = &connections.state.env;
         let (now, max) = (env.now, env.config.connections_max);
-        if self.wait(now) != Some(Duration::ZERO) {
-            return false;
-        }
+        let Some(ready) = self.ready(now) else { return false };
         let waits_when_full = env.config.when_full == WhenFull::Wait && !env.draining;
         let needs_room = waits_when_full && self.shared.connections() >= max;
         if needs_room && !self.has_idle(connections) && self.shared.waits_for_room(self.index, max)
         {
-            self.listener.iter_mut().for_each(Listener::pause);
+            self.listeners.iter_mut().for_each(Listener::pause);
             return false;
         }
-        let Some(listener) = &mut self.listener else { return false };
-        match listener.accept(now) {
+        self.first = ready + 1;
+        match self.listeners[ready].accept(now) {
             Accepted::Connection(stream, client) => {
                 // Not before a connection is there that needs the room.
                 if needs_room {
@@ -131,8 +142,8 @@ impl Admission {
             Accepted::Shed => {
                 connections.state.env.count(|metrics| metrics.shed_without_descriptor.add(1));
             }
-            Accepted::Failed => {}
-            Accepted::Empty => return false,
+            // Another listener may have connections.
+            Accepted::Failed | Accepted::Empty => {}
         }
         true
     }

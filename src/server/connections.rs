@@ -16,6 +16,7 @@ use super::inbox::Message;
 use super::loop_state::{Environment, LoopState};
 use super::shared::Shared;
 use super::timeouts::Timers;
+use crate::config::Config;
 use crate::http::{Peer, Rejection, Service};
 
 /// Time that a wake-up spends on connections with more to do than one turn, before the loop
@@ -53,6 +54,12 @@ impl<S: Service> Connections<S> {
     pub(super) fn set_now(&mut self, now: Instant) {
         self.state.env.set_now(now);
         self.timers.wheel.set_now(now);
+    }
+
+    /// Applies the settings that can change while the loop runs.
+    pub(super) fn apply(&mut self, config: Config) {
+        self.timers.set_timeouts(&config.timeouts);
+        self.state.apply(config);
     }
 
     /// Reports whether a connection has more to do than one turn.

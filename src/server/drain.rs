@@ -61,15 +61,21 @@ impl Drain {
         let env = &connections.state.env;
         let (now, timeouts) = (env.now, env.config.timeouts.clone());
         if let Step::Serving = self.step {
-            debug!("stopping: serving on for {:?}", timeouts.drain_delay);
-            self.step = Step::Leaving(now + timeouts.drain_delay);
+            // After a handover the successor answers the load balancers.
+            let is_handed_over = shared.is_handed_over();
+            let delay = if is_handed_over { Duration::ZERO } else { timeouts.drain_delay };
+            debug!("stopping: serving on for {delay:?}");
+            self.step = Step::Leaving(now + delay);
         }
         if let Step::Leaving(until) = self.step
             && now >= until
         {
             shared.readiness.enter(Phase::Draining);
             connections.state.env.draining = true;
-            admission.accept_the_last(connections, registry);
+            if !shared.leaves_queue() {
+                admission.accept_the_last(connections, registry);
+            }
+            admission.close(registry);
             let count = connections.slab.len();
             let grace = timeouts.drain_grace;
             debug!("stopping: accepting ended; {count} connections have {grace:?}");

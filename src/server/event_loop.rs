@@ -27,6 +27,7 @@ const EVENTS_MAX: usize = 1024;
 
 /// One core's event loop.
 pub(super) struct EventLoop<S> {
+    index: usize,
     poll: Poll,
     inbox: Arc<Inbox>,
     admission: Admission,
@@ -43,7 +44,7 @@ impl<S: Service> EventLoop<S> {
     pub(super) fn new(
         index: usize,
         poll: Poll,
-        listener: std::net::TcpListener,
+        sockets: Vec<std::net::TcpListener>,
         inbox: Arc<Inbox>,
         service: S,
         config: Config,
@@ -51,7 +52,8 @@ impl<S: Service> EventLoop<S> {
     ) -> io::Result<EventLoop<S>> {
         let state = LoopState::new(service, config, inbox.clone(), Instant::now());
         Ok(EventLoop {
-            admission: Admission::new(index, listener, poll.registry(), shared.clone())?,
+            index,
+            admission: Admission::new(index, sockets, poll.registry(), shared.clone())?,
             poll,
             inbox,
             connections: Connections::new(state, shared.clone()),
@@ -115,10 +117,20 @@ impl<S: Service> EventLoop<S> {
         self.drain.go_on(&mut self.admission, &mut self.connections, &self.shared, registry);
     }
 
+    /// Applies new settings, and answers the question whether the loop is alive.
+    fn apply_settings(&mut self) {
+        self.shared.answer_pulse(self.index);
+        if let Some(config) = self.shared.take_settings(self.index) {
+            self.connections.apply(config);
+            self.admission.resume_if_paused();
+        }
+    }
+
     fn dispatch(&mut self, event: &Event) {
         match event.token() {
             LISTENER => self.admission.set_ready(),
             WAKER => {
+                self.apply_settings();
                 self.admission.resume_if_paused();
                 self.connections.send_batch();
                 self.connections.deliver(self.inbox.take());

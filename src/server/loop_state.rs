@@ -73,6 +73,19 @@ impl<S> LoopState<S> {
         }
     }
 
+    /// Applies the settings that can change while the loop runs.
+    pub(super) fn apply(&mut self, config: Config) {
+        let own = &mut self.env.config;
+        own.limits = config.limits;
+        own.timeouts = config.timeouts;
+        own.connections_max = config.connections_max;
+        own.connections_per_client_max = config.connections_per_client_max;
+        own.buffered_bytes_max = config.buffered_bytes_max;
+        own.when_full = config.when_full;
+        own.trust = config.trust;
+        own.proxy_protocol = config.proxy_protocol;
+    }
+
     /// Empties the output, but for the batch.
     pub(super) fn clear_output(&mut self) {
         self.output.truncate(self.batch.end());

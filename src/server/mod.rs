@@ -14,8 +14,10 @@ mod drain;
 mod event_loop;
 mod inbox;
 mod listener;
+mod listeners;
 mod loop_state;
 mod proxy_header;
+mod settings;
 mod shared;
 mod socket;
 pub(crate) mod timeouts;
@@ -34,6 +36,8 @@ use crate::http::Service;
 pub use cores::{Core, cores};
 use event_loop::EventLoop;
 use inbox::Inbox;
+pub use listeners::Listeners;
+pub use settings::Settings;
 use shared::Shared;
 
 /// A running server. Dropping it leaves it running; [`stop`](Server::stop) and
@@ -44,6 +48,7 @@ pub struct Server {
     cores: Vec<Core>,
     threads: Vec<Thread>,
     stopper: Stopper,
+    settings: Settings,
 }
 
 /// Tells a server to stop, from any thread.
@@ -87,17 +92,35 @@ where
     S: Service + 'static,
 {
     config.check()?;
-    let cores = cores(config)?;
-    let (addr, listeners) = listener::bind_all(config.addr, config.backlog, cores.len())
+    let count = cores(config)?.len();
+    let listeners = Listeners::bind(config.addr, config.backlog, count)
         .map_err(|error| StartError::Listen(config.addr, error))?;
+    start_on(listeners, config, make)
+}
+
+/// Starts a server as [`start`] does, on sockets that listen already. [`Config::addr`] and
+/// [`Config::backlog`] have no effect.
+///
+/// # Errors
+/// See [`start`].
+pub fn start_on<F, S>(listeners: Listeners, config: &Config, make: F) -> Result<Server, StartError>
+where
+    F: Fn(Core) -> S + Send + Sync + 'static,
+    S: Service + 'static,
+{
+    config.check()?;
+    let cores = cores(config)?;
+    let (addr, are_shared) = (listeners.addr(), listeners.are_shared());
+    let hands = listeners.deal(cores.len())?;
     let polls: Vec<Poll> = cores.iter().map(|_| Poll::new()).collect::<io::Result<_>>()?;
     let inbox = |poll: &Poll| Inbox::new(poll.registry()).map(Arc::new);
     let inboxes: Vec<Arc<Inbox>> = polls.iter().map(inbox).collect::<io::Result<_>>()?;
-    let shared = Arc::new(Shared::new(&inboxes, config.readiness.clone()));
+    let shared = Arc::new(Shared::new(&inboxes, config.readiness.clone(), are_shared));
     let stopper = Stopper { shared: shared.clone() };
+    let settings = Settings::new(shared.clone(), cores.len(), config);
     let make = Arc::new(make);
     let mut starting = Starting::new(stopper.clone());
-    for (((&core, listener), poll), inbox) in cores.iter().zip(listeners).zip(polls).zip(inboxes) {
+    for (((&core, sockets), poll), inbox) in cores.iter().zip(hands).zip(polls).zip(inboxes) {
         let (make, mut config, shared) = (make.clone(), config.clone(), shared.clone());
         config.buffered_bytes_max = config.buffered_bytes_of_thread(cores.len());
         starting.spawn(core, move || {
@@ -106,11 +129,11 @@ where
             {
                 log::warn!("thread {} could not be pinned to CPU {id}", core.index);
             }
-            EventLoop::new(core.index, poll, listener, inbox, make(core), config, shared)
+            EventLoop::new(core.index, poll, sockets, inbox, make(core), config, shared)
         })?;
     }
     let threads = starting.finish()?;
-    Ok(Server { addr, cores, threads, stopper })
+    Ok(Server { addr, cores, threads, stopper, settings })
 }
 
 /// The threads of a server that starts: either all of them serve, or none.
@@ -220,6 +243,11 @@ impl Server {
         self.stopper.clone()
     }
 
+    /// Returns a handle that changes the settings of the server.
+    pub fn settings(&self) -> Settings {
+        self.settings.clone()
+    }
+
     /// Tells the server to stop, in these steps:
     ///
     /// 1. [`Config::readiness`] says so, and the server goes on for
@@ -248,6 +276,19 @@ impl Stopper {
     /// Tells the server to stop: see [`Server::stop`].
     pub fn stop(&self) {
         self.shared.stop();
+    }
+
+    /// Tells the server to stop because another process has its sockets and serves. The server
+    /// leaves the connections in the queues of the sockets to that process, and does not wait
+    /// for [`Timeouts::drain_delay`](crate::Timeouts::drain_delay).
+    pub fn hand_over(&self) {
+        self.shared.hand_over();
+    }
+
+    /// Wakes all event loops. Reports whether each of them has woken since the last call, so
+    /// that a watchdog that calls this every few seconds knows that none hangs.
+    pub fn pulse(&self) -> bool {
+        self.shared.pulse()
     }
 }
 

@@ -234,6 +234,11 @@ impl Timers {
     pub(super) fn new(timeouts: &Timeouts, start: Instant) -> Timers {
         Timers { ticks: TimeoutKind::ticks(timeouts), wheel: Wheel::new(start) }
     }
+
+    /// Sets the times of timers that are started from now on.
+    pub(super) fn set_timeouts(&mut self, timeouts: &Timeouts) {
+        self.ticks = TimeoutKind::ticks(timeouts);
+    }
 }
 
 #[cfg(test)]

@@ -86,7 +86,6 @@ const CLOSE_WAIT: Duration = Duration::from_millis(600);
 
 #[derive(Debug)]
 struct Log {
-    format: LogFormat,
     shared: Arc<Shared>,
     sender: Option<SyncSender<Batch>>,
     /// Disconnects when the writer ends.
@@ -117,12 +116,14 @@ impl AccessLog {
 
     fn start(file: File, path: Option<PathBuf>, format: LogFormat) -> io::Result<AccessLog> {
         let shared = Arc::new(Shared::default());
+        *shared.path.lock().unwrap_or_else(PoisonError::into_inner) = path;
+        shared.is_combined.store(format == LogFormat::Combined, Ordering::Relaxed);
         let (sender, batches) = mpsc::sync_channel(QUEUE_BATCHES_MAX);
         let (ended, writer) = mpsc::channel::<()>();
         let write = {
             let shared = shared.clone();
             move || {
-                writer::write(&batches, file, path.as_deref(), &shared);
+                writer::write(&batches, file, &shared);
                 drop(ended);
             }
         };
@@ -133,7 +134,7 @@ impl AccessLog {
             .name("pinloop-report".into())
             .spawn(move || queue::report_while_alive(&watched))?;
         let writer = Mutex::new(writer);
-        Ok(AccessLog { log: Arc::new(Log { format, shared, sender: Some(sender), writer }) })
+        Ok(AccessLog { log: Arc::new(Log { shared, sender: Some(sender), writer }) })
     }
 
     /// Opens the file again before the next write, for example after a log rotation renamed
@@ -142,6 +143,25 @@ impl AccessLog {
         self.log.shared.reopen.store(true, Ordering::Release);
         // Wakes the writer. If the queue is full, the writer is awake.
         self.log.sender.as_ref().map(|sender| sender.try_send(Batch::default()));
+    }
+
+    /// Goes on with the file at `path`, in `format`. Lines that are queued are written to the old
+    /// file or to the new one.
+    ///
+    /// # Errors
+    /// If the log goes to standard output, or the system's error if the file cannot be opened.
+    pub fn move_to(&self, path: impl AsRef<Path>, format: LogFormat) -> io::Result<()> {
+        let path = path.as_ref();
+        writer::open(path)?;
+        let mut own = self.log.shared.path.lock().unwrap_or_else(PoisonError::into_inner);
+        if own.is_none() {
+            return Err(io::Error::other("a log on standard output cannot move to a file"));
+        }
+        *own = Some(path.to_path_buf());
+        drop(own);
+        self.log.shared.is_combined.store(format == LogFormat::Combined, Ordering::Relaxed);
+        self.reopen();
+        Ok(())
     }
 
     /// Returns the number of lines that were dropped since the log was opened, because the
@@ -159,7 +179,6 @@ impl AccessLog {
     /// Returns the part of one core, which starts at `now`.
     pub(crate) fn core(&self, now: Instant) -> CoreLog {
         CoreLog {
-            format: self.log.format,
             shared: self.log.shared.clone(),
             sender: self.log.sender.clone(),
             epoch: now,
@@ -184,7 +203,6 @@ impl Drop for Log {
 /// The part of one core: formats lines and sends them to the writer.
 #[derive(Debug)]
 pub(crate) struct CoreLog {
-    format: LogFormat,
     shared: Arc<Shared>,
     sender: Option<SyncSender<Batch>>,
     epoch: Instant,
@@ -248,12 +266,11 @@ impl Recorder for CoreLog {
         if batch.bytes.is_empty() {
             batch.bytes.reserve(BATCH_BYTES);
         }
-        match self.format {
-            LogFormat::Json => {
-                let duration = now.saturating_duration_since(began);
-                line::json(&mut batch.bytes, timestamp, duration, ids.next(), record);
-            }
-            LogFormat::Combined => line::combined(&mut batch.bytes, timestamp, record),
+        if self.shared.is_combined.load(Ordering::Relaxed) {
+            line::combined(&mut batch.bytes, timestamp, record);
+        } else {
+            let duration = now.saturating_duration_since(began);
+            line::json(&mut batch.bytes, timestamp, duration, ids.next(), record);
         }
         batch.lines += 1;
     }
