@@ -53,7 +53,7 @@ pub(crate) struct Inherited {
     stream: UnixStream,
 }
 
-/// Asks the process at `path` for its sockets. Returns `None` if there is no such process.
+/// Asks the process at `path` for its sockets. Returns `None` if nothing listens there.
 ///
 /// # Errors
 /// If there is something else at `path`, or the process does not answer as it should.

@@ -2,6 +2,7 @@
 
 mod admin;
 mod config;
+mod deploy;
 mod log;
 mod metrics;
 mod proxies;

@@ -88,7 +88,7 @@ fn one_abuser_behind_a_proxy_does_not_limit_a_polite_client() {
     for _ in 0..30 {
         assert_eq!(ask(&mut proxy, "X-Forwarded-For: 192.0.2.1\r\n"), "200");
     }
-    // What the client has written itself in front of its address changes nothing.
+    // An address that the client itself puts in front changes nothing.
     assert_eq!(ask(&mut proxy, "X-Forwarded-For: 192.0.2.1, 192.0.2.66\r\n"), "429");
 }
 
@@ -114,7 +114,7 @@ fn the_proxy_protocol_names_the_client_in_both_versions() {
             stream.write_all(&[*byte]).unwrap();
         }
         stream.write_all(&header[header.len() - 1..]).unwrap();
-        // The client is no trusted proxy, so its headers name nobody.
+        // The source is not a trusted proxy, so its headers are ignored.
         assert_eq!(ask(&mut stream, "X-Forwarded-For: 6.6.6.6\r\n"), "200");
         assert_eq!(ask(&mut stream, ""), "200");
     }

@@ -32,10 +32,13 @@ pub struct Metrics {
     cores: Arc<Mutex<Vec<Arc<CoreMetrics>>>>,
     /// Figures that are not those of a core.
     others: Arc<Mutex<Vec<Arc<Other>>>>,
+    // Without the feature nothing renders the metrics.
+    #[cfg_attr(not(feature = "metrics"), allow(dead_code))]
     by_core: bool,
 }
 
 /// A figure that is not that of a core. Figures with the same name differ in their label.
+#[cfg_attr(not(feature = "metrics"), allow(dead_code))]
 struct Other {
     name: &'static str,
     help: &'static str,

@@ -10,7 +10,7 @@ pub(super) struct Figure {
     pub(super) value: f64,
 }
 
-/// Reads the figures. Without `/proc`, as in some sandboxes, there are none.
+/// Reads the figures. The list is empty without `/proc`, as in some sandboxes.
 pub(super) fn figures() -> Vec<Figure> {
     let Ok(process) = Process::myself() else { return Vec::new() };
     let stat = process.stat().ok();
