@@ -8,13 +8,14 @@ mod pages;
 
 #[cfg(feature = "rate-limit")]
 use std::sync::Arc;
+use std::sync::LazyLock;
 
 #[cfg(feature = "rate-limit")]
 use arc_swap::{ArcSwap, Cache};
 use serde::Serialize;
 
 use crate::http::{
-    BodyPolicy, BodyWriter, DeferredResponse, Framing, HeaderLine, Piece, Request, Response,
+    BodyPolicy, BodyWriter, DeferredResponse, Flow, Framing, HeaderLine, Piece, Request, Response,
     Service, header_line,
 };
 pub use pages::Pages;
@@ -35,10 +36,17 @@ pub const JSON: &str = "application/json";
 /// Content type of an echo if the request has no content type (RFC 9110, 8.3).
 pub const OCTETS: &str = "application/octet-stream";
 
+/// Largest response of `GET /bytes/N`: 1 MiB.
+pub const BYTES_MAX: usize = 1024 * 1024;
+
+/// Response that is written at once; a larger one is streamed, so that memory stays bounded.
+const AT_ONCE: usize = 64 * 1024;
+
 /// Rounds of the work function for one `GET /data` in the post.
 pub const DEFAULT_ROUNDS: u32 = 100;
 
 const TEXT_LINE: HeaderLine = header_line!("content-type", "text/plain");
+const OCTETS_LINE: HeaderLine = header_line!("content-type", "application/octet-stream");
 const JSON_LINE: HeaderLine = header_line!("content-type", "application/json");
 
 /// The response to a request.
@@ -52,6 +60,8 @@ pub enum Route {
     Echo,
     /// 200 [`JSON`] with the result of [`work`].
     Data,
+    /// 200 [`OCTETS`] with this many [`bytes`].
+    Bytes(usize),
     /// 204 with this `allow` (RFC 9110, 9.3.7).
     Options(&'static str),
     /// 405 with this `allow` (RFC 9110, 15.5.6).
@@ -81,6 +91,7 @@ pub fn route(method: &str, path: &str) -> Route {
 
     let allow = match path {
         "/" | "/data" => READ,
+        _ if sized(path).is_some() => READ,
         "/echo" | "*" => ECHO,
         _ if is_known(method) => return Route::NotFound,
         _ => return Route::NotImplemented,
@@ -88,11 +99,28 @@ pub fn route(method: &str, path: &str) -> Route {
     match (method, path) {
         ("GET" | "HEAD", "/" | "/echo") => Route::Hint,
         ("GET" | "HEAD", "/data") => Route::Data,
+        ("GET" | "HEAD", _) if sized(path).is_some() => Route::Bytes(sized(path).unwrap_or(0)),
         ("POST", "/echo") => Route::Echo,
         ("OPTIONS", _) => Route::Options(allow),
         _ if is_known(method) => Route::NotAllowed(allow),
         _ => Route::NotImplemented,
     }
+}
+
+/// Returns the number of bytes that `/bytes/N` asks for, if it is at most [`BYTES_MAX`].
+fn sized(path: &str) -> Option<usize> {
+    let digits = path.strip_prefix("/bytes/")?;
+    let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
+    digits.parse().ok().filter(|&count| is_plain && count <= BYTES_MAX)
+}
+
+/// Returns `count` bytes, which are the same ones each time.
+///
+/// # Panics
+/// If there are more than [`BYTES_MAX`].
+pub fn bytes(count: usize) -> &'static [u8] {
+    static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| vec![b'x'; BYTES_MAX]);
+    &BYTES[..count]
 }
 
 fn is_known(method: &str) -> bool {
@@ -220,6 +248,7 @@ impl Service for App {
                 }
                 _ => response.header_line(JSON_LINE).body(work(self.rounds).as_bytes()),
             },
+            Route::Bytes(count) => send_bytes(count, response),
             Route::Options(allow) => response.status(204).header("allow", allow).body(b""),
             Route::NotAllowed(allow) => response.status(405).header("allow", allow).body(b""),
             Route::NotFound => self.operate(request, path, response),
@@ -253,6 +282,20 @@ fn echo(piece: Option<&Piece<'_>>, body: &mut BodyWriter<'_>) {
     if let Some(piece) = piece {
         body.write_piece(piece);
     }
+}
+
+fn send_bytes(count: usize, response: &mut Response<'_>) {
+    response.header_line(OCTETS_LINE);
+    if count <= AT_ONCE {
+        return response.body(bytes(count));
+    }
+    let mut rest = bytes(count);
+    response.stream(Some(count as u64), move |body: &mut BodyWriter<'_>| {
+        let (now, later) = rest.split_at(rest.len().min(AT_ONCE));
+        body.write(now);
+        rest = later;
+        if rest.is_empty() { Flow::Done } else { Flow::More }
+    });
 }
 
 fn content_type<'a>(request: &Request<'a>) -> &'a [u8] {
@@ -298,6 +341,13 @@ mod tests {
         assert_eq!(route("OPTIONS", "*"), Route::Options("GET, HEAD, POST, OPTIONS"));
         assert_eq!(route("DELETE", "/data"), Route::NotAllowed("GET, HEAD, OPTIONS"));
         assert_eq!(route("POST", "/"), Route::NotAllowed("GET, HEAD, OPTIONS"));
+        assert_eq!(route("GET", "/bytes/1024"), Route::Bytes(1024));
+        assert_eq!(route("HEAD", "/bytes/1048576"), Route::Bytes(BYTES_MAX));
+        assert_eq!(route("POST", "/bytes/1"), Route::NotAllowed("GET, HEAD, OPTIONS"));
+        for path in ["/bytes/1048577", "/bytes/", "/bytes/0", "/bytes/01", "/bytes/+1", "/bytes/x"]
+        {
+            assert_eq!(route("GET", path), Route::NotFound, "{path}");
+        }
         assert_eq!(route("GET", "/nope"), Route::NotFound);
         assert_eq!(route("OPTIONS", "/nope"), Route::NotFound);
     }

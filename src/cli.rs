@@ -195,8 +195,10 @@ mod tests {
             assert_eq!(config.when_full, WhenFull::Wait);
         }
         assert_eq!(read("--access-log -").unwrap().access_log, Some("-".into()));
-        let line = "--pin --max-connections-per-client 7 --max-buffered-bytes 1048576";
+        let line =
+            "--pin --defer-accept --max-connections-per-client 7 --max-buffered-bytes 1048576";
         let config = read(line).unwrap().config();
+        assert!(config.defer_accept);
         assert_eq!((config.pin, config.buffered_bytes_max), (Some(true), 1 << 20));
         assert_eq!(config.connections_per_client_max, NonZeroUsize::new(7));
     }

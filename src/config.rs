@@ -41,6 +41,13 @@ pub struct Config {
     /// which a loop accepts in a few milliseconds. The kernel caps it at
     /// `net.core.somaxconn`.
     pub backlog: u32,
+    /// Accepts a connection once its first bytes have arrived, and reads at once: for clients that
+    /// send one request each. Off by default.
+    ///
+    /// The kernel then holds back a connection without bytes (`TCP_DEFER_ACCEPT`, tcp(7)) for
+    /// about the time of `timeouts.head`. It counts for no limit, and it is lost when the server
+    /// stops.
+    pub defer_accept: bool,
     /// Maximum number of open connections, over all threads. Default 10,000: an idle
     /// connection takes some 250 bytes here and 2 KiB in the kernel, so they fit in 30 MB.
     /// Each needs a file descriptor (`ulimit -n`).
@@ -59,6 +66,8 @@ pub struct Config {
     pub proxy_protocol: bool,
     /// Maximum number of bytes of unfinished requests and unsent responses, over all
     /// connections. Each thread has an equal share, and a request that exceeds it gets 503.
+    /// A client that sends a whole body before it reads a streamed response has up to an
+    /// eighth of the share for that response.
     /// Default: a quarter of the memory of the cgroup or of the machine, but at least 16 MiB
     /// and at most 1 GiB, which is 1,000 requests with a body of 1 MiB each.
     pub buffered_bytes_max: usize,
@@ -98,6 +107,7 @@ impl Default for Config {
             cores: None,
             pin: None,
             backlog: 1024,
+            defer_accept: false,
             connections_max: 10_000,
             connections_per_client_max: None,
             when_full: WhenFull::Shed,

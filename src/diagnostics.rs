@@ -93,6 +93,11 @@ impl Diagnostics {
         self.dropped.clone()
     }
 
+    /// Returns the counter of panics, also of those that were not reported one by one.
+    pub(crate) fn panics(&self) -> Arc<AtomicU64> {
+        self.panics.total.clone()
+    }
+
     /// Waits until the queued messages are written, but only for [`FLUSH_WAIT`].
     pub(crate) fn flush(&self) {
         let (done, written) = mpsc::sync_channel(0);
@@ -170,12 +175,15 @@ impl<W: Write> Writer<W> {
 /// The reports of panics: at most one line in [`REPORT_INTERVAL`].
 #[derive(Default)]
 struct Panics {
+    /// Number of all panics.
+    total: Arc<AtomicU64>,
     reported_at: Mutex<Option<Instant>>,
     suppressed: AtomicU64,
 }
 
 impl Panics {
     fn report(&self, panic: &PanicHookInfo<'_>) {
+        self.total.fetch_add(1, Ordering::Relaxed);
         if !self.may_report(Instant::now()) {
             self.suppressed.fetch_add(1, Ordering::Relaxed);
             return;

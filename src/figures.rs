@@ -33,6 +33,7 @@ fn add_logs(config: &Config, diagnostics: &Diagnostics) {
     let Some(metrics) = &config.metrics else { return };
     let help = "Messages that standard error did not take";
     metrics.add_counter("log_lines_dropped", help, diagnostics.dropped());
+    metrics.add_counter("panics", "Panics of any thread", diagnostics.panics());
     if let Some(log) = &config.access_log {
         let help = "Lines of the access log that were dropped or could not be written";
         metrics.add_counter("access_log_lines_dropped", help, log.dropped_counter());

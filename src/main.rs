@@ -19,7 +19,7 @@ use std::io::{self, Write};
 use std::mem::ManuallyDrop;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -121,6 +121,7 @@ fn serve(
     let offer = offer(arguments, own, &server, admin.as_ref())?;
 
     let handle = signals.handle();
+    let (end, has_ended) = mpsc::channel();
     let reload = Reload {
         line: line.to_vec(),
         arguments: Mutex::new(arguments.clone()),
@@ -137,6 +138,8 @@ fn serve(
         offer,
         successor: Successor::new(line),
         diagnostics: diagnostics.clone(),
+        has_ended,
+        stops: 0,
     };
     // Before the start line, because its reader may send a signal.
     let watch = watch.start(signals)?;
@@ -145,13 +148,17 @@ fn serve(
     notify::watch(server.stopper());
     announce(arguments, &server, admin.as_ref(), diagnostics)?;
     let ended = server.join();
+    drop(end);
     handle.close();
     // Ends the thread's share in the access log, because the last one writes the last lines.
-    let _ = watch.join();
+    let is_cut_off = watch.join().is_ok_and(|stops| stops > 1);
     admin::stop(admin);
-    match ended? {
-        0 => Ok(()),
-        cut => Err(format!("the drain timeout has cut off {cut} unfinished requests").into()),
+    match (ended?, is_cut_off) {
+        (cut, true) => Err(format!("a second signal has cut off {cut} unfinished requests").into()),
+        (0, false) => Ok(()),
+        (cut, false) => {
+            Err(format!("the drain timeout has cut off {cut} unfinished requests").into())
+        }
     }
 }
 

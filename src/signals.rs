@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use log::{debug, error, warn};
 use pinloop::Stopper;
@@ -18,6 +20,10 @@ use crate::takeover::Offer;
 
 /// Variables of socket activation, which are meant for one process.
 const ACTIVATION: [&str; 3] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
+
+/// Time that the event loops have after a second signal. An idle loop takes less than a
+/// millisecond; a loop that a service blocks is not waited for.
+const CUT_OFF_WAIT: Duration = Duration::from_millis(200);
 
 /// Catches the signals from now on. [`Watch::start`] handles them.
 ///
@@ -34,32 +40,38 @@ pub(crate) struct Watch {
     pub(crate) offer: Option<Offer>,
     pub(crate) successor: Successor,
     pub(crate) diagnostics: Diagnostics,
+    /// Disconnected once the event loops have ended.
+    pub(crate) has_ended: Receiver<()>,
+    /// Number of signals that stop the server.
+    pub(crate) stops: u32,
 }
 
 impl Watch {
-    /// Starts the thread that handles signals. It never waits for a log.
+    /// Starts the thread that handles signals. It never waits for a log. It returns the number of
+    /// signals that stop the server.
     ///
     /// # Errors
     /// Returns the system's error if the thread cannot be started.
-    pub(crate) fn start(self, mut signals: Signals) -> io::Result<JoinHandle<()>> {
+    pub(crate) fn start(mut self, mut signals: Signals) -> io::Result<JoinHandle<u32>> {
         let watch = move || {
-            let mut is_stopping = false;
-            for signal in &mut signals {
-                debug!("signal {signal} has arrived");
-                match signal {
-                    SIGHUP => self.reload.run(),
-                    SIGUSR1 => self.reload.reopen(),
-                    SIGUSR2 if self.offer.is_some() => self.successor.start(),
-                    SIGUSR2 => warn!("SIGUSR2 starts a successor only with --takeover"),
-                    _ if is_stopping => self.end(),
-                    _ => {
-                        is_stopping = true;
-                        self.stop();
-                    }
-                }
-            }
+            signals.forever().for_each(|signal| self.handle(signal));
+            self.stops
         };
         thread::Builder::new().name("pinloop-signals".into()).spawn(watch)
+    }
+
+    fn handle(&mut self, signal: i32) {
+        debug!("signal {signal} has arrived");
+        match signal {
+            SIGHUP => self.reload.run(),
+            SIGUSR1 => self.reload.reopen(),
+            SIGUSR2 if self.offer.is_some() => self.successor.start(),
+            SIGUSR2 => warn!("SIGUSR2 starts a successor only with --takeover"),
+            _ => {
+                self.stops += 1;
+                if self.stops == 1 { self.stop() } else { self.cut_off() }
+            }
+        }
     }
 
     fn stop(&self) {
@@ -69,10 +81,17 @@ impl Watch {
         self.stopper.stop();
     }
 
-    fn end(&self) {
-        error!("a second signal has cut off the unfinished requests");
-        self.diagnostics.flush();
-        std::process::exit(1);
+    /// Has the event loops end at once. Ends the process if a service keeps one from doing so.
+    fn cut_off(&self) {
+        self.stopper.cut_off();
+        if self.has_ended.recv_timeout(CUT_OFF_WAIT) == Err(RecvTimeoutError::Timeout) {
+            error!(
+                "a second signal has cut off the unfinished requests; their number is unknown, \
+                 because a thread is busy with one of them"
+            );
+            self.diagnostics.flush();
+            std::process::exit(1);
+        }
     }
 }
 

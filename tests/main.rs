@@ -4,6 +4,7 @@ mod access_log;
 mod batches;
 mod binary;
 mod conformance;
+mod defer_accept;
 mod examples;
 mod faults;
 mod fuzz;

@@ -1,5 +1,8 @@
 //! The measure: variants of one service, a load generator, and what compares them.
 
+#![deny(unsafe_code)]
+#![deny(clippy::undocumented_unsafe_blocks)]
+
 pub mod cli;
 pub mod load;
 pub mod report;

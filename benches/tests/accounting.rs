@@ -6,7 +6,9 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use perf_event::events::Software;
 use pinloop_bench::results::{Life, Results, Start};
+use pinloop_bench::rig::hardware::{self, Attached, Counters, Space};
 use pinloop_bench::rig::machine::allowed_cores;
 use pinloop_bench::rig::meter::Account;
 use pinloop_bench::rig::process::{Process, Readiness};
@@ -62,6 +64,41 @@ fn a_daemon_ends_with_its_server() {
     for daemon in daemons {
         assert!(!std::path::Path::new(&format!("/proc/{daemon}/exe")).exists(), "{daemon}");
     }
+}
+
+/// A machine without hardware counters has software events, which are counted in the same way.
+#[test]
+fn events_in_threads_children_and_daemons_are_counted() {
+    for mode in
+        ["honest", "thread-for-each", "child-for-each", "zombie-for-each", "child", "daemon"]
+    {
+        let mut process = start(mode, &[allowed_cores().unwrap()[0]]);
+        let stream = TcpStream::connect(process.address()).unwrap();
+        ask(&stream);
+        let mut counters =
+            Counters::attach(&mut process, &Software::TASK_CLOCK, Space::User).unwrap();
+        ask(&stream);
+        counters.enable().unwrap();
+        let told_ns: u64 = (0..REQUESTS).map(|_| ask(&stream)).sum();
+        let counted_ns = counters.finish().unwrap();
+        assert!(counted_ns >= told_ns, "{mode}: {counted_ns} of {told_ns} ns");
+    }
+}
+
+#[test]
+fn cycles_and_instructions_are_counted_or_the_reason_is_known() {
+    let mut process = start("honest", &[allowed_cores().unwrap()[0]]);
+    let stream = TcpStream::connect(process.address()).unwrap();
+    let access = hardware::access();
+    let Some(mut counters) = Attached::to(&mut process) else {
+        assert!(access.user_refused.is_some() && access.kernel_refused.is_some(), "{access:?}");
+        return;
+    };
+    counters.enable().unwrap();
+    ask(&stream);
+    let counts = counters.finish(1);
+    assert_eq!(counts.user.is_some(), access.user_refused.is_none());
+    assert!(counts.user.is_none_or(|user| user.cycles > 0 && user.instructions > 0), "{counts:?}");
 }
 
 #[derive(Default)]

@@ -187,6 +187,42 @@ fn all_variants_serve_with_either_allocator() {
     }
 }
 
+/// As in a container whose seccomp filter refuses io_uring.
+#[test]
+fn without_io_uring_its_rungs_are_left_out_with_the_reason() {
+    let output = Command::new("strace")
+        .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=io_uring_setup"])
+        .args(["-e", "inject=io_uring_setup:error=EPERM", PROGRAM, "check", "--work=1"])
+        .arg("--variants=pinloop,floor_on_uring,pinloop_on_uring")
+        .output();
+    let Ok(output) = output else {
+        println!("not tested, because strace is not installed");
+        return;
+    };
+    assert!(output.status.success(), "{output:?}");
+    for rung in ["floor_on_uring", "pinloop_on_uring"] {
+        let said = format!("{rung} is left out: io_uring_setup fails: Operation not permitted");
+        assert!(stderr(&output).contains(&said), "{output:?}");
+    }
+    assert!(stderr(&output).contains("seccomp"), "{output:?}");
+}
+
+#[test]
+fn a_rung_on_io_uring_says_why_it_cannot_serve() {
+    let output = Command::new("strace")
+        .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=io_uring_setup"])
+        .args(["-e", "inject=io_uring_setup:error=ENOSYS", PROGRAM, "serve", "floor_on_uring"])
+        .args(["--cores", &allowed_cores().unwrap()[0].to_string()])
+        .output();
+    let Ok(output) = output else {
+        println!("not tested, because strace is not installed");
+        return;
+    };
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(stdout(&output).is_empty(), "{output:?}");
+    assert!(stderr(&output).contains("this kernel has no io_uring"), "{output:?}");
+}
+
 #[test]
 fn the_other_program_has_the_other_allocator() {
     let speaks = |program: &str| {

@@ -5,6 +5,8 @@
 //! that a connection which stays open shows. A difference that is not in the table
 //! fails the test, and so does a line of the table that no request shows any more.
 
+#[path = "differential/compare.rs"]
+mod compare;
 #[path = "differential/differences.rs"]
 mod differences;
 #[path = "differential/requests.rs"]
@@ -12,16 +14,8 @@ mod requests;
 #[path = "differential/servers.rs"]
 mod servers;
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-
-use differences::{DIFFERENCES, OTHER_CONTENT, Right};
-
-/// Request that is sent after each request.
-const FOLLOWER: &[u8] = b"GET /follower HTTP/1.1\r\nHost: follower\r\n\r\n";
-
-/// Topic, pinloop's statuses, hyper's.
-type Key = (&'static str, String, String);
+use compare::compare;
+use differences::{DIFFERENCES, Right};
 
 #[test]
 fn every_difference_is_explained() {
@@ -49,42 +43,4 @@ fn every_difference_is_explained() {
         );
     }
     assert!(found.is_empty(), "not in the table: {found:#?}");
-}
-
-#[test]
-#[ignore = "wants the address of a server that answers 200 to whatever is valid, in PINLOOP_OTHER"]
-fn differences_to_another_server() {
-    let other = std::env::var("PINLOOP_OTHER").expect("PINLOOP_OTHER is the server's address");
-    let other = other.parse().expect("PINLOOP_OTHER is an address such as 127.0.0.1:8080");
-    let (sent, found) = compare(servers::pinloop(), other);
-    println!("{sent} requests");
-    for ((topic, ours, theirs), requests) in found {
-        if theirs != OTHER_CONTENT {
-            let (count, example) = (requests.len(), &requests[0]);
-            println!("{count:4} {topic}: {ours} here, {theirs} there, e.g. {example}");
-        }
-    }
-}
-
-/// Sends all requests to both: how many those are, and those that they answer
-/// differently.
-fn compare(ours: SocketAddr, theirs: SocketAddr) -> (usize, BTreeMap<Key, Vec<String>>) {
-    let mut found: BTreeMap<Key, Vec<String>> = BTreeMap::new();
-    let mut sent = 0;
-    for topic in requests::topics() {
-        for request in topic.requests {
-            sent += 1;
-            let bytes = [&request, FOLLOWER].concat();
-            let (ours, theirs) =
-                (servers::exchange(ours, &bytes), servers::exchange(theirs, &bytes));
-            let statuses = match theirs {
-                theirs if theirs == ours => continue,
-                theirs if theirs.statuses == ours.statuses => OTHER_CONTENT.to_string(),
-                theirs => theirs.statuses,
-            };
-            let requests = found.entry((topic.name, ours.statuses, statuses)).or_default();
-            requests.push(request.escape_ascii().to_string());
-        }
-    }
-    (sent, found)
 }

@@ -10,15 +10,19 @@ use syn::visit::{self, Visit};
 use syn::{ItemUse, UseTree};
 
 /// Code that makes figures and sections of a study's record.
-const SHOWN: [&str; 9] = [
+const SHOWN: [&str; 13] = [
     "answer",
     "assertion",
     "comparison",
     "disturbance",
     "figures",
+    "hardware",
+    "interface",
     "lives",
     "method",
     "section",
+    "sizes",
+    "skipped",
     "square",
 ];
 

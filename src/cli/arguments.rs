@@ -49,6 +49,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", help_heading = "Address and threads")]
     #[arg(value_parser = number(Config::THREADS))]
     threads: Option<usize>,
+    /// Accept a connection once its first bytes have arrived, and read at once: cheaper where a
+    /// connection has one request. Until then the kernel keeps the connection, for about the
+    /// head timeout; it counts for no limit, and is lost when the server stops
+    #[arg(long, help_heading = "Address and threads")]
+    defer_accept: bool,
     /// CPUs to pin the threads to, such as 0,2-3 [default: the available CPUs]
     #[arg(long, value_name = "LIST", help_heading = "Address and threads")]
     cores: Option<CpuList>,
@@ -194,6 +199,7 @@ impl Arguments {
             threads: self.threads.and_then(NonZeroUsize::new),
             cores: self.cores.clone().map(|list| list.0),
             pin: (self.pin || self.no_pin).then_some(self.pin),
+            defer_accept: self.defer_accept,
             connections_max: self.max_connections,
             connections_per_client_max: self.max_connections_per_client,
             buffered_bytes_max: self.max_buffered_bytes.unwrap_or(default.buffered_bytes_max),

@@ -171,10 +171,13 @@ impl Admission {
             connections.forget_client(client);
             return connections.state.env.count(|metrics| metrics.shed_at_limit.add(1));
         }
+        let is_refused = is_full || of_client > client_max;
+        if connections.state.env.config.defer_accept && !is_refused {
+            return connections.open_and_read(stream, client.clone(), registry);
+        }
         match connections.open(stream, client.clone(), registry) {
-            None => connections.forget_client(client),
-            Some(key) if is_full || of_client > client_max => shed(key, connections),
-            Some(_) => {}
+            Some(key) if is_refused => shed(key, connections),
+            _ => {}
         }
     }
 

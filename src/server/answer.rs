@@ -79,7 +79,7 @@ impl Connection {
 
     /// Answers the input that is kept.
     #[inline(never)]
-    fn answer_kept<S: Service>(&mut self, state: &mut LoopState<S>) -> io::Result<Turn> {
+    pub(super) fn answer_kept<S: Service>(&mut self, state: &mut LoopState<S>) -> io::Result<Turn> {
         let (consumed, turn) = self.answer(None, false, state)?;
         self.carry.consume(consumed);
         Ok(turn)
@@ -122,7 +122,12 @@ impl Connection {
                 return Ok((consumed, Turn::Send));
             }
             written += output.len() - begin;
-            self.send(state)?;
+            // Kept input may be answered although the socket is full: see `read_ahead`.
+            if filled.is_none() && !self.unsent.is_empty() {
+                self.keep_output(state);
+            } else {
+                self.send(state)?;
+            }
             match progress.next {
                 Next::Read => self.state = State::Reading,
                 Next::Flush if may_go_on && self.unsent.is_empty() && written < TURN_BYTES_MAX => {

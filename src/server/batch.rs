@@ -21,6 +21,8 @@ const TIME_MAX: Duration = Duration::from_micros(100);
 /// Responses that stand in the output of the loop, one after another.
 pub(super) struct Batch {
     parts: Vec<Part>,
+    /// Number of bytes of the output that belong to the batch.
+    end: usize,
     connections_max: usize,
     /// Connections that a batch may have now, by the time that the last one took.
     connections: usize,
@@ -46,6 +48,7 @@ impl Batch {
     pub(super) fn new(connections_max: usize, output_bytes_high: usize, now: Instant) -> Batch {
         Batch {
             parts: Vec::with_capacity(connections_max.min(64)),
+            end: 0,
             connections_max,
             connections: connections_max,
             bytes_max: BYTES_MAX.min(output_bytes_high / 4),
@@ -80,13 +83,14 @@ impl Batch {
     /// Returns the number of bytes of the output that belong to the batch.
     #[inline]
     pub(super) fn end(&self) -> usize {
-        self.parts.last().map_or(0, |part| part.end)
+        self.end
     }
 
     /// Adds the responses of a connection, which end at `end` in the output.
     #[inline]
     pub(super) fn add(&mut self, key: usize, end: usize) {
         self.parts.push(Part { key, end });
+        self.end = end;
     }
 
     /// Reports whether the batch is to be sent now.
@@ -122,6 +126,7 @@ impl Batch {
             self.since = Instant::now();
         }
         self.parts.clear();
+        self.end = 0;
     }
 
     /// Reports whether its time says how many connections the next batch may have. A response

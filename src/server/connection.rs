@@ -133,8 +133,7 @@ impl Connection {
     /// Sends, reads, answers and sends, as far as the socket allows.
     pub(super) fn turn<S: Service>(&mut self, state: &mut LoopState<S>) -> io::Result<Turn> {
         if !self.unsent.is_empty() && !self.send_unsent(&state.env)? {
-            // Nothing is read from a client that does not read.
-            return Ok(Turn::Wait);
+            return self.read_ahead(state);
         }
         match self.state {
             State::Reading | State::Resuming => self.receive(state),

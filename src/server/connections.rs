@@ -72,13 +72,29 @@ impl<S: Service> Connections<S> {
         self.slab.iter().map(|(key, _)| key).collect()
     }
 
-    /// Opens a connection; returns its key.
+    /// Opens a connection; returns its key, or `None` if epoll refuses it.
     pub(super) fn open(
         &mut self,
         stream: TcpStream,
         client: Peer,
         registry: &Registry,
     ) -> Option<usize> {
+        let key = self.add(stream, client);
+        self.register(key, registry).then_some(key)
+    }
+
+    /// Opens a connection whose first bytes have arrived, and answers them. A connection that is
+    /// over then costs epoll nothing.
+    pub(super) fn open_and_read(&mut self, stream: TcpStream, client: Peer, registry: &Registry) {
+        let key = self.add(stream, client);
+        self.turn(key);
+        if self.slab.contains(key) {
+            // Announces what has arrived since the turn.
+            self.register(key, registry);
+        }
+    }
+
+    fn add(&mut self, stream: TcpStream, client: Peer) -> usize {
         let entry = self.slab.vacant_entry();
         let key = entry.key();
         self.opened = self.opened.wrapping_add(1);
@@ -87,17 +103,23 @@ impl<S: Service> Connections<S> {
         if waits_for_proxy {
             connection.state = State::ProxyHeader;
         }
-        let interest = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
-        let registered = registry.register(connection.source(), Token(key), interest);
-        if let Err(error) = registered {
-            debug!("epoll refused a connection: {error}");
-            return None;
-        }
         entry.insert(connection);
         self.shared.add_connection();
         self.state.env.count(|metrics| metrics.accepted.add(1));
-        self.settle(key, Ok(Turn::Wait));
-        Some(key)
+        key
+    }
+
+    /// Has epoll announce a connection's bytes; closes the connection if epoll refuses it.
+    fn register(&mut self, key: usize, registry: &Registry) -> bool {
+        let Some(connection) = self.slab.get_mut(key) else { return false };
+        let interest = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
+        if let Err(error) = registry.register(connection.source(), Token(key), interest) {
+            debug!("epoll refused a connection: {error}");
+            self.close(key);
+            return false;
+        }
+        connection.update_timer(key, &mut self.timers);
+        true
     }
 
     /// Gives a connection a turn, unless it is queued for one: a client that sends much has an
@@ -136,11 +158,16 @@ impl<S: Service> Connections<S> {
         }
     }
 
-    /// Sends the responses of the batch.
+    /// Sends the responses of the batch, if there are any.
+    #[inline(always)]
     pub(super) fn send_batch(&mut self) {
-        if self.state.batch.is_empty() {
-            return;
+        if !self.state.batch.is_empty() {
+            self.send_all();
         }
+    }
+
+    #[inline(never)]
+    fn send_all(&mut self) {
         self.state.batch.begin_sending();
         let (mut index, mut begin) = (0, 0);
         while let Some(Part { key, end }) = self.state.batch.part(index) {

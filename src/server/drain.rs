@@ -50,6 +50,11 @@ impl Drain {
         }
     }
 
+    /// Ends the stop now.
+    pub(super) fn end(&mut self, now: Instant) {
+        self.step = Step::Ending(now);
+    }
+
     /// Takes the steps that are due.
     pub(super) fn go_on<S: Service>(
         &mut self,

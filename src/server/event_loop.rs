@@ -115,6 +115,9 @@ impl<S: Service> EventLoop<S> {
     fn go_on_stopping(&mut self) {
         let registry = self.poll.registry();
         self.drain.go_on(&mut self.admission, &mut self.connections, &self.shared, registry);
+        if self.shared.is_cut_off() {
+            self.drain.end(self.connections.state.env.now);
+        }
     }
 
     /// Applies new settings, and answers the question whether the loop is alive.

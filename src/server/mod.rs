@@ -10,6 +10,7 @@ mod buffer;
 mod connection;
 mod connections;
 mod cores;
+mod defer_accept;
 mod drain;
 mod event_loop;
 mod inbox;
@@ -17,6 +18,7 @@ mod listener;
 mod listeners;
 mod loop_state;
 mod proxy_header;
+mod read_ahead;
 mod settings;
 mod shared;
 mod socket;
@@ -112,6 +114,11 @@ where
     let cores = cores(config)?;
     let (addr, are_shared) = (listeners.addr(), listeners.are_shared());
     let hands = listeners.deal(cores.len())?;
+    if config.defer_accept {
+        for listener in hands.iter().flatten() {
+            defer_accept::defer_accept(listener, config.timeouts.head)?;
+        }
+    }
     let polls: Vec<Poll> = cores.iter().map(|_| Poll::new()).collect::<io::Result<_>>()?;
     let inbox = |poll: &Poll| Inbox::new(poll.registry()).map(Arc::new);
     let inboxes: Vec<Arc<Inbox>> = polls.iter().map(inbox).collect::<io::Result<_>>()?;
@@ -262,7 +269,7 @@ impl Server {
     }
 
     /// Waits until all threads have ended. Returns the number of requests that were cut off
-    /// because the drain timeout had passed.
+    /// by the drain timeout or [`Stopper::cut_off`].
     ///
     /// # Errors
     /// The first failure of an event loop. When one event loop ends, the others drain and end as
@@ -289,6 +296,14 @@ impl Stopper {
     /// that a watchdog that calls this every few seconds knows that none hangs.
     pub fn pulse(&self) -> bool {
         self.shared.pulse()
+    }
+
+    /// Tells the server to stop at once: it closes all connections, also those with unfinished
+    /// requests. [`Server::join`] returns the number of those requests.
+    ///
+    /// A thread that is busy with a request stops when the service has returned.
+    pub fn cut_off(&self) {
+        self.shared.cut_off();
     }
 }
 

@@ -22,6 +22,7 @@ pub(super) struct Shared {
     /// Another process has the listening sockets, and takes what is left in their queues.
     leaves_queue: AtomicBool,
     is_handed_over: AtomicBool,
+    cut_off: AtomicBool,
     loops: Vec<Loop>,
     /// Number of open connections by [`subscriber`]. Only used with a limit for each client.
     clients: Mutex<HashMap<IpAddr, usize>>,
@@ -53,6 +54,7 @@ impl Shared {
             readiness,
             leaves_queue: are_shared.into(),
             is_handed_over: AtomicBool::new(false),
+            cut_off: AtomicBool::new(false),
             loops: inboxes.iter().map(new_loop).collect(),
             clients: Mutex::default(),
         }
@@ -166,6 +168,16 @@ impl Shared {
     /// Notes that loop `index` has woken.
     pub(super) fn answer_pulse(&self, index: usize) {
         self.loops[index].is_asked.store(false, Ordering::Release);
+    }
+
+    /// Tells all loops to stop without waiting for unfinished requests.
+    pub(super) fn cut_off(&self) {
+        self.cut_off.store(true, Ordering::Release);
+        self.stop();
+    }
+
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.cut_off.load(Ordering::Acquire)
     }
 
     #[inline]

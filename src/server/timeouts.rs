@@ -97,7 +97,8 @@ timeouts! {
         /// For any byte of the response that a client takes while it has not sent all of the
         /// request body. Default 5 s. A client that sends first and reads afterwards, as
         /// browsers do, stops here if the response to a streamed body does not fit into the
-        /// buffers of the sockets: both sides wait for the other to read.
+        /// memory of [`Config::buffered_bytes_max`](crate::Config::buffered_bytes_max): both
+        /// sides wait for the other to read.
         stall Stall "stall-timeout" 5 s, at least 100 ms:
             "Time for a client to read a part of the response before it has sent all of the body";
         /// For a client that goes on sending after the last response on its connection, while the
@@ -149,6 +150,10 @@ pub struct TimeoutOption {
 /// Bytes that count as progress: a client that moves fewer within a timeout is too slow.
 const PROGRESS_BYTES: u32 = 4096;
 
+/// Time without progress after which a client counts as one that reads late: it sends the whole
+/// request body before it reads the response.
+const STALL_LOOK: Duration = Duration::from_millis(100);
+
 /// The timer of one connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timer {
@@ -158,6 +163,8 @@ pub(super) struct Timer {
     consumed_bytes: u32,
     /// Bytes of responses written since then.
     written_bytes: u32,
+    /// The client has taken nothing for [`STALL_LOOK`] while it sends a body.
+    has_stalled: bool,
 }
 
 impl Timer {
@@ -167,6 +174,7 @@ impl Timer {
         deadline: Deadline::NONE,
         consumed_bytes: 0,
         written_bytes: 0,
+        has_stalled: false,
     };
 
     pub(super) fn kind(&self) -> TimeoutKind {
@@ -182,7 +190,7 @@ impl Timer {
                 TimeoutKind::Idle | TimeoutKind::Head => self.consumed_bytes > 0,
                 TimeoutKind::Body => self.consumed_bytes >= PROGRESS_BYTES,
                 TimeoutKind::Write => self.written_bytes >= PROGRESS_BYTES,
-                TimeoutKind::Stall => self.written_bytes > 0,
+                TimeoutKind::Stall => return self.update_stall(key, timers),
                 TimeoutKind::Service | TimeoutKind::Linger => false,
             };
         if is_due {
@@ -191,6 +199,31 @@ impl Timer {
             self.written_bytes = 0;
             timers.wheel.set(key, &mut self.deadline, timers.ticks[kind as usize]);
         }
+    }
+
+    /// Restarts the timer of a client that stalls, after progress and after [`STALL_LOOK`].
+    #[cold]
+    fn update_stall(&mut self, key: usize, timers: &mut Timers) {
+        let has_stalled = self.has_stalled();
+        let is_due = has_stalled != self.has_stalled
+            || self.written_bytes > 0
+            || has_stalled && self.consumed_bytes >= PROGRESS_BYTES;
+        if is_due {
+            self.has_stalled = has_stalled;
+            self.consumed_bytes = 0;
+            self.written_bytes = 0;
+            let look = Ticks::at_least(STALL_LOOK);
+            let timeout = timers.ticks[TimeoutKind::Stall as usize];
+            let ticks = if has_stalled { timeout.after(look) } else { look };
+            timers.wheel.set(key, &mut self.deadline, ticks);
+        }
+    }
+
+    /// Reports whether the client has taken nothing for [`STALL_LOOK`] while it sends a body.
+    pub(super) fn has_stalled(&self) -> bool {
+        self.kind == TimeoutKind::Stall
+            && self.written_bytes == 0
+            && (self.has_stalled || self.is_expired())
     }
 
     /// Restarts the timer of connection `key` with a time of its own.

@@ -29,6 +29,11 @@ impl Ticks {
     pub(super) fn at_least(duration: Duration) -> Ticks {
         Ticks(duration.as_millis().div_ceil(TICK.as_millis()) as Tick + 1)
     }
+
+    /// Returns the time that is left when `passed` has passed: at least a tick.
+    pub(super) fn after(self, passed: Ticks) -> Ticks {
+        Ticks(self.0.saturating_sub(passed.0).max(1))
+    }
 }
 
 /// The deadline of one connection.

@@ -5,3 +5,4 @@ mod full_disk;
 mod memory;
 mod pipes;
 mod signals;
+mod storms;

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use pinloop::{Config, Server, WhenFull};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -82,7 +83,10 @@ fn the_connection_that_is_idle_longest_closes_first() {
 /// Connections that have never sent anything are as idle as others (issue 13, number 5).
 #[test]
 fn silent_connections_make_room_for_new_clients() {
-    let server = serve_few(1, WhenFull::Shed);
+    let mut config = Config { connections_max: CONNECTIONS_MAX, ..Config::default() };
+    // No timeout makes room.
+    config.timeouts.head = Duration::from_secs(3_600);
+    let server = serve_app(config);
     let silent: Vec<TcpStream> = (0..CONNECTIONS_MAX).map(|_| connect(&server)).collect();
     // A new connection has a moment to send its first request.
     wait_until("a silent connection makes room", || {

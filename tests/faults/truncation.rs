@@ -121,9 +121,22 @@ fn a_timeout_within_an_http_1_0_response_resets_the_connection() {
     wait_until("the write timeout closes the connection", || {
         let text = metrics.render();
         text.lines().any(|line| {
-            line.starts_with("pinloop_connections_closed_total{") && !line.ends_with(" 0")
+            line.starts_with("pinloop_connections_closed_total ") && !line.ends_with(" 0")
         })
     });
+    let (bytes, is_reset) = read_to_reset(&mut stream);
+    assert!(is_reset, "the response ended after {bytes} bytes without a reset");
+    stop(server);
+}
+
+/// A body that stops to arrive cuts off its response as well (issue 13, number 12).
+#[test]
+fn a_body_timeout_within_an_http_1_0_response_resets_the_connection() {
+    let mut config = Config::default();
+    config.timeouts.body = Duration::from_millis(300);
+    let server = serve(config, |_| Breaking);
+    let mut stream = connect(&server);
+    stream.write_all(b"POST /receiver HTTP/1.0\r\nContent-Length: 4\r\n\r\nbo").unwrap();
     let (bytes, is_reset) = read_to_reset(&mut stream);
     assert!(is_reset, "the response ended after {bytes} bytes without a reset");
     stop(server);

@@ -103,3 +103,26 @@ fn connect_narrowly(addr: SocketAddr) -> TcpStream {
 fn wait_for(running: &Running, what: &str, mut is_true: impl FnMut(u64) -> bool) {
     wait_until(what, || is_true(running.rss_kib()));
 }
+
+#[test]
+fn memory_of_collected_bodies_returns_to_the_system() {
+    const BODY_BYTES: usize = 1024 * 1024;
+    let running = Running::start_example("faulty");
+    let before = running.rss_kib();
+    let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {BODY_BYTES}\r\n\r\n");
+    let body = vec![b'x'; BODY_BYTES];
+    let mut clients: Vec<TcpStream> = (0..CLIENTS).map(|_| running.connect()).collect();
+    for stream in &mut clients {
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&body[1..]).unwrap();
+    }
+    let collected = (CLIENTS * BODY_BYTES / 1024) as u64;
+    wait_for(&running, "all bodies are collected", |rss| rss > before + collected * 9 / 10);
+    let patient: Vec<TcpStream> = (0..CLIENTS).map(|_| running.connect()).collect();
+    for stream in &mut clients {
+        stream.write_all(&body[..1]).unwrap();
+        assert!(read_response(stream).0.starts_with("HTTP/1.1 200 "));
+    }
+    wait_for(&running, "the memory returns", |rss| rss < before + GROWTH_KIB);
+    drop(patient);
+}

@@ -50,13 +50,12 @@ impl Running {
 
     /// Starts one of the programs in `examples/` on a free port.
     pub(crate) fn start_example(name: &str) -> Running {
-        let path = example(name);
-        assert!(
-            path.exists(),
-            "the example {name} is not built: there is no {}; run `cargo build --examples`",
-            path.display()
-        );
-        Running::from(Command::new(path).arg(ANY_PORT))
+        Running::from(&mut example_command(name))
+    }
+
+    /// Does the same as [`start_example`](Self::start_example), with a given stderr.
+    pub(crate) fn start_example_with_stderr(name: &str, stderr: Stdio) -> Running {
+        Running::from(example_command(name).stderr(stderr))
     }
 
     /// Starts `command`, which prints the start line.
@@ -198,6 +197,19 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Returns a command that runs an example on a free port.
+fn example_command(name: &str) -> Command {
+    let path = example(name);
+    assert!(
+        path.exists(),
+        "the example {name} is not built: there is no {}; run `cargo build --examples`",
+        path.display()
+    );
+    let mut command = Command::new(path);
+    command.arg(ANY_PORT);
+    command
 }
 
 /// Returns the path of an example. Cargo builds examples into a folder beside that of the

@@ -1,6 +1,7 @@
 //! Paths of results and pages, and interrupts of a study.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::{env, fs};
@@ -30,6 +31,15 @@ pub(crate) fn show(results: &Results, path: &Path, options: &Options<'_>) -> any
     fs::write(&page, html::render(&report)?)
         .with_context(|| format!("cannot write {}", page.display()))?;
     say(&format!("The report: {}", page.display()))
+}
+
+/// Returns the exit status of a study.
+pub(crate) fn ended(complete: bool, failed: bool) -> ExitCode {
+    match (complete, failed) {
+        (false, _) => ExitCode::from(INTERRUPTED),
+        (true, true) => ExitCode::FAILURE,
+        (true, false) => ExitCode::SUCCESS,
+    }
 }
 
 /// Returns the path of the results, and creates its directory.

@@ -12,7 +12,7 @@ use clap::builder::PossibleValuesParser;
 use pinloop::app::DEFAULT_ROUNDS;
 
 use crate::load::command::parse_time;
-use crate::results::{Allocator, Contender, Settings, Square};
+use crate::results::{Allocator, Contender, Failure, Settings, Square};
 use crate::rig::fleet::Entrant;
 use crate::rig::process::Readiness;
 use crate::rig::{machine, regimes};
@@ -51,11 +51,24 @@ pub(crate) struct Setup {
 /// Returns the variants with these names, or the whole ladder without names; each once.
 pub(crate) fn chosen(settings: &Settings, names: &[String]) -> anyhow::Result<Vec<Entrant>> {
     let asked_for = |variant: &&Variant| names.iter().any(|name| name == variant.name);
-    let chosen: Vec<&Variant> = match names {
+    let mut chosen: Vec<&Variant> = match names {
         [] => VARIANTS.iter().collect(),
         _ => variants::all().filter(asked_for).collect(),
     };
+    leave_out(&mut chosen);
     entrants_of(&chosen, settings, false)
+}
+
+/// Takes the variants that this machine cannot run out of `variants`, says why, and returns them.
+pub(crate) fn leave_out(variants: &mut Vec<&Variant>) -> Vec<Failure> {
+    let mut left_out = Vec::new();
+    variants.retain(|variant| {
+        let Some(reason) = variants::unavailable(variant) else { return true };
+        eprintln!("{} is left out: {reason}", variant.name);
+        left_out.push(Failure { contender: variant.name.to_string(), reason });
+        false
+    });
+    left_out
 }
 
 pub(crate) fn plan(setup: &Setup) -> anyhow::Result<Plan> {
@@ -85,6 +98,7 @@ pub(crate) fn plan(setup: &Setup) -> anyhow::Result<Plan> {
         regimes: regimes::quick(),
         reference: REFERENCE.to_string(),
         square: Some(square()),
+        left_out: Vec::new(),
         budget: Duration::ZERO,
         name: None,
     })
@@ -172,7 +186,7 @@ pub(crate) fn warn(settings: &Settings) {
 
 /// Parses the name of a variant on the ladder.
 pub(crate) fn rung_name() -> PossibleValuesParser {
-    PossibleValuesParser::new(VARIANTS.iter().map(|variant| variant.name))
+    PossibleValuesParser::new(variants::full_ladder().map(|variant| variant.name))
 }
 
 /// Parses the name of a variant. For a misspelled name clap suggests a similar one.

@@ -3,7 +3,7 @@
 /// In the order of the ladder; neighbors have unlike colors. The first eight are from the
 /// palette of Okabe and Ito, whose colors stay apart for people who see fewer of them.
 /// The others are from P. Tol's.
-const COLORS: [(&str, &str); 14] = [
+const COLORS: [(&str, &str); 16] = [
     ("floor", "#000000"),
     ("pinloop", "#0072b2"),
     ("pinloop_on_tokio", "#56b4e9"),
@@ -18,6 +18,8 @@ const COLORS: [(&str, &str); 14] = [
     ("pinloop_metrics", "#117733"),
     ("pinloop_rate_limit", "#44aa99"),
     ("pinloop_access_log", "#999933"),
+    ("floor_on_uring", "#555555"),
+    ("pinloop_on_uring", "#661100"),
 ];
 
 /// For servers from outside.

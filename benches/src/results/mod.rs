@@ -5,6 +5,7 @@
 //! the only thing that [`crate::rig`] hands to [`crate::report`].
 
 mod gate;
+mod hardware;
 mod latency;
 mod occasion;
 mod run;
@@ -24,6 +25,7 @@ pub use crate::studies::offload::record::{LongSlice, Offload, OffloadPoint, Offl
 pub use crate::studies::scaling::record::{EventLoop, Point, Scaling, Slice};
 pub use crate::studies::work::record::{Work, WorkPoint};
 pub use gate::{Difference, Gate, OutsideAnswers, Subject};
+pub use hardware::{CounterAccess, HardwareCounts, HardwareEvents};
 pub use latency::Latency;
 pub use occasion::Occasion;
 pub use run::Run;
@@ -59,6 +61,9 @@ pub struct Results {
     pub square: Option<Square>,
     /// Findings of the gate; none if the run was interrupted before.
     pub gate: Option<Gate>,
+    /// Servers that were asked for and that this machine cannot run, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<Failure>,
     /// In the order measured.
     pub regimes: Vec<Regime>,
     /// In order. Empty in files of older versions.
@@ -98,6 +103,9 @@ pub struct Machine {
     pub load_average: f64,
     /// Clock ticks a second, the unit of every `_ticks` in this file.
     pub ticks_per_s: u64,
+    /// Access to the CPU's own counters; none in files of older versions.
+    #[serde(default)]
+    pub counters: Option<CounterAccess>,
 }
 
 /// Settings of a run.
@@ -208,6 +216,9 @@ pub struct Regime {
     /// Requests that were due each second; none in a closed loop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_per_s: Option<f64>,
+    /// Bytes of the response's body, in the regimes that differ in it only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_bytes: Option<usize>,
     /// In the order measured; figures are compared within a block only.
     pub blocks: Vec<Block>,
     /// Contenders that got no figure, and why.
@@ -261,6 +272,13 @@ pub struct Block {
     pub samples: Vec<Sample>,
 }
 
+impl Block {
+    /// Makes the block of a start from its slices, in the order in which they were taken.
+    pub fn of(start: u32, taken: Vec<(usize, Sample)>) -> Self {
+        Self { start, samples: taken.into_iter().map(|(_, sample)| sample).collect() }
+    }
+}
+
 /// Why a contender has no figure in a regime.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Failure {
@@ -294,6 +312,9 @@ pub struct Sample {
     pub involuntary_switches: u64,
     /// Time that the hypervisor took from the server's CPUs, sampled by tick.
     pub steal_ticks: u64,
+    /// Counts of the CPU's own counters, if there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hardware: Option<HardwareCounts>,
     /// The other end.
     pub generator: Generator,
     /// From the write of a request to the end of its answer.

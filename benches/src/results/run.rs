@@ -5,7 +5,7 @@ use std::mem;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Contender, Gate, Regime, Results, Settings, Square, Start};
+use super::{Contender, Failure, Gate, Regime, Results, Settings, Square, Start};
 
 /// A whole run of the ladder.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -26,6 +26,9 @@ pub struct Run {
     pub square: Option<Square>,
     /// Likewise.
     pub gate: Option<Gate>,
+    /// Likewise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<Failure>,
     /// Likewise.
     pub regimes: Vec<Regime>,
     /// Likewise.
@@ -69,6 +72,7 @@ impl Results {
             reference: mem::replace(&mut self.reference, run.reference),
             square: mem::replace(&mut self.square, run.square),
             gate: mem::replace(&mut self.gate, run.gate),
+            left_out: mem::replace(&mut self.left_out, run.left_out),
             regimes: mem::replace(&mut self.regimes, run.regimes),
             starts: mem::replace(&mut self.starts, run.starts),
         }

@@ -4,8 +4,8 @@ use crate::results::Subject;
 use crate::rig::exchange::Exchange;
 use crate::rig::regimes::Regime;
 
-/// Returns all exchanges: each regime's requests as they are measured, the requests of the
-/// service, and requests that libraries may answer differently.
+/// Returns all exchanges: each regime's requests as they are measured, echoes with another end, the
+/// requests of the service, and requests that libraries may answer differently.
 pub(crate) fn all(regimes: &[Regime]) -> Vec<(Exchange, Subject)> {
     let measured = regimes.iter().map(|regime| {
         let exchange = Exchange {
@@ -16,10 +16,22 @@ pub(crate) fn all(regimes: &[Regime]) -> Vec<(Exchange, Subject)> {
         };
         (exchange, Subject::Measured(regime.key.to_string()))
     });
+    let other_ends = regimes.iter().filter(|regime| regime.is_echo()).map(with_another_end);
+    let measured = measured.chain(other_ends);
     let service = service().into_iter().map(|exchange| (exchange, Subject::Service));
     let protocol = protocol().into_iter().map(|exchange| (exchange, Subject::Protocol));
     let invalid = invalid().into_iter().map(|exchange| (exchange, Subject::Invalid));
     measured.chain(service).chain(protocol).chain(invalid).collect()
+}
+
+/// Makes the echo of a regime with another last byte. A server that answers before the body has
+/// arrived must guess that byte, and guesses the one that is measured.
+fn with_another_end(regime: &Regime) -> (Exchange, Subject) {
+    let mut request = regime.request.clone();
+    request.last_mut().into_iter().for_each(|last| *last ^= 1);
+    let name = format!("as measured, with another last byte: {}", regime.title);
+    let exchange = Exchange { name, request, answers: 1, is_head: false };
+    (exchange, Subject::Measured(regime.key.to_string()))
 }
 
 fn service() -> Vec<Exchange> {
@@ -38,6 +50,11 @@ fn service() -> Vec<Exchange> {
         bare("HEAD /echo"),
         bare("GET /data"),
         bare("HEAD /data"),
+        bare("GET /bytes/1024"),
+        bare("HEAD /bytes/1024"),
+        bare("GET /bytes/1048576"),
+        bare("GET /bytes/1048577"),
+        bare("DELETE /bytes/1024"),
         bare("OPTIONS /"),
         bare("OPTIONS /echo"),
         bare("OPTIONS *"),
@@ -109,7 +126,7 @@ fn invalid() -> Vec<Exchange> {
     let many: String = (0..101).map(|n| format!("x-{n}: 1\r\n")).collect();
     vec![
         one("a greeting in place of a request", b"hello\r\n\r\n"),
-        one("a method that is no token", b"G@T / HTTP/1.1\r\nhost: a\r\n\r\n"),
+        one("a method that is not a token", b"G@T / HTTP/1.1\r\nhost: a\r\n\r\n"),
         one("a space in the target", b"GET /a b HTTP/1.1\r\nhost: a\r\n\r\n"),
         one("a tab after the method", b"GET\t/ HTTP/1.1\r\nhost: a\r\n\r\n"),
         one("a version of another protocol", b"GET / HTTQ/1.1\r\nhost: a\r\n\r\n"),
@@ -122,7 +139,7 @@ fn invalid() -> Vec<Exchange> {
         one("a host with a space", b"GET / HTTP/1.1\r\nhost: a b\r\n\r\n"),
         with("a field without a colon", "field\r\n"),
         with("a space before the colon", "field : 1\r\n"),
-        with("a field name that is no token", "fi(ld: 1\r\n"),
+        with("a field name that is not a token", "fi(ld: 1\r\n"),
         with("a folded field", "field: 1\r\n 2\r\n"),
         with("a NUL in a field", "field: \0\r\n"),
         with("a bare CR in a field", "field: a\rb\r\n"),
@@ -145,7 +162,7 @@ fn invalid() -> Vec<Exchange> {
             "chunks in HTTP/1.0",
             b"POST /echo HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
         ),
-        chunks("a chunk size that is no number", "x\r\nhello\r\n0\r\n\r\n"),
+        chunks("a chunk size that is not a number", "x\r\nhello\r\n0\r\n\r\n"),
         chunks("a chunk size of 2^64", "10000000000000000\r\nhello\r\n0\r\n\r\n"),
         chunks("a chunk longer than its size", "2\r\nhello\r\n0\r\n\r\n"),
         chunks("a bare LF after a chunk size", "5\nhello\r\n0\r\n\r\n"),

@@ -58,7 +58,12 @@ pub fn run(servers: &[Server], regimes: &[Regime], goes_on: &dyn Fn() -> bool) -
         if !goes_on() {
             return verdict;
         }
-        let asked = Asked { name: &exchange.name, work: is_work(&subject, regimes), subject };
+        let asked = Asked {
+            name: &exchange.name,
+            work: is_measured(&subject, regimes, |regime| regime.work),
+            proves: is_measured(&subject, regimes, |regime| regime.work || regime.is_echo()),
+            subject,
+        };
         let mut replies = Vec::new();
         answering.retain(|server| {
             if asked.work && !server.works {
@@ -114,11 +119,13 @@ struct Asked<'a> {
     subject: Subject,
     /// Set if the answer takes the work of `/data`.
     work: bool,
+    /// Set if the body of the answer shows that the server has done what it is measured for.
+    proves: bool,
 }
 
-fn is_work(subject: &Subject, regimes: &[Regime]) -> bool {
+fn is_measured(subject: &Subject, regimes: &[Regime], is_of: fn(&Regime) -> bool) -> bool {
     let Subject::Measured(key) = subject else { return false };
-    regimes.iter().any(|regime| regime.key == key && regime.work)
+    regimes.iter().any(|regime| regime.key == key && is_of(regime))
 }
 
 fn compare(asked: &Asked<'_>, replies: &[(Server, Reply)], gate: &mut Gate) {
@@ -139,8 +146,9 @@ fn compare(asked: &Asked<'_>, replies: &[(Server, Reply)], gate: &mut Gate) {
         if server.outside && is_service {
             count_outside(&server.key, is_same, gate);
         }
-        // A server from outside may give other answers, but not another result of the work.
-        let may_differ = server.outside && is_service && (is_same || !asked.work);
+        // A server from outside may give other answers, but not another result of the work, and
+        // no echo of bytes that it was not sent.
+        let may_differ = server.outside && is_service && (is_same || !asked.proves);
         if differs {
             gate.differences.push(Difference {
                 contender: server.key.clone(),

@@ -10,6 +10,7 @@ use rustix::param::clock_ticks_per_second;
 use rustix::thread::{CpuSet, sched_getaffinity};
 
 use crate::results::Machine;
+use crate::rig::hardware;
 
 const CPUS: &str = "/sys/devices/system/cpu";
 
@@ -32,6 +33,7 @@ pub fn describe() -> io::Result<Machine> {
         memory_bytes: memory_bytes(&fs::read_to_string("/proc/meminfo")?),
         load_average: load_average(&fs::read_to_string("/proc/loadavg")?),
         ticks_per_s: clock_ticks_per_second(),
+        counters: Some(hardware::access().clone()),
         cores,
     })
 }

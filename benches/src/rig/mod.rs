@@ -14,6 +14,7 @@ pub mod exchange;
 mod exchanges;
 pub mod fleet;
 pub mod gate;
+pub mod hardware;
 pub mod machine;
 pub mod meter;
 pub mod process;

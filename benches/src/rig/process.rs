@@ -157,6 +157,15 @@ impl Process {
         usage::sleep(&usage::tree(&self.roots()))
     }
 
+    /// Returns all threads of it and of its descendants, ascending.
+    pub fn threads(&mut self) -> Vec<u32> {
+        self.adopt();
+        let processes = usage::tree(&self.roots());
+        let mut threads: Vec<u32> = processes.into_iter().flat_map(usage::threads).collect();
+        threads.sort_unstable();
+        threads
+    }
+
     fn roots(&self) -> Vec<u32> {
         [self.id()].iter().chain(&self.adopted).copied().collect()
     }

@@ -26,6 +26,8 @@ pub struct Regime {
     pub floor: bool,
     /// Set if the answers take the work of `/data`. A server that skips the work would win.
     pub work: bool,
+    /// Bytes of the response's body, if the regime is one of those that differ in it only.
+    pub response_bytes: Option<usize>,
 }
 
 /// Event that makes a request due.
@@ -72,7 +74,13 @@ impl Regime {
             requests_per_connection: None,
             floor: false,
             work: false,
+            response_bytes: None,
         }
+    }
+
+    /// Reports whether the answer is the body of the request.
+    pub fn is_echo(&self) -> bool {
+        self.request.starts_with(b"POST /echo ")
     }
 }
 
@@ -150,24 +158,6 @@ pub fn full() -> Vec<Regime> {
             "for an echo of 64 KiB",
             post("/echo", &vec![b'x'; ECHO_BYTES]),
         ),
-    ]);
-    regimes
-}
-
-/// Returns all regimes: those of the full ladder, and two that show the cost of connections.
-pub fn all() -> Vec<Regime> {
-    let mut regimes = full();
-    regimes.extend([
-        Regime {
-            requests_per_connection: NonZeroU64::new(10),
-            floor: true,
-            ..Regime::closed(
-                "connect10",
-                "GET /, a new connection for every ten requests, 64 at a time",
-                "with a connection for every ten requests",
-                get("/"),
-            )
-        },
         Regime {
             connections: MANY_CONNECTIONS,
             floor: true,
@@ -179,7 +169,38 @@ pub fn all() -> Vec<Regime> {
             )
         },
     ]);
+    regimes.extend(sizes());
     regimes
+}
+
+/// Returns all regimes: those of the full ladder, and one that `--regimes` can name.
+pub fn all() -> Vec<Regime> {
+    let mut regimes = full();
+    regimes.push(Regime {
+        requests_per_connection: NonZeroU64::new(10),
+        floor: true,
+        ..Regime::closed(
+            "connect10",
+            "GET /, a new connection for every ten requests, 64 at a time",
+            "with a connection for every ten requests",
+            get("/"),
+        )
+    });
+    regimes
+}
+
+/// Regimes with responses of 1 KiB to 1 MiB, one at a time on each of 64 connections.
+fn sizes() -> [Regime; 4] {
+    let sized = |key, title, brief, bytes: usize| Regime {
+        response_bytes: Some(bytes),
+        ..Regime::closed(key, title, brief, get(&format!("/bytes/{bytes}")))
+    };
+    [
+        sized("1k", "GET of 1 KiB on 64 connections", "for a response of 1 KiB", 1024),
+        sized("16k", "GET of 16 KiB on 64 connections", "for a response of 16 KiB", 16 << 10),
+        sized("256k", "GET of 256 KiB on 64 connections", "for a response of 256 KiB", 256 << 10),
+        sized("1m", "GET of 1 MiB on 64 connections", "for a response of 1 MiB", 1 << 20),
+    ]
 }
 
 /// Returns a GET request with the three header fields that any client sends.
@@ -208,7 +229,7 @@ mod tests {
         let keys = |regimes: Vec<Regime>| regimes.iter().map(|of| of.key).collect::<Vec<_>>();
         let (quick, full, all) = (keys(quick()), keys(full()), keys(all()));
         assert!(full.starts_with(&quick) && all.starts_with(&full));
-        assert_eq!(full.len(), 7);
+        assert_eq!(full.len(), 12);
         for key in &all {
             assert_eq!(all.iter().filter(|other| *other == key).count(), 1, "{key}");
         }

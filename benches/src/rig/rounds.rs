@@ -5,40 +5,47 @@
 
 use fastrand::Rng;
 
-use crate::results::{Block, Failure, Sample};
+use crate::results::Failure;
 
 /// Takes one slice.
 pub trait Bench {
-    /// Loads the server with this key for a moment. The error is a sentence for people:
-    /// the server gets no figure in this regime.
-    fn slice(&mut self, contender: &str) -> Result<Sample, String>;
+    /// Counts of one slice.
+    type Slice;
+
+    /// Loads the server at this place for a moment. The error is a sentence for people: the
+    /// server gets no figure.
+    fn slice(&mut self, at: usize) -> Result<Self::Slice, String>;
 
     /// Called before each slice; `false` takes no more of them.
     fn goes_on(&mut self) -> bool;
 }
 
-/// Takes one block of start number `start`, in an order drawn from `rng`. Servers that
-/// fail are added to `failures`. Returns none if the bench does not go on.
-pub fn block(
-    start: u32,
+/// Takes a slice of each of `contenders` that has not failed, in an order drawn from `rng`.
+/// Servers that fail are added to `failures`. Returns each slice with its server's place, or none
+/// if the bench does not go on.
+pub fn block<B: Bench>(
     contenders: &[String],
     failures: &mut Vec<Failure>,
     rng: &mut Rng,
-    bench: &mut impl Bench,
-) -> Option<Block> {
-    let mut order: Vec<&String> = contenders.iter().collect();
+    bench: &mut B,
+) -> Option<Vec<(usize, B::Slice)>> {
+    let mut order: Vec<usize> = (0..contenders.len()).collect();
     rng.shuffle(&mut order);
-    let mut block = Block { start, ..Block::default() };
-    for key in order {
+    let mut taken = Vec::new();
+    for at in order {
+        let contender = &contenders[at];
+        if failures.iter().any(|failure| failure.contender == *contender) {
+            continue;
+        }
         if !bench.goes_on() {
             return None;
         }
-        match bench.slice(key) {
-            Ok(sample) => block.samples.push(sample),
-            Err(reason) => failures.push(Failure { contender: key.clone(), reason }),
+        match bench.slice(at) {
+            Ok(slice) => taken.push((at, slice)),
+            Err(reason) => failures.push(Failure { contender: contender.clone(), reason }),
         }
     }
-    Some(block)
+    Some(taken)
 }
 
 #[cfg(test)]
@@ -47,21 +54,25 @@ mod tests {
 
     use super::*;
 
-    /// Makes up samples.
+    const KEYS: [&str; 3] = ["floor", "pinloop", "hyper"];
+
+    /// Makes up slices: the names of the servers.
     #[derive(Default)]
     struct Script {
-        slices: Vec<String>,
+        slices: Vec<&'static str>,
         fails: Option<&'static str>,
         slices_max: Option<usize>,
     }
 
     impl Bench for Script {
-        fn slice(&mut self, contender: &str) -> Result<Sample, String> {
-            self.slices.push(contender.to_string());
-            if self.fails == Some(contender) {
+        type Slice = &'static str;
+
+        fn slice(&mut self, at: usize) -> Result<&'static str, String> {
+            self.slices.push(KEYS[at]);
+            if self.fails == Some(KEYS[at]) {
                 return Err("it fell over".to_string());
             }
-            Ok(Sample { contender: contender.to_string(), ..Sample::default() })
+            Ok(KEYS[at])
         }
 
         fn goes_on(&mut self) -> bool {
@@ -69,10 +80,12 @@ mod tests {
         }
     }
 
-    fn take(blocks: u32, seed: u64, script: &mut Script) -> (Vec<Option<Block>>, Vec<Failure>) {
-        let keys = ["floor", "pinloop", "hyper"].map(String::from);
+    type Taken = Option<Vec<(usize, &'static str)>>;
+
+    fn take(blocks: u32, seed: u64, script: &mut Script) -> (Vec<Taken>, Vec<Failure>) {
+        let keys = KEYS.map(String::from);
         let (mut rng, mut failures) = (Rng::with_seed(seed), Vec::new());
-        let blocks = (0..blocks).map(|at| block(at, &keys, &mut failures, &mut rng, script));
+        let blocks = (0..blocks).map(|_| block(&keys, &mut failures, &mut rng, script));
         (blocks.collect(), failures)
     }
 
@@ -82,11 +95,11 @@ mod tests {
         assert!(failures.is_empty());
         let mut orders = HashSet::new();
         for block in blocks.into_iter().flatten() {
-            let order: Vec<_> = block.samples.iter().map(|s| s.contender.clone()).collect();
-            let mut sorted = order.clone();
-            sorted.sort();
-            assert_eq!(sorted, ["floor", "hyper", "pinloop"]);
-            orders.insert(order);
+            assert!(block.iter().all(|&(at, slice)| slice == KEYS[at]));
+            let mut places: Vec<_> = block.iter().map(|of| of.0).collect();
+            orders.insert(places.clone());
+            places.sort_unstable();
+            assert_eq!(places, [0, 1, 2]);
         }
         assert_eq!(orders.len(), 6, "all orders of three occur in 50 blocks");
     }
@@ -105,11 +118,12 @@ mod tests {
     #[test]
     fn a_server_that_fails_is_named_and_the_others_go_on() {
         let mut script = Script { fails: Some("hyper"), ..Script::default() };
-        let (blocks, failures) = take(1, 7, &mut script);
+        let (blocks, failures) = take(2, 7, &mut script);
         assert_eq!(failures.len(), 1);
         assert_eq!(failures[0].contender, "hyper");
         assert_eq!(failures[0].reason, "it fell over");
-        assert_eq!(blocks[0].as_ref().unwrap().samples.len(), 2);
+        assert!(blocks.iter().all(|block| block.as_ref().unwrap().len() == 2));
+        assert_eq!(script.slices.len(), 5, "a server that has failed is not asked again");
     }
 
     #[test]

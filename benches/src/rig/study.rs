@@ -108,7 +108,10 @@ pub(crate) fn open(path: &Path) -> io::Result<Results> {
         ..Results::default()
     };
     let reason = match Results::read(path) {
-        Ok(there) if is_of_here(&there, &fresh) => return Ok(there),
+        Ok(mut there) if is_of_here(&there, &fresh) => {
+            there.machine.counters = fresh.machine.counters;
+            return Ok(there);
+        }
         Ok(_) => "it is of another machine, build or version".to_string(),
         Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(fresh),
         Err(error) => error.to_string(),

@@ -263,6 +263,12 @@ pub(crate) fn children(id: u32) -> Vec<u32> {
     words.filter_map(|word| word.parse().ok()).collect()
 }
 
+/// Returns the threads of a process; none if it is gone.
+pub(crate) fn threads(id: u32) -> Vec<u32> {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{id}/task")) else { return Vec::new() };
+    tasks.flatten().filter_map(|task| task.file_name().to_string_lossy().parse().ok()).collect()
+}
+
 /// Returns the clock ticks that the hypervisor has taken from `cores` since boot.
 pub fn steal_ticks(cores: &[usize]) -> io::Result<u64> {
     steal(&fs::read_to_string("/proc/stat")?, cores)

@@ -75,7 +75,7 @@ pub fn simulate(world: World, starts: usize, runs: usize, seed: u64) -> Coverage
     let mut rng = Rng::with_seed(seed);
     let (mut held, mut width) = (0, 0.0);
     for _ in 0..runs {
-        let [first, second] = costs(world, starts, &mut rng);
+        let ([first, second], _) = costs(world, starts, &mut rng);
         let costs = [("first".to_string(), first), ("second".to_string(), second)];
         let ratio = Costs::of(&costs, "first").and_then(|costs| costs.ratio("second", "first"));
         if let Some((value, interval)) = ratio.and_then(|of| Some((of.value, of.interval?))) {
@@ -86,11 +86,14 @@ pub fn simulate(world: World, starts: usize, runs: usize, seed: u64) -> Coverage
     Coverage { share: held as f64 / runs as f64, half_width: width / runs as f64 }
 }
 
-/// Costs of both servers in each start.
-fn costs(world: World, starts: usize, rng: &mut Rng) -> [Vec<f64>; 2] {
+/// Costs of both servers in each start, and the machine's state at its beginning, when the
+/// thermometer is read.
+fn costs(world: World, starts: usize, rng: &mut Rng) -> ([Vec<f64>; 2], Vec<bool>) {
     let mut machine = Machine::new(rng);
     let mut costs = [Vec::new(), Vec::new()];
+    let mut slow = Vec::new();
     for _ in 0..starts {
+        slow.push(machine.is_slow);
         let mut places: Vec<usize> = (0..SERVERS).collect();
         rng.shuffle(&mut places);
         let own = [normal(rng), normal(rng)];
@@ -104,7 +107,7 @@ fn costs(world: World, starts: usize, rng: &mut Rng) -> [Vec<f64>; 2] {
         machine.pass(REST_S, rng);
         costs.iter_mut().zip(in_start).for_each(|(costs, cost)| costs.push(cost));
     }
-    costs
+    (costs, slow)
 }
 
 /// Cost of a slice of one of the two servers.
@@ -159,6 +162,7 @@ fn normal(rng: &mut Rng) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::starts::student_t;
 
     #[test]
     fn intervals_hold_the_true_ratio_in_95_percent_of_runs() {
@@ -169,13 +173,50 @@ mod tests {
         }
     }
 
+    /// With strata only the spread within the states is left in the interval. Most of the spread
+    /// is there, because the state changes between the slices of a start. This is why the ladder
+    /// does not stratify by the thermometer.
+    #[test]
+    fn stratifying_by_the_thermometer_makes_intervals_hardly_narrower() {
+        let mut rng = Rng::with_seed(11);
+        let (runs, mut widths, mut held) = (4000, [0.0; 2], [0; 2]);
+        for _ in 0..runs {
+            let ([first, second], slow) = costs(World::TwoStates, STARTS_DEFAULT, &mut rng);
+            let logs: Vec<f64> = second.iter().zip(&first).map(|(b, a)| (b / a).ln()).collect();
+            for (way, strata) in [vec![false; slow.len()], slow].iter().enumerate() {
+                let (mean, half) = stratified(&logs, strata);
+                widths[way] += half / f64::from(runs);
+                held[way] += usize::from((mean - TRUE_RATIO.ln()).abs() <= half);
+            }
+        }
+        println!("half widths {widths:?}, of {runs} runs held by {held:?}");
+        let narrower = 1.0 - widths[1] / widths[0];
+        assert!((0.0..0.1).contains(&narrower), "{narrower}");
+        assert!(held[1] < held[0], "{held:?}");
+    }
+
+    /// Mean of the strata by their sizes, and half of its interval.
+    fn stratified(values: &[f64], strata: &[bool]) -> (f64, f64) {
+        let (count, mut mean, mut squares, mut freedom) = (values.len() as f64, 0.0, 0.0, 0);
+        for stratum in [false, true] {
+            let both = values.iter().zip(strata);
+            let of: Vec<f64> = both.filter(|of| *of.1 == stratum).map(|of| *of.0).collect();
+            let sum: f64 = of.iter().sum();
+            mean += sum / count;
+            squares += of.iter().map(|value| (value - sum / of.len() as f64).powi(2)).sum::<f64>();
+            freedom += of.len().saturating_sub(1);
+        }
+        let half = student_t(freedom) * (squares / freedom as f64 / count).sqrt();
+        (mean, half)
+    }
+
     /// The check itself can fail: slices of one start taken for independent ones.
     #[test]
     fn slices_taken_for_starts_hold_it_far_less_often() {
         let mut rng = Rng::with_seed(7);
         let runs = 500;
         let held = (0..runs).filter(|_| {
-            let [first, second] = costs(World::PerStart(0.02), 5, &mut rng);
+            let ([first, second], _) = costs(World::PerStart(0.02), 5, &mut rng);
             let six = |of: &[f64], rng: &mut Rng| -> Vec<f64> {
                 let slices =
                     |cost: &f64| (0..6).map(|_| cost * (0.004 * normal(rng)).exp()).collect();

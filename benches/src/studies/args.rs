@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
-use crate::cli::output::{INTERRUPTED, show};
+use crate::cli::output::{ended, show};
 use crate::cli::outside::Outside;
 use crate::cli::servers::{Setup, entrants, plan};
 use crate::report::section::Options;
@@ -48,22 +48,18 @@ pub(crate) struct Study {
     pub(crate) setup: Setup,
 }
 
-/// Shows what came of it. `ended` says of the study whether it is complete, and whether
+/// Shows what came of it. `end` says of the study whether it is complete, and whether
 /// anyone has failed.
 pub(crate) fn finish(
     study: &str,
     results: io::Result<Results>,
     path: &Path,
-    ended: impl Fn(&Results) -> Option<(bool, bool)>,
+    end: impl Fn(&Results) -> Option<(bool, bool)>,
 ) -> anyhow::Result<ExitCode> {
     let results =
         results.with_context(|| format!("cannot measure, or write {}", path.display()))?;
     show(&results, path, &Options { first: study, ..Options::default() })?;
-    Ok(match ended(&results) {
-        Some((true, false)) => ExitCode::SUCCESS,
-        Some((false, _)) => ExitCode::from(INTERRUPTED),
-        _ => ExitCode::FAILURE,
-    })
+    Ok(end(&results).map_or(ExitCode::FAILURE, |(complete, failed)| ended(complete, failed)))
 }
 
 impl Study {

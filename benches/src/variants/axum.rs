@@ -4,7 +4,7 @@ use std::io;
 use std::net::TcpListener;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -46,6 +46,7 @@ fn router(rounds: u32) -> Router {
         .route("/", get(hint))
         .route("/echo", get(hint).post(echo))
         .route("/data", get(data))
+        .route("/bytes/{count}", get(bytes))
         .method_not_allowed_fallback(other)
         .fallback(other)
 }
@@ -59,6 +60,15 @@ async fn echo(mut fields: HeaderMap, body: Body) -> impl IntoResponse {
     ([(CONTENT_TYPE, content_type.unwrap_or(HeaderValue::from_static(app::OCTETS)))], body)
 }
 
+async fn bytes(method: Method, uri: Uri) -> Response {
+    match app::route(method.as_str(), uri.path()) {
+        Route::Bytes(count) => {
+            ([(CONTENT_TYPE, app::OCTETS)], Bytes::from_static(app::bytes(count))).into_response()
+        }
+        _ => other(method, uri).await,
+    }
+}
+
 /// Answers requests without a handler in the router.
 async fn other(method: Method, uri: Uri) -> Response {
     match app::route(method.as_str(), uri.path()) {
@@ -67,7 +77,7 @@ async fn other(method: Method, uri: Uri) -> Response {
             (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, allow)]).into_response()
         }
         Route::NotImplemented => StatusCode::NOT_IMPLEMENTED.into_response(),
-        Route::NotFound | Route::Hint | Route::Data | Route::Echo => {
+        Route::NotFound | Route::Hint | Route::Data | Route::Echo | Route::Bytes(_) => {
             StatusCode::NOT_FOUND.into_response()
         }
     }

@@ -15,7 +15,7 @@ use slab::Slab;
 use super::Ready;
 use super::common::{self, Settings};
 
-const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\n\
+pub(super) const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\n\
     content-type: text/plain\r\n\
     content-length: 14\r\n\
     date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\
@@ -23,7 +23,7 @@ const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\n\
     Try POST /echo";
 
 /// Number of answers that one write can carry; more pipelined answers take more writes.
-const ANSWERS_A_WRITE: usize = 256;
+pub(super) const ANSWERS_A_WRITE: usize = 256;
 
 /// Size of one read: enough for all requests that the measure pipelines.
 const INPUT_BYTES: usize = 64 * 1024;
@@ -34,10 +34,11 @@ const EVENTS: usize = 1024;
 const LISTENER: Token = Token(usize::MAX);
 
 pub(super) fn serve(settings: &Settings, ready: Ready<'_>) -> io::Result<()> {
-    common::per_core(settings, ready, run)
+    common::per_core(settings, ready, |listener| run(listener, 1))
 }
 
-fn run(listener: TcpListener) -> io::Result<()> {
+/// Serves one core. Up to `batch` connections are read before what they are owed is written.
+pub(super) fn run(listener: TcpListener, batch: usize) -> io::Result<()> {
     let mut listener = mio::net::TcpListener::from_std(listener);
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(EVENTS);
@@ -46,6 +47,7 @@ fn run(listener: TcpListener) -> io::Result<()> {
     let mut connections = Slab::new();
     let mut input = vec![0; INPUT_BYTES];
     let answers = ANSWER.repeat(ANSWERS_A_WRITE);
+    let mut unwritten = Vec::with_capacity(batch);
     loop {
         match poll.poll(&mut events, None) {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -59,9 +61,24 @@ fn run(listener: TcpListener) -> io::Result<()> {
                     let drained = event.is_read_closed();
                     if connection.advance(&mut input, &answers, drained).is_err() {
                         connections.remove(key);
+                        continue;
+                    }
+                    unwritten.push(key);
+                    if unwritten.len() == batch {
+                        write_all(&mut unwritten, &mut connections, &answers);
                     }
                 }
             }
+        }
+        write_all(&mut unwritten, &mut connections, &answers);
+    }
+}
+
+/// Writes what the connections are owed, as far as their sockets take it.
+fn write_all(unwritten: &mut Vec<usize>, connections: &mut Slab<Connection>, answers: &[u8]) {
+    for key in unwritten.drain(..) {
+        if connections[key].write(answers).is_err() {
+            connections.remove(key);
         }
     }
 }
@@ -94,7 +111,7 @@ struct Connection {
 }
 
 impl Connection {
-    /// Reads once and writes once. `Err` closes the connection.
+    /// Reads once, after everything that is owed is written. `Err` closes the connection.
     fn advance(&mut self, input: &mut [u8], answers: &[u8], to_the_end: bool) -> io::Result<()> {
         loop {
             self.write(answers)?;
@@ -108,7 +125,6 @@ impl Connection {
                 Err(error) => return Err(error),
             };
             self.owed = self.requests.ended_by(&input[..read]) * ANSWER.len();
-            self.write(answers)?;
             // A read that does not fill the buffer has emptied the socket.
             if read < input.len() && !to_the_end {
                 return Ok(());
@@ -134,13 +150,14 @@ impl Connection {
 
 /// Counts the empty lines that end requests, even if reads cut them.
 #[derive(Default)]
-struct Requests {
+pub(super) struct Requests {
     /// Number of bytes of `\r\n\r\n` at the end of the last read.
     matched: usize,
 }
 
 impl Requests {
-    fn ended_by(&mut self, mut bytes: &[u8]) -> usize {
+    /// Returns the number of requests that end in `bytes`, the next that were read.
+    pub(super) fn ended_by(&mut self, mut bytes: &[u8]) -> usize {
         const END: &[u8] = b"\r\n\r\n";
         let mut ended = 0;
         while let Some((&byte, rest)) = bytes.split_first() {

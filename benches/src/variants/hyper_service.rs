@@ -31,6 +31,7 @@ pub(super) async fn answer(
     Ok(match app::route(request.method().as_str(), request.uri().path()) {
         Route::Hint => content(app::TEXT, Bytes::from_static(app::HINT.as_bytes())),
         Route::Data => data(app::work(rounds)),
+        Route::Bytes(count) => content(app::OCTETS, Bytes::from_static(app::bytes(count))),
         Route::Echo => echo(request),
         Route::Options(allow) => allowed(StatusCode::NO_CONTENT, allow),
         Route::NotAllowed(allow) => allowed(StatusCode::METHOD_NOT_ALLOWED, allow),

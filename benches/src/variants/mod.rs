@@ -10,6 +10,8 @@
 mod axum;
 pub mod common;
 mod floor;
+mod floor_batched;
+mod floor_on_uring;
 mod hyper_offload;
 mod hyper_on_mio;
 mod hyper_per_core;
@@ -20,10 +22,12 @@ mod hyper_work_stealing;
 mod pinloop;
 mod pinloop_offload;
 mod pinloop_on_tokio;
+mod pinloop_on_uring;
 mod pinloop_state;
+mod uring;
 
-use std::io;
 use std::net::SocketAddr;
+use std::{io, iter};
 
 pub use common::Settings;
 
@@ -65,9 +69,17 @@ pub const VARIANTS: &[Variant] = &[
         serve: floor::serve,
     },
     Variant {
+        name: "floor_batched",
+        about: "epoll and constant bytes, the writes of eight connections together",
+        base: Some("floor"),
+        adds: "writes together",
+        answers: false,
+        serve: floor_batched::serve,
+    },
+    Variant {
         name: "pinloop",
         about: "HTTP by hand on mio, with every check, limit and timeout",
-        base: Some("floor"),
+        base: Some("floor_batched"),
         adds: "HTTP by hand",
         answers: true,
         serve: pinloop::serve,
@@ -130,6 +142,27 @@ pub const VARIANTS: &[Variant] = &[
     },
 ];
 
+/// Rungs on io_uring. They stand beside those on epoll with `--full` or by name, if
+/// [`unavailable`] has nothing against it.
+pub const ON_URING: &[Variant] = &[
+    Variant {
+        name: "floor_on_uring",
+        about: "io_uring and constant bytes; parses nothing",
+        base: Some("floor"),
+        adds: "io_uring, in place of epoll",
+        answers: false,
+        serve: floor_on_uring::serve,
+    },
+    Variant {
+        name: "pinloop_on_uring",
+        about: "pinloop's protocol core, limits and timeouts on io_uring",
+        base: Some("pinloop"),
+        adds: "io_uring, in place of epoll",
+        answers: true,
+        serve: pinloop_on_uring::serve,
+    },
+];
+
 /// Beside the ladder: servers that give long work to another thread.
 pub const OFFLOADING: &[Variant] = &[
     Variant {
@@ -180,7 +213,21 @@ pub const STATE: &[Variant] = &[
 
 /// Returns all variants, from the bottom of the ladder up, and then those beside it.
 pub fn all() -> impl Iterator<Item = &'static Variant> {
-    VARIANTS.iter().chain(OFFLOADING).chain(STATE)
+    VARIANTS.iter().chain(ON_URING).chain(OFFLOADING).chain(STATE)
+}
+
+/// Returns the rungs of the ladder with those on io_uring, each after the one that it is built on.
+pub fn full_ladder() -> impl Iterator<Item = &'static Variant> {
+    let above = |below: &'static Variant| {
+        ON_URING.iter().filter(|variant| variant.base == Some(below.name))
+    };
+    VARIANTS.iter().flat_map(move |variant| iter::once(variant).chain(above(variant)))
+}
+
+/// Returns the reason why this machine cannot serve `variant`; `None` if it can.
+pub fn unavailable(variant: &Variant) -> Option<String> {
+    let is_on_uring = ON_URING.iter().any(|on_uring| on_uring.name == variant.name);
+    is_on_uring.then(uring::unavailable).flatten()
 }
 
 /// Returns the variant called `name`.
@@ -206,7 +253,12 @@ mod tests {
     #[test]
     fn every_file_says_what_its_rung_adds_to_which_other_one() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/variants");
-        for variant in VARIANTS.iter().chain(OFFLOADING).filter(|variant| variant.base.is_some()) {
+        for variant in VARIANTS
+            .iter()
+            .chain(ON_URING)
+            .chain(OFFLOADING)
+            .filter(|variant| variant.base.is_some())
+        {
             let text = fs::read_to_string(folder.join(format!("{}.rs", variant.name))).unwrap();
             let lines = text.lines().map_while(|line| line.strip_prefix("//!"));
             let head = lines.map(str::trim).collect::<Vec<_>>().join(" ");

@@ -1,4 +1,5 @@
-//! Adds HTTP: this project's core, with every check, limit and timeout; otherwise as `floor`.
+//! Adds HTTP: this project's core, with every check, limit and timeout; otherwise as
+//! `floor_batched`.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

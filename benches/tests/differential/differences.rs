@@ -1,5 +1,7 @@
 //! Every difference, and the server that is right.
 
+use crate::compare::OTHER_CONTENT;
+
 /// Server that follows the RFCs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Right {
@@ -22,9 +24,6 @@ pub(crate) struct Difference {
     pub(crate) section: &'static str,
     pub(crate) why: &'static str,
 }
-
-/// The same statuses, and the services were asked something else.
-pub(crate) const OTHER_CONTENT: &str = "other content";
 
 const fn pinloop(
     topic: &'static str,

@@ -16,7 +16,7 @@ fn pipe() -> (PipeReader, PipeWriter) {
 }
 
 /// Returns a pipe that takes no further byte.
-fn full_pipe() -> (PipeReader, PipeWriter) {
+pub(super) fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = pipe();
     // The flag belongs to the pipe, so it must be taken back before the server gets it.
     SockRef::from(&writer).set_nonblocking(true).unwrap();

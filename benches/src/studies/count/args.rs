@@ -12,7 +12,7 @@ use crate::variants::REFERENCE;
 use anyhow::Context;
 use clap::Args;
 
-use crate::cli::output::{INTERRUPTED, interrupts, results_path, show};
+use crate::cli::output::{ended, interrupts, results_path, show};
 use crate::cli::servers::{Setup, chosen, plan, program_beside, variant_name, warn};
 
 /// Program with an allocator that counts.
@@ -57,11 +57,7 @@ pub(crate) fn run(arguments: &Count) -> anyhow::Result<ExitCode> {
     let counted = counted.with_context(|| format!("cannot count, or write {}", path.display()))?;
     show(&results, &path, &Options { first: "count", ..Options::default() })?;
     let failed = counted.workloads.iter().any(|workload| !workload.failures.is_empty());
-    Ok(match counted.complete {
-        false => ExitCode::from(INTERRUPTED),
-        true if failed => ExitCode::FAILURE,
-        true => ExitCode::SUCCESS,
-    })
+    Ok(ended(counted.complete, failed))
 }
 
 fn subject(entrant: Entrant, program: &Path) -> Subject {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
 use super::places::{self, Place};
@@ -19,6 +19,7 @@ use super::workloads::Workload;
 use super::{allocator, callgrind, strace};
 use crate::load::{self, Generator, Outcome, Pace, Shape, Stop, Target};
 use crate::results::{self, Contender, Counts, Failure, Settings, Tally, Twice, Unavailable};
+use crate::rig::study;
 use crate::rig::meter::{fall_asleep, judge};
 use crate::rig::process::{Process, Readiness};
 use crate::rig::progress::Progress;
@@ -53,9 +54,8 @@ pub fn run(
     stop: &AtomicBool,
     save: &mut dyn FnMut(&Counts) -> io::Result<()>,
 ) -> io::Result<Counts> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let mut counts = Counts {
-        started_unix_s: now.map_or(0, |now| now.as_secs()),
+        started_unix_s: study::now_unix_s(),
         work_rounds: settings.work_rounds,
         ..Counts::default()
     };

@@ -64,7 +64,7 @@ fn split_section(
     }
     let total: f64 = one.iter().map(|share| share.instructions).sum();
     let mut section =
-        Section::new(format!("Where the {} instructions of {reference} are", thousands(total)));
+        Section::new(format!("The {} instructions of {reference} by part", thousands(total)));
     let bar = |share: &Share| Bar {
         name: share.name.to_string(),
         amount: share.instructions,
@@ -95,9 +95,9 @@ fn split_section(
     let grouping = split::grouping().into_iter();
     section.definitions = grouping.map(|(part, files)| (part.to_string(), files)).collect();
     section.notes = vec![
-        "An instruction counts for the source line that it comes from, wherever the compiler put \
-         it; inlined functions of the standard library count for their callers. It counts for \
-         the first part whose files fit."
+        "An instruction counts for the source line that it comes from, even if the compiler moved \
+         it. Inlined functions of the standard library count for their callers. The first part \
+         with a matching file gets the instruction."
             .to_string(),
     ];
     Ok(Some(section))

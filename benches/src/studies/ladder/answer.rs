@@ -8,6 +8,8 @@ use crate::results::Results;
 use crate::stats::{Estimate, Verdict};
 
 use super::figures::{Figures, RegimeFigures};
+use super::sizes;
+use super::interface;
 use super::square::{self, SquareFigures};
 
 /// A server that was undisturbed in fewer of its slices gets no headline.
@@ -30,11 +32,14 @@ pub(crate) fn sentences(context: &Context<'_>, regimes: &[RegimeFigures]) -> Vec
             sentences.extend(square::of(results, first).map(|square| where_from(&square)));
         }
     }
+    sentences.extend(interface_beside(first, subject, reference));
     let brief = |regime: &RegimeFigures| in_brief(regime, subject, reference);
-    let others: Vec<String> = regimes[1..].iter().filter_map(brief).collect();
+    let others = regimes[1..].iter().filter(|regime| regime.response_bytes.is_none());
+    let others: Vec<String> = others.filter_map(brief).collect();
     if !others.is_empty() {
         sentences.push(format!("Elsewhere {subject} adds {}.", others.join("; ")));
     }
+    sentences.extend(sizes::sentence(regimes, subject, reference));
     sentences
 }
 
@@ -147,18 +152,41 @@ fn in_brief(regime: &RegimeFigures, subject: &str, reference: &str) -> Option<St
 
 /// The two differences add up to the headline's.
 fn where_from(square: &SquareFigures) -> String {
-    let part = |difference: Estimate| {
-        let remark = if square.is_noise(difference) { ", within the noise" } else { "" };
-        format!(
-            "{} [{}{remark}]",
-            signed_microseconds(difference.value),
-            interval_of_difference(difference)
-        )
-    };
+    let part = |difference: Estimate| with_noise(difference, square.is_noise(difference));
     format!(
         "Of this, replacing pinloop's HTTP core with hyper adds {}, and replacing mio below it \
          with Tokio adds {}.",
         part(square.hyper_on_mio),
         part(square.tokio_to_hyper)
+    )
+}
+
+/// Returns a sentence on io_uring in place of epoll, beside the cost of the `subject`.
+fn interface_beside(regime: &RegimeFigures, subject: &str, reference: &str) -> Option<String> {
+    let figures = interface::of(regime)?;
+    let part = |difference: Estimate| with_noise(difference, figures.is_noise(difference));
+    let floor = figures.floor.map(|step| format!(" and {} for the floor", part(step.added)));
+    let beside = match interface::ON_URING.contains(&subject) {
+        true => String::new(),
+        false => {
+            let added = part(added(regime, subject, reference)?);
+            format!(", beside {added} for {subject} in place of {reference}")
+        }
+    };
+    Some(format!(
+        "The kernel's interface: io_uring in place of epoll makes {} of CPU time a request for \
+         pinloop's core{} {}{beside}.",
+        part(figures.core.added),
+        floor.unwrap_or_default(),
+        regime.brief
+    ))
+}
+
+fn with_noise(difference: Estimate, is_noise: bool) -> String {
+    let remark = if is_noise { ", within the noise" } else { "" };
+    format!(
+        "{} [{}{remark}]",
+        signed_microseconds(difference.value),
+        interval_of_difference(difference)
     )
 }

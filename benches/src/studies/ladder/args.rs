@@ -9,29 +9,30 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::measure;
-use crate::cli::output::{INTERRUPTED, interrupts, results_path, show};
+use crate::cli::output::{ended, interrupts, results_path, show};
 use crate::cli::outside::Outside;
 use crate::cli::report::Price;
-use crate::cli::servers::{Setup, entrants, plan, rung_name, warn};
+use crate::cli::servers::{Setup, entrants_of, leave_out, plan, rung_name, warn};
 use crate::results::GeneratorKind;
-use crate::rig::fleet::Entrant;
 use crate::rig::regimes::{self, Regime};
 use crate::rig::wrk;
-use crate::variants::REFERENCE;
+use crate::variants::{REFERENCE, VARIANTS, Variant, full_ladder};
 
 #[derive(Args)]
 pub(crate) struct Ladder {
     /// Measure for 20 s in all, with wider intervals, instead of about 90 s
     #[arg(long, conflicts_with = "full")]
     quick: bool,
-    /// Measure in all regimes, with three times the number of starts, in about ten minutes
+    /// Measure in all regimes, with the rungs on io_uring and three times the number of starts, in
+    /// about ten minutes
     #[arg(long, conflicts_with = "generator")]
     full: bool,
-    /// Measure in these regimes only, separated by commas. Two of them are not part of --full:
-    /// connect10, with a connection for every ten requests, and many, on 4,000 connections
+    /// Measure in these regimes only, separated by commas. One of them is not part of --full:
+    /// connect10, with a connection for every ten requests
     #[arg(long, value_name = "KEYS", value_delimiter = ',', conflicts_with = "full", value_parser = regime())]
     regimes: Vec<Regime>,
-    /// Measure these variants only, separated by commas; pinloop always takes part
+    /// Measure these variants only, separated by commas; pinloop always takes part. Those on
+    /// io_uring are otherwise part of --full alone
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = rung_name())]
     variants: Vec<String>,
     #[command(flatten)]
@@ -94,23 +95,25 @@ pub(crate) fn run(arguments: &Ladder) -> anyhow::Result<ExitCode> {
 
     let path = results_path(arguments.out.as_deref())?;
     let stop = interrupts()?;
-    let mut entrants = entrants(&plan.settings, true)?;
-    if !arguments.variants.is_empty() {
-        let name = |entrant: &Entrant| entrant.contender.variant.clone();
-        entrants.retain(|entrant| {
-            name(entrant) == REFERENCE || arguments.variants.contains(&name(entrant))
-        });
-    }
+    let mut rungs = rungs(arguments);
+    plan.left_out = leave_out(&mut rungs);
+    let mut entrants = entrants_of(&rungs, &plan.settings, true)?;
     entrants.extend(arguments.outside.entrants(&plan.settings)?);
     let results = measure::run(&plan, entrants, &path, &stop)
         .with_context(|| format!("cannot measure, or write {}", path.display()))?;
     show(&results, &path, &arguments.price.options())?;
     let failed = results.regimes.iter().any(|regime| !regime.failures.is_empty());
-    Ok(match results.complete {
-        false => ExitCode::from(INTERRUPTED),
-        true if failed => ExitCode::FAILURE,
-        true => ExitCode::SUCCESS,
-    })
+    Ok(ended(results.complete, failed))
+}
+
+/// Returns the rungs that take part, from the bottom of the ladder up.
+fn rungs(arguments: &Ladder) -> Vec<&'static Variant> {
+    let is_asked_for = |name: &str| name == REFERENCE || arguments.variants.iter().any(|of| of == name);
+    match (arguments.variants.is_empty(), arguments.full) {
+        (true, false) => VARIANTS.iter().collect(),
+        (true, true) => full_ladder().collect(),
+        (false, _) => full_ladder().filter(|variant| is_asked_for(variant.name)).collect(),
+    }
 }
 
 /// Parses the key of a regime. For a misspelled key clap suggests a similar one.
@@ -125,5 +128,34 @@ fn generator(text: &str) -> Result<GeneratorKind, String> {
         "own" => Ok(GeneratorKind::Own),
         "wrk" => Ok(GeneratorKind::Wrk),
         _ => Err("expected own or wrk".to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        ladder: Ladder,
+    }
+
+    fn names(options: &[&str]) -> Vec<&'static str> {
+        let line = Line::parse_from([&["ladder"], options].concat());
+        rungs(&line.ladder).iter().map(|variant| variant.name).collect()
+    }
+
+    #[test]
+    fn the_rungs_on_io_uring_take_part_in_a_full_run_and_by_name() {
+        assert_eq!(names(&[]), VARIANTS.iter().map(|of| of.name).collect::<Vec<_>>());
+        assert_eq!(names(&["--quick"]), names(&[]));
+        for pair in [["floor", "floor_on_uring"], ["pinloop", "pinloop_on_uring"]] {
+            assert!(names(&["--full"]).windows(2).any(|neighbors| neighbors == pair), "{pair:?}");
+        }
+        assert_eq!(names(&["--full"]).len(), VARIANTS.len() + 2);
+        assert_eq!(names(&["--variants", "pinloop_on_uring"]), ["pinloop", "pinloop_on_uring"]);
     }
 }

@@ -6,7 +6,7 @@ use crate::report::costs;
 use crate::results::{Contender, Regime, Results, Sample};
 use crate::stats::starts::{self, Costs};
 use crate::stats::{self, Estimate, Interval, Verdict};
-use crate::studies::ladder::disturbance;
+use crate::studies::ladder::{disturbance, skipped};
 
 /// Fewer ticks say little about the share of user space: with 100, the error is up to 5 %.
 const TICKS_MIN: u64 = 100;
@@ -38,6 +38,8 @@ pub struct RegimeFigures {
     pub costs: Costs,
     /// Requests that were due each second; none in a closed loop.
     pub rate_per_s: Option<f64>,
+    /// Bytes of the response's body, in the regimes that differ in it only.
+    pub response_bytes: Option<usize>,
     /// Ratio of the A/A pair.
     pub a_to_a: Option<Estimate>,
     /// Band of ratios that two equal servers may have.
@@ -120,7 +122,26 @@ pub struct Step {
 
 /// Makes the figures of all regimes.
 pub fn of(results: &Results) -> Vec<RegimeFigures> {
-    results.regimes.iter().map(|regime| of_regime(results, regime)).collect()
+    let mut regimes: Vec<RegimeFigures> =
+        results.regimes.iter().map(|regime| of_regime(results, regime)).collect();
+    drop_figures_without_work(results, &mut regimes);
+    regimes
+}
+
+/// Replaces the figures of servers from outside that skip the work of `/data` by the reason.
+fn drop_figures_without_work(results: &Results, regimes: &mut [RegimeFigures]) {
+    let costs = |key: &str| regimes.iter().find(|of| of.key == key).map(|of| of.costs.clone());
+    let (Some(without), Some(with)) = (costs("closed"), costs("data")) else { return };
+    let is_outside = |key: &str| {
+        results.contenders.iter().any(|of| of.key == *key && of.command.is_some())
+    };
+    let with_work = regimes.iter_mut().filter(|of| of.key == "data");
+    for row in with_work.flat_map(|of| &mut of.rows).filter(|row| is_outside(&row.contender)) {
+        let reason = skipped::reason(&without, &with, &results.reference, &row.contender);
+        if let (Some(reason), Ok(_)) = (reason, &row.figures) {
+            row.figures = Err(reason);
+        }
+    }
 }
 
 fn of_regime(results: &Results, regime: &Regime) -> RegimeFigures {
@@ -160,6 +181,7 @@ fn of_regime(results: &Results, regime: &Regime) -> RegimeFigures {
         starts: costs.starts(),
         costs,
         rate_per_s: regime.rate_per_s,
+        response_bytes: regime.response_bytes,
         a_to_a,
         same_band,
         rows,

@@ -16,7 +16,7 @@ use crate::rig::progress::Progress;
 use crate::rig::regimes::{Pace, Regime};
 use crate::rig::rounds::{self, Bench};
 use crate::rig::slice::Lane;
-use crate::rig::{study, thermometer};
+use crate::rig::{hardware, study, thermometer};
 use crate::stats::starts::STARTS_MIN;
 
 /// Time that a slice takes beside its loads: connecting, settling, /proc.
@@ -36,6 +36,8 @@ pub struct Plan {
     pub reference: String,
     /// Settings as recorded.
     pub square: Option<Square>,
+    /// Servers that this machine cannot run.
+    pub left_out: Vec<Failure>,
     /// For all slices of all regimes.
     pub budget: Duration,
     /// Name of the run; numbered if none.
@@ -116,8 +118,8 @@ impl Run<'_> {
             turns.set_pace(part.regime.pace, &mut regime.rate_per_s);
             let keys: Vec<String> = turns.lanes.iter().map(|of| of.key().to_string()).collect();
             let failures = &mut regime.failures;
-            match rounds::block(start, &keys, failures, self.rng, &mut turns) {
-                Some(block) => blocks.push(block),
+            match rounds::block(&keys, failures, self.rng, &mut turns) {
+                Some(taken) => blocks.push(results::Block::of(start, taken)),
                 None => return false,
             }
             turns.lanes.into_iter().for_each(Lane::close);
@@ -133,7 +135,8 @@ impl Plan {
     /// The number of starts that fit into the time, but enough for an interval.
     fn starts(&self, parts: &[Part<'_>]) -> u32 {
         let Settings { slice_ms, warm_up_ms, .. } = self.settings;
-        let slice = Duration::from_millis(slice_ms + warm_up_ms) + SLICE_OVERHEAD;
+        let counted = if hardware::is_available() { hardware::COUNTED } else { Duration::ZERO };
+        let slice = Duration::from_millis(slice_ms + warm_up_ms) + counted + SLICE_OVERHEAD;
         let slices: usize = parts.iter().map(|part| part.keys.len()).sum();
         let servers = parts.iter().map(|part| part.keys.len()).max().unwrap_or(0);
         let start = slice * slices.max(1) as u32 + START_OVERHEAD * servers as u32;
@@ -166,6 +169,7 @@ fn begin(plan: &Plan, path: &Path, contenders: Vec<Contender>) -> io::Result<Res
         contenders,
         reference: plan.reference.clone(),
         square: plan.square.clone(),
+        left_out: plan.left_out.clone(),
         ..results::Run::default()
     });
     study::add(&mut results.contenders, known);
@@ -199,6 +203,7 @@ impl<'a> Part<'a> {
             connections: self.regime.connections,
             pipeline: self.regime.pipeline,
             requests_per_connection: self.regime.requests_per_connection.map(NonZeroU64::get),
+            response_bytes: self.regime.response_bytes,
             failures: self.failures.clone(),
             ..results::Regime::default()
         }
@@ -246,9 +251,14 @@ impl Turns<'_> {
 }
 
 impl Bench for Turns<'_> {
-    fn slice(&mut self, contender: &str) -> Result<Sample, String> {
-        let lane = self.lanes.iter_mut().find(|lane| lane.key() == contender);
-        let sample = lane.ok_or("it has no connections")?.slice();
+    type Slice = Sample;
+
+    fn slice(&mut self, at: usize) -> Result<Sample, String> {
+        let lane = &mut self.lanes[at];
+        let sample = lane.slice().and_then(|sample| {
+            let hardware = lane.count_hardware()?;
+            Ok(Sample { hardware, ..sample })
+        });
         self.progress.slice_done();
         sample
     }

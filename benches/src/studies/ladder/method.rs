@@ -1,8 +1,7 @@
 //! The method of the ladder, and doubts about it.
 
-use super::disturbance;
 use super::figures::RegimeFigures;
-use super::lives;
+use super::{disturbance, hardware, lives};
 use crate::report::section::Section;
 use crate::report::units::{cpus, interval, microseconds, thousands};
 use crate::results::{Allocator, GeneratorKind, Results, Sample, Thermometer};
@@ -22,6 +21,8 @@ pub(crate) fn warnings(results: &Results, regimes: &[RegimeFigures]) -> Vec<Stri
         warnings
             .push("This is a debug build: its figures say nothing. Use cargo bench.".to_string());
     }
+    let left_out = &results.left_out;
+    warnings.extend(left_out.iter().map(|of| format!("{} was left out: {}.", of.contender, of.reason)));
     let settings = &results.settings;
     if !regimes.is_empty() && settings.server_cores.contains(&settings.generator_core) {
         warnings.push(
@@ -50,8 +51,8 @@ pub(crate) fn starts(regime: &RegimeFigures) -> String {
 pub(crate) fn noise(regime: &RegimeFigures, reference: &str) -> String {
     match regime.same_band {
         Some(band) => format!(
-            "Two processes of {reference} differ by up to {:.1} % here: a ratio whose interval \
-             reaches into {} is not told apart from 1.",
+            "Two processes of {reference} differ by up to {:.1} % here. A ratio is not told \
+             apart from 1 if its interval reaches into {}.",
             (band.high - 1.0) * 100.0,
             interval(band)
         ),
@@ -64,9 +65,10 @@ pub(crate) fn noise(regime: &RegimeFigures, reference: &str) -> String {
 
 /// Makes the sections on the method.
 pub(crate) fn sections(results: &Results) -> [Section; 2] {
-    let mut method = Section::new("How it was measured");
+    let mut method = Section::new("Method");
     method.notes = steps(results);
-    let mut doubts = Section::new("What could be wrong with it");
+    method.notes.extend(hardware::method(results.machine.counters.as_ref()));
+    let mut doubts = Section::new("Sources of error");
     doubts.notes = self::doubts(results);
     [method, doubts]
 }
@@ -119,8 +121,8 @@ fn steps(results: &Results) -> Vec<String> {
 
 fn doubts(results: &Results) -> Vec<String> {
     let mut doubts: Vec<String> = [
-        "On loopback there is no network card and no distance, and the thread that sends also \
-         runs the receiver's TCP input. Some of the generator's work is booked on the server, and \
+        "Loopback has neither a network card nor distance, and the thread that sends also runs \
+         the receiver's TCP input. Some of the generator's work is booked on the server, and \
          some of the server's on the generator. That part is in every cost and dilutes every \
          ratio, so the difference is the better figure.",
         "Only pinloop has timeouts on heads, bodies, idle connections and writes, and limits on \

@@ -2,8 +2,9 @@
 
 use super::answer::{added, apart};
 use super::figures::{self, Figures, RegimeFigures, Row, Stall};
+use super::interface::{self, InterfaceFigures};
 use super::square::{self, SquareFigures};
-use super::{comparison, lives, plot};
+use super::{comparison, hardware, lives, plot};
 use crate::report::colors;
 use crate::report::plots::{self, PlotError};
 use crate::report::section::{Cell, Context, Key, Section, Sections, Table, Tone};
@@ -130,6 +131,8 @@ fn of_regime(context: &Context<'_>, regime: &RegimeFigures) -> Result<Section, P
     section.warnings.extend(stalled(regime));
     section.tables.push(table);
     section.tables.extend(square::of(context.results, regime).map(|it| square_table(&it)));
+    section.tables.extend(hardware::table(context.results, regime));
+    section.tables.extend(interface::of(regime).map(|it| interface_table(&it)));
     section.plot(picture(context, regime)?, &caption(regime, reference), split_keys());
     let shown: Vec<(&str, &[(u64, u64)])> = regime
         .rows
@@ -280,9 +283,26 @@ fn square_table(square: &SquareFigures) -> Table {
     table
 }
 
+fn interface_table(figures: &InterfaceFigures) -> Table {
+    let columns = ["CPU time per request", "epoll", "io_uring", "io_uring adds"];
+    let mut table = Table::new("The floor or pinloop's core, epoll or io_uring", &columns);
+    let floor = figures.floor.map(|step| ("the floor", step));
+    for (name, step) in floor.into_iter().chain([("pinloop's core", figures.core)]) {
+        let remark = if figures.is_noise(step.added) { ", within the noise" } else { "" };
+        let below = format!("{}{remark}", interval_of_difference(step.added));
+        table.cells([
+            Cell::plain(name),
+            Cell::plain(microseconds(step.epoll)),
+            Cell::plain(microseconds(step.uring)),
+            Cell::with(signed_microseconds(step.added.value), below),
+        ]);
+    }
+    table
+}
+
 fn changes(context: &Context<'_>) -> Option<Section> {
     let comparison = comparison::compare(context.results, context.options.baseline?);
-    let mut section = Section::new("What changed since the older run");
+    let mut section = Section::new("Changes since the older run");
     section.answer.push(comparison.summary());
     section.warnings.clone_from(&comparison.doubts);
     section.notes.clone_from(&comparison.missing);

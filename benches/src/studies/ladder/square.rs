@@ -35,10 +35,15 @@ pub struct SquareFigures {
 impl SquareFigures {
     /// Reports whether equal servers may differ by this difference.
     pub fn is_noise(&self, difference: Estimate) -> bool {
-        match (difference.interval, self.noise_ns) {
-            (Some(interval), Some(noise)) => interval.low <= noise && interval.high >= -noise,
-            _ => true,
-        }
+        is_noise(difference, self.noise_ns)
+    }
+}
+
+/// Reports whether a difference is within the noise, which is so without a known one.
+pub(super) fn is_noise(difference: Estimate, noise_ns: Option<f64>) -> bool {
+    match (difference.interval, noise_ns) {
+        (Some(interval), Some(noise)) => interval.low <= noise && interval.high >= -noise,
+        _ => true,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::variants::REFERENCE;
 use anyhow::Context;
 use clap::Args;
 
-use crate::cli::output::{INTERRUPTED, interrupts, results_path, show};
+use crate::cli::output::{ended, interrupts, results_path, show};
 use crate::cli::servers::{Setup, chosen, plan, variant_name, warn};
 
 #[derive(Args)]
@@ -53,9 +53,5 @@ pub(crate) fn run(arguments: &Memory) -> anyhow::Result<ExitCode> {
     });
     let found = found.with_context(|| format!("cannot measure, or write {}", path.display()))?;
     show(&results, &path, &Options { first: "memory", ..Options::default() })?;
-    Ok(match found.complete {
-        false => ExitCode::from(INTERRUPTED),
-        true if !found.failures.is_empty() => ExitCode::FAILURE,
-        true => ExitCode::SUCCESS,
-    })
+    Ok(ended(found.complete, !found.failures.is_empty()))
 }

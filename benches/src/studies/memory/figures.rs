@@ -87,7 +87,7 @@ pub fn remarks(memory: &Memory) -> Vec<String> {
     let levels = memory.climbs.iter().filter_map(|climb| climb.levels.last());
     let reached = levels.map(|level| level.connections).max().unwrap_or(0);
     let mut remarks = vec![format!(
-        "By slope up to {} connections, each of which has served requests and is idle.",
+        "By slope up to {} connections. All of them have served requests and are idle.",
         thousands(reached as f64)
     )];
     if (reached as usize) < memory.connections_wanted {
@@ -99,8 +99,8 @@ pub fn remarks(memory: &Memory) -> Vec<String> {
     }
     remarks.push(match memory.caches.is_empty() {
         false => format!(
-            "The kernel's part is of both ends, as both are on this machine, and of the caches \
-             {} in /proc/slabinfo; there are no bytes in the buffers of idle sockets.",
+            "The kernel's part includes both ends, because both are on this machine. It comes from \
+             the caches {} in /proc/slabinfo. The buffers of idle sockets are empty.",
             memory.caches.join(", ")
         ),
         true => {

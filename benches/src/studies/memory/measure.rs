@@ -2,7 +2,6 @@
 //! of which has served requests.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
 use std::{fs, io};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -12,7 +11,7 @@ use crate::results::{Climb, Failure, Level, Memory, Settings};
 use crate::rig::fleet::{Entrant, Fleet, Member};
 use crate::rig::meter::{fall_asleep, judge};
 use crate::rig::progress::Progress;
-use crate::rig::regimes;
+use crate::rig::{regimes, study};
 
 /// Connections of a level, in parts of the most. The first but one are few: with
 /// them a server has made what it makes once.
@@ -47,9 +46,8 @@ pub fn run(
     stop: &AtomicBool,
     save: &mut dyn FnMut(&Memory) -> io::Result<()>,
 ) -> io::Result<Memory> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let mut memory = Memory {
-        started_unix_s: now.map_or(0, |now| now.as_secs()),
+        started_unix_s: study::now_unix_s(),
         connections_wanted: connections,
         // Before the servers start, for they inherit it.
         descriptors_max: raise_descriptors()?,

@@ -15,13 +15,14 @@ use fastrand::Rng;
 
 use crate::load::{self, Generator, Outcome, Pace, Shape, Stop, Target};
 use crate::results::{
-    Contender, Failure, Latency, LongSlice, Offload, OffloadPoint, OffloadSlice, Results, Settings,
+    Contender, Latency, LongSlice, Offload, OffloadPoint, OffloadSlice, Results, Settings,
 };
 use crate::rig::fleet::{Entrant, Member};
 use crate::rig::meter::{judge, metered};
 use crate::rig::process::Process;
 use crate::rig::progress::Progress;
 use crate::rig::regimes;
+use crate::rig::rounds::{self, Bench};
 use crate::rig::study::Common;
 
 /// Plan of a run.
@@ -68,6 +69,7 @@ pub fn run(
         offload.failures.append(&mut field.fleet.failures);
         let mut lanes: Vec<Lane<'_>> =
             field.fleet.members.iter_mut().map(|member| Lane::open(plan, member)).collect();
+        let keys: Vec<String> = lanes.iter().map(|lane| lane.key.clone()).collect();
         let points = lanes.iter().map(|lane| OffloadPoint {
             contender: lane.key.clone(),
             work_rounds: rounds,
@@ -76,11 +78,9 @@ pub fn run(
         let first = offload.points.len();
         offload.points.extend(points);
         for _ in 0..plan.blocks {
-            let Some(taken) =
-                block(&mut lanes, &mut offload.failures, &mut rng, &progress, &goes_on)
-            else {
-                break;
-            };
+            let mut turns = Turns { lanes: &mut lanes, progress: &progress, goes_on: &goes_on };
+            let failures = &mut offload.failures;
+            let Some(taken) = rounds::block(&keys, failures, &mut rng, &mut turns) else { break };
             for (at, slice) in taken {
                 offload.points[first + at].slices.push(slice);
             }
@@ -107,33 +107,25 @@ fn begin(plan: &Plan) -> Offload {
     }
 }
 
-/// A slice of each server that has not failed, with the place of its lane; none if the
-/// user has asked to stop.
-fn block(
-    lanes: &mut [Lane<'_>],
-    failures: &mut Vec<Failure>,
-    rng: &mut Rng,
-    progress: &Progress,
-    goes_on: &impl Fn() -> bool,
-) -> Option<Vec<(usize, OffloadSlice)>> {
-    let mut order: Vec<usize> = (0..lanes.len()).collect();
-    rng.shuffle(&mut order);
-    let mut taken = Vec::new();
-    for at in order {
-        let contender = lanes[at].key.clone();
-        if failures.iter().any(|failure| failure.contender == contender) {
-            continue;
-        }
-        if !goes_on() {
-            return None;
-        }
-        match lanes[at].slice() {
-            Ok(slice) => taken.push((at, slice)),
-            Err(reason) => failures.push(Failure { contender, reason }),
-        }
-        progress.slice_done();
+/// The servers of one size of work, taken in turns.
+struct Turns<'a, 'b> {
+    lanes: &'b mut [Lane<'a>],
+    progress: &'b Progress,
+    goes_on: &'b dyn Fn() -> bool,
+}
+
+impl Bench for Turns<'_, '_> {
+    type Slice = OffloadSlice;
+
+    fn slice(&mut self, at: usize) -> Result<OffloadSlice, String> {
+        let slice = self.lanes[at].slice();
+        self.progress.slice_done();
+        slice
     }
-    Some(taken)
+
+    fn goes_on(&mut self) -> bool {
+        (self.goes_on)()
+    }
 }
 
 /// A server with its connections of both kinds.

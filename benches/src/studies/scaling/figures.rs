@@ -198,7 +198,7 @@ pub fn sentence(results: &Results) -> Option<String> {
             let (first, last) = (sizes.first()?, sizes.last()?);
             let times = last.capacity.value / first.capacity.value;
             Some(format!(
-                "{} can do {} requests per second on {} and {times:.2} times as many on {}",
+                "{} can do {} requests per second on {} and {times:.2} times that on {}",
                 row.contender,
                 thousands(first.capacity.value),
                 cpus_count(first.cores),
@@ -306,12 +306,12 @@ fn sharing(scaling: &Scaling) -> Option<String> {
     let free = scaling.points.iter().filter(|point| !point.shares_a_core());
     let free = free.map(|point| point.server_cores.len()).max();
     Some(format!(
-        "With {} for the server there is none left for the load generator, which ran on {} as \
-         well: requests per second are then what both together can do on these CPUs{}. CPU time \
-         per request and capacity do not count the generator's time, but it moves them: its data \
-         displaces the server's in the caches, and to wake a neighbour on the same CPU is cheaper \
-         than to wake another CPU. So σ is not known to better than that. A machine with a CPU \
-         more, or a generator on another machine, would show the rate itself.",
+        "With {} for the server, the load generator has no CPU of its own. It ran on {} as well: \
+         requests per second are then what both together can do on these CPUs{}. CPU time per \
+         request and capacity do not count the generator's time, but it moves them: its data \
+         displaces the server's in the caches, and waking a neighbor on the same CPU is cheaper \
+         than waking another CPU. This limits how well σ is known. A machine with one more CPU, \
+         or a generator on another machine, would show the rate itself.",
         cpus_count(shared.server_cores.len()),
         cpus(&shared.generator_cores),
         free.map_or(String::new(), |cores| format!(

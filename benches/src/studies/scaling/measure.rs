@@ -15,12 +15,13 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::load::{self, Generator, Outcome, Pace, Shape, Stop, Target};
-use crate::results::{Contender, Failure, Point, Results, Scaling, Settings, Slice};
+use crate::results::{Contender, Point, Results, Scaling, Settings, Slice};
 use crate::rig::event_loops;
 use crate::rig::fleet::{Entrant, Member};
 use crate::rig::meter::{judge, metered};
 use crate::rig::process::Process;
 use crate::rig::progress::Progress;
+use crate::rig::rounds::{self, Bench};
 use crate::rig::study::Common;
 
 /// Up to so many cores each number of them is measured; from there on each is about a
@@ -92,9 +93,12 @@ pub fn run(
     ));
     let mut rng = Rng::with_seed(settings.seed);
     let length = Duration::from_millis(settings.slice_ms);
+    let keys: Vec<String> = lanes.iter().map(|lane| lane.point.contender.clone()).collect();
     for _ in 0..plan.blocks {
-        let taken = block(&mut lanes, &mut scaling.failures, length, &mut rng, &progress, &goes_on);
-        let Some(taken) = taken else { break };
+        let mut turns =
+            Turns { lanes: &mut lanes, length, progress: &progress, goes_on: &goes_on };
+        let failures = &mut scaling.failures;
+        let Some(taken) = rounds::block(&keys, failures, &mut rng, &mut turns) else { break };
         for (point, slice) in taken {
             scaling.points[point].slices.push(slice);
         }
@@ -123,38 +127,28 @@ fn begin(plan: &Plan) -> Scaling {
     }
 }
 
-/// A slice of each server that has not failed, with the place of its lane; none if the
-/// user has asked to stop.
-fn block(
-    lanes: &mut [Lane<'_>],
-    failures: &mut Vec<Failure>,
+/// The servers on all their CPUs, taken in turns.
+struct Turns<'a, 'b> {
+    lanes: &'b mut [Lane<'a>],
     length: Duration,
-    rng: &mut Rng,
-    progress: &Progress,
-    goes_on: &impl Fn() -> bool,
-) -> Option<Vec<(usize, Slice)>> {
-    let mut order: Vec<usize> = (0..lanes.len()).collect();
-    rng.shuffle(&mut order);
-    let mut taken = Vec::new();
-    for at in order {
-        let Lane { point: Point { contender, server_cores, .. }, .. } = &lanes[at];
-        let (contender, cores) = (contender.clone(), server_cores.len());
-        if failures.iter().any(|failure| failure.contender == contender) {
-            continue;
-        }
-        if !goes_on() {
-            return None;
-        }
-        match lanes[at].slice(length) {
-            Ok(slice) => taken.push((at, slice)),
-            Err(reason) => {
-                let reason = format!("with threads on {cores} of the CPUs: {reason}");
-                failures.push(Failure { contender, reason });
-            }
-        }
-        progress.slice_done();
+    progress: &'b Progress,
+    goes_on: &'b dyn Fn() -> bool,
+}
+
+impl Bench for Turns<'_, '_> {
+    type Slice = Slice;
+
+    fn slice(&mut self, at: usize) -> Result<Slice, String> {
+        let lane = &mut self.lanes[at];
+        let cores = lane.point.server_cores.len();
+        let slice = lane.slice(self.length);
+        self.progress.slice_done();
+        slice.map_err(|reason| format!("with threads on {cores} of the CPUs: {reason}"))
     }
-    Some(taken)
+
+    fn goes_on(&mut self) -> bool {
+        (self.goes_on)()
+    }
 }
 
 /// A server on some cores, with its connections.

@@ -11,7 +11,7 @@ use crate::report::section::Options;
 use crate::studies::ladder::measure as ladder;
 use crate::variants::{REFERENCE, STATE, VARIANTS, Variant};
 
-use crate::cli::output::{INTERRUPTED, interrupts, results_path, show};
+use crate::cli::output::{ended, interrupts, results_path, show};
 use crate::cli::servers::{Setup, entrants_of, plan, warn};
 
 #[derive(Args)]
@@ -54,9 +54,5 @@ pub(crate) fn run(arguments: &State) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("cannot measure, or write {}", path.display()))?;
     show(&results, &path, &Options::default())?;
     let failed = results.regimes.iter().any(|regime| !regime.failures.is_empty());
-    Ok(match results.complete {
-        false => ExitCode::from(INTERRUPTED),
-        true if failed => ExitCode::FAILURE,
-        true => ExitCode::SUCCESS,
-    })
+    Ok(ended(results.complete, failed))
 }

@@ -14,7 +14,7 @@ use crate::variants::{REFERENCE, SQUARE};
 use anyhow::{Context, ensure};
 use clap::Args;
 
-use crate::cli::output::{INTERRUPTED, interrupts, results_path, show};
+use crate::cli::output::{ended, interrupts, results_path, show};
 use crate::cli::servers::{Setup, entrants, plan, warn};
 
 #[derive(Args)]
@@ -77,9 +77,5 @@ pub(crate) fn run(arguments: &Work) -> anyhow::Result<ExitCode> {
     let found = found.with_context(|| format!("cannot measure, or write {}", path.display()))?;
     show(&results, &path, &Options { first: "work", ..Options::default() })?;
     let failed = found.points.iter().any(|point| !point.regime.failures.is_empty());
-    Ok(match found.complete {
-        false => ExitCode::from(INTERRUPTED),
-        true if failed => ExitCode::FAILURE,
-        true => ExitCode::SUCCESS,
-    })
+    Ok(ended(found.complete, failed))
 }

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use fastrand::Rng;
 
@@ -16,6 +16,7 @@ use crate::rig::regimes;
 use crate::rig::regimes::Regime;
 use crate::rig::rounds::{self, Bench};
 use crate::rig::slice::Lane;
+use crate::rig::study;
 use crate::stats::starts::STARTS_MIN;
 use crate::studies::ladder::measure::{SLICE_OVERHEAD, START_OVERHEAD};
 
@@ -53,9 +54,8 @@ pub fn run(
     stop: &AtomicBool,
     save: &mut dyn FnMut(&Work) -> io::Result<()>,
 ) -> io::Result<Work> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let mut work = Work {
-        started_unix_s: now.map_or(0, |now| now.as_secs()),
+        started_unix_s: study::now_unix_s(),
         base: plan.base.clone(),
         over: plan.over.clone(),
         again: plan.again.clone(),
@@ -95,7 +95,8 @@ pub fn run(
             let keys: Vec<String> = lanes.iter().map(|lane| lane.key().to_string()).collect();
             let mut turns = Turns { lanes, progress: &progress, stop };
             let failures = &mut record.failures;
-            blocks.push(rounds::block(start, &keys, failures, &mut rng, &mut turns));
+            let taken = rounds::block(&keys, failures, &mut rng, &mut turns);
+            blocks.push(taken.map(|taken| results::Block::of(start, taken)));
             turns.lanes.into_iter().for_each(Lane::close);
         }
         let Some(blocks) = blocks.into_iter().collect::<Option<Vec<_>>>() else { break };
@@ -150,9 +151,10 @@ struct Turns<'a> {
 }
 
 impl Bench for Turns<'_> {
-    fn slice(&mut self, contender: &str) -> Result<Sample, String> {
-        let lane = self.lanes.iter_mut().find(|lane| lane.key() == contender);
-        let sample = lane.ok_or("it has no connections")?.slice();
+    type Slice = Sample;
+
+    fn slice(&mut self, at: usize) -> Result<Sample, String> {
+        let sample = self.lanes[at].slice();
         self.progress.slice_done();
         // Latencies are of no interest here, and would be most of the file.
         sample.map(|sample| Sample { latency: Latency::default(), ..sample })

@@ -22,9 +22,9 @@ pub(crate) fn sections(context: &Context<'_>) -> Sections {
     let picture = plot::work(&caption, &curve, colors::of(&work.over))?;
     section.plot(picture, &caption, vec![Key::of_server(&work.over)]);
     section.notes.push(format!(
-        "Each point has as many starts of its servers, and its ratio is estimated from these as \
-         in the ladder. The fit takes the difference d as the same for every amount of work, so \
-         that it is a share of d / (a + work), where a is the cost of {} without work.",
+        "All points have the same number of starts, and ratios are estimated as in the ladder. The \
+         fit takes the difference d as the same for every amount of work. Its share is \
+         d / (a + work), where a is the cost of {} without work.",
         work.base
     ));
     Ok(vec![section])

@@ -1,19 +1,21 @@
 //! The report from made-up results with known figures.
 
-mod rendered;
-
 use pinloop_bench::report::section::Options;
 use pinloop_bench::report::terminal;
 use pinloop_bench::results::{
-    Block, Contender, Difference, Failure, Gate, Latency, OutsideAnswers, Regime, Results, SCHEMA,
-    Sample, Settings, Square, Subject,
+    Block, Contender, Difference, Failure, Gate, HardwareCounts, HardwareEvents, Latency,
+    OutsideAnswers, Regime, Results, SCHEMA, Sample, Settings, Square, Subject,
 };
 use pinloop_bench::stats::{Estimate, Verdict};
 use pinloop_bench::studies;
 use pinloop_bench::studies::ladder::assertion::Assertion;
 use pinloop_bench::studies::ladder::figures;
 use pinloop_bench::studies::ladder::figures::{RegimeFigures, Row};
+use pinloop_bench::studies::ladder::interface::{self, Step};
 use pinloop_bench::studies::ladder::{comparison, square};
+use pinloop_bench::variants;
+
+use crate::rendered;
 
 #[test]
 fn figures_are_those_that_the_samples_were_made_of() {
@@ -34,6 +36,51 @@ fn figures_are_those_that_the_samples_were_made_of() {
     let ratio = hyper.ratio.unwrap();
     assert!((ratio.value - 1.25).abs() < 0.01, "{ratio:?}");
     assert_eq!(hyper.verdict, Verdict::More);
+}
+
+#[test]
+fn hardware_counts_are_in_the_report_as_far_as_there_are_some() {
+    let mut counted = results();
+    let heading = "instructions in user space";
+    for render in [rendered::text, rendered::markdown, rendered::page] {
+        assert!(!render(&counted).contains(heading));
+    }
+    for (at, block) in counted.regimes[0].blocks.iter_mut().enumerate() {
+        for sample in block.samples.iter_mut().filter(|of| of.contender != "hyper") {
+            let instructions = 2_000_000 + 10_000 * (at as u64 % 3);
+            let user = Some(HardwareEvents { cycles: 1_500_000, instructions });
+            sample.hardware = Some(HardwareCounts { requests: 1000, user, kernel: None });
+        }
+    }
+    for render in [rendered::text, rendered::markdown, rendered::page] {
+        let report = render(&counted);
+        assert!(report.contains(heading), "{report}");
+        assert!(report.contains("2,009"), "{report}");
+        assert!(report.contains("1,500"), "{report}");
+    }
+}
+
+/// The result of the work is always the same, so the answer cannot show it.
+#[test]
+fn a_server_from_outside_that_skips_the_work_has_no_figures_with_it() {
+    for (added_ns, skips) in [(0, true), (500, true), (4000, false), (9000, false)] {
+        let mut results = results();
+        results.contenders[2].command = Some("./hyper {port}".to_string());
+        let mut data = Regime { key: "data".to_string(), ..results.regimes[0].clone() };
+        for sample in data.blocks.iter_mut().flat_map(|block| &mut block.samples) {
+            let added_ns = if sample.contender == "hyper" { added_ns } else { 7000 };
+            sample.cpu_ns += 1000 * added_ns;
+        }
+        results.regimes.push(data);
+        let figures = figures::of(&results);
+        assert!(row(&figures[0], "hyper").figures.is_ok());
+        let reason = row(&figures[1], "hyper").figures.as_ref().err();
+        assert_eq!(reason.is_some(), skips, "{added_ns}");
+        assert!(reason.is_none_or(|of| of.starts_with("it skips the work")), "{reason:?}");
+        // The servers of this repository do it, and are not suspected.
+        results.contenders[2].command = None;
+        assert!(row(&figures::of(&results)[1], "hyper").figures.is_ok());
+    }
 }
 
 /// Whatever slows a whole block, and be it a hundredfold, is in no ratio.
@@ -344,6 +391,80 @@ fn the_square_finds_what_it_was_made_of() {
     assert!(near(square.hyper_on_tokio.value, 1800.0), "{square:?}");
     assert!(near(square.interaction.value, 300.0), "{square:?}");
     assert!(!square.is_noise(square.hyper_on_mio));
+}
+
+/// Made of costs that are known: io_uring saves pinloop's core 0.5 µs and the floor 0.2.
+#[test]
+fn the_report_says_what_io_uring_is_worth_beside_what_hyper_costs() {
+    let mut results = results();
+    add_server(&mut results, "floor", 5800.0);
+    add_server(&mut results, "floor_on_uring", 5600.0);
+    assert!(interface::of(&closed(&results)).is_none());
+    assert!(!rendered::text(&results).contains("io_uring"));
+
+    add_server(&mut results, "pinloop_on_uring", 5500.0);
+    add_server(&mut results, "hyper_per_core", 7500.0);
+    let figures = interface::of(&closed(&results)).unwrap();
+    let near = |step: Step, made_of: f64| (step.added.value - made_of).abs() < 30.0;
+    assert!(near(figures.core, -500.0), "{figures:?}");
+    assert!(near(figures.floor.unwrap(), -200.0), "{figures:?}");
+    assert!(!figures.is_noise(figures.core.added));
+    for report in [rendered::text, rendered::markdown, rendered::page].map(|way| way(&results)) {
+        let report = report.split_whitespace().collect::<Vec<_>>().join(" ");
+        let (_, sentence) = report.split_once("io_uring in place of epoll makes ").unwrap();
+        assert!(sentence.starts_with("−0.50 µs ["), "{sentence}");
+        let (sentence, _) = sentence.split_once("in place of pinloop.").unwrap();
+        assert!(sentence.contains(" for the floor for one GET, beside +1.5"), "{sentence}");
+    }
+}
+
+#[test]
+fn without_figures_of_the_floors_the_report_still_says_what_io_uring_is_worth() {
+    let mut results = results();
+    add_server(&mut results, "pinloop_on_uring", 5500.0);
+    let text = rendered::text(&results);
+    assert!(text.contains("io_uring in place of epoll makes"), "{text}");
+    assert!(!text.contains("for the floor"), "{text}");
+    // The server that the answer is about is the one on io_uring.
+    assert!(!text.contains("beside"), "{text}");
+}
+
+#[test]
+fn the_servers_on_either_interface_are_rungs() {
+    for name in interface::ON_EPOLL.iter().chain(&interface::ON_URING) {
+        assert!(variants::full_ladder().any(|variant| variant.name == *name), "{name}");
+    }
+}
+
+#[test]
+fn the_report_says_which_servers_this_machine_cannot_run() {
+    let mut results = results();
+    results.left_out.push(Failure {
+        contender: "pinloop_on_uring".to_string(),
+        reason: "io_uring_setup fails: Operation not permitted".to_string(),
+    });
+    let said = "pinloop_on_uring was left out: io_uring_setup fails: Operation not permitted.";
+    for report in [rendered::text, rendered::markdown, rendered::page].map(|way| way(&results)) {
+        let report = report.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(report.contains(said), "{report}");
+    }
+}
+
+/// Adds a server that takes `cpu_ns` for each request, with some noise.
+fn add_server(results: &mut Results, key: &str, cpu_ns: f64) {
+    let mut rng = fastrand::Rng::with_seed(key.len() as u64);
+    for block in &mut results.regimes[0].blocks {
+        block.samples.push(Sample {
+            contender: key.to_string(),
+            requests: 1000,
+            elapsed_ns: 100_000_000,
+            cpu_ns: (1000.0 * cpu_ns * (1.0 + 0.01 * (rng.f64() - 0.5))) as u64,
+            ..Sample::default()
+        });
+    }
+    let mut contender = results.contenders[0].clone();
+    (contender.key, contender.variant) = (key.to_string(), key.to_string());
+    results.contenders.push(contender);
 }
 
 /// pinloop twice at about 6 µs and hyper at 1.25 times that, with some noise.

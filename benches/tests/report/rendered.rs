@@ -5,17 +5,14 @@ use pinloop_bench::report::{html, markdown, terminal};
 use pinloop_bench::results::Results;
 use pinloop_bench::studies;
 
-#[allow(dead_code, reason = "not every test reads every way")]
 pub(crate) fn text(results: &Results) -> String {
     terminal::render(&studies::report(results, &Options::default()).unwrap())
 }
 
-#[allow(dead_code, reason = "not every test reads every way")]
 pub(crate) fn page(results: &Results) -> String {
     html::render(&studies::report(results, &Options::default()).unwrap()).unwrap()
 }
 
-#[allow(dead_code, reason = "not every test reads every way")]
 pub(crate) fn markdown(results: &Results) -> String {
     markdown::render(&studies::report(results, &Options::default()).unwrap())
 }

@@ -9,14 +9,14 @@
 //!     --picture benches/run/ladder.svg --readme README.md > benches/run/report.md
 //! ```
 
-mod rendered;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use pinloop_bench::results::Results;
 use pinloop_bench::studies;
 use pinloop_bench::studies::ladder::figures;
+
+use crate::rendered;
 
 #[test]
 fn the_committed_words_are_those_of_the_committed_run() {

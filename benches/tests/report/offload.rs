@@ -1,13 +1,13 @@
 //! The report of short requests beside long ones, from made-up results whose figures are
 //! known beforehand.
 
-mod rendered;
-
 use pinloop_bench::results::{
     Contender, Failure, Latency, LongSlice, Occasion, Offload, OffloadPoint, OffloadSlice, Records,
     Results, SCHEMA,
 };
 use pinloop_bench::studies::offload::figures as offload;
+
+use crate::rendered;
 
 const US: u64 = 1_000;
 const MS: u64 = 1_000 * US;

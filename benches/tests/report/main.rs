@@ -1,0 +1,8 @@
+//! The report of made-up and of committed results.
+
+mod exact;
+mod ladder;
+mod offload;
+mod published;
+mod rendered;
+mod studies;
