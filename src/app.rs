@@ -4,18 +4,23 @@
 //! [`route`] works on plain strings, so that every variant of the comparison calls it and
 //! sends the same bytes. Sockets, threads and code for a single variant do not belong here.
 
-use std::borrow::Cow;
+mod pages;
+
 #[cfg(feature = "rate-limit")]
 use std::sync::Arc;
 use std::sync::LazyLock;
 
+#[cfg(feature = "rate-limit")]
+use arc_swap::{ArcSwap, Cache};
 use serde::Serialize;
 
 use crate::http::{
     BodyPolicy, BodyWriter, DeferredResponse, Flow, Framing, HeaderLine, Piece, Request, Response,
     Service, header_line,
 };
-use crate::{Metrics, Workers};
+pub use pages::Pages;
+
+use crate::{Metrics, Readiness, Workers};
 #[cfg(feature = "rate-limit")]
 use crate::{RateLimiter, TooMany};
 
@@ -43,9 +48,6 @@ pub const DEFAULT_ROUNDS: u32 = 100;
 const TEXT_LINE: HeaderLine = header_line!("content-type", "text/plain");
 const OCTETS_LINE: HeaderLine = header_line!("content-type", "application/octet-stream");
 const JSON_LINE: HeaderLine = header_line!("content-type", "application/json");
-#[cfg(feature = "metrics")]
-const METRICS_LINE: HeaderLine =
-    header_line!("content-type", "application/openmetrics-text; version=1.0.0; charset=utf-8");
 
 /// The response to a request.
 ///
@@ -143,6 +145,8 @@ pub struct App {
     pub workers: Option<Workers>,
     /// Counters for `GET /metrics`. `None` sends 404.
     pub metrics: Option<Metrics>,
+    /// Phase of the server for `GET /readyz`. `None` sends 503 only to connections that drain.
+    pub readiness: Option<Readiness>,
     /// Rate limit for every path except `/healthz` and `/readyz`. `None` sets no limit.
     #[cfg(feature = "rate-limit")]
     pub limit: Option<Limit>,
@@ -155,6 +159,7 @@ impl App {
             rounds,
             workers: None,
             metrics: None,
+            readiness: None,
             #[cfg(feature = "rate-limit")]
             limit: None,
         }
@@ -174,51 +179,20 @@ impl App {
     /// Serves the operator's paths and sends 404 for the rest. Called last, so that these
     /// paths cost the routes of the comparison nothing.
     fn operate(&self, request: &Request<'_>, path: &str, response: &mut Response<'_>) {
-        const READ: &str = "GET, HEAD, OPTIONS";
-        if is_health(path) {
+        if pages::is_health(path) {
             response.exclude_from_log();
         }
-        let page = match path {
-            "/healthz" => Page { status: 200, body: "alive\n".into(), line: TEXT_LINE },
-            "/readyz" if response.is_draining() => {
-                Page { status: 503, body: "draining\n".into(), line: TEXT_LINE }
-            }
-            "/readyz" => Page { status: 200, body: "ready\n".into(), line: TEXT_LINE },
-            #[cfg(feature = "metrics")]
-            "/metrics" if self.metrics.is_some() => {
-                let text = self.metrics.as_ref().map(Metrics::render).unwrap_or_default();
-                Page { status: 200, body: text.into(), line: METRICS_LINE }
-            }
-            _ => return response.status(404).body(b""),
-        };
-        match request.method() {
-            "GET" | "HEAD" => {
-                response.status(page.status).header_line(page.line).body(page.body.as_bytes());
-            }
-            "OPTIONS" => response.status(204).header("allow", READ).body(b""),
-            _ => response.status(405).header("allow", READ).body(b""),
-        }
+        let is_leaving = self.readiness.as_ref().is_some_and(|readiness| !readiness.is_ready());
+        let is_ready = !is_leaving && !response.is_draining();
+        pages::respond(request, path, is_ready, self.metrics.as_ref(), response);
     }
-}
-
-/// Reports whether `path` is a health check. A load balancer sends one every few seconds, so
-/// they are neither limited nor logged.
-fn is_health(path: &str) -> bool {
-    matches!(path, "/healthz" | "/readyz")
-}
-
-/// The response for an operator's path.
-struct Page {
-    status: u16,
-    body: Cow<'static, str>,
-    line: HeaderLine,
 }
 
 /// A limiter as one core uses it. Counts each request once, before its body is read.
 #[cfg(feature = "rate-limit")]
 #[derive(Clone, Debug)]
 pub struct Limit {
-    limiter: Arc<RateLimiter>,
+    limiter: Cache<Arc<ArcSwap<RateLimiter>>, Arc<RateLimiter>>,
     /// Refusal found before the body, for the call that follows the body.
     found: Option<TooMany>,
 }
@@ -227,7 +201,12 @@ pub struct Limit {
 impl Limit {
     /// Uses `limiter`, which all cores share.
     pub fn new(limiter: Arc<RateLimiter>) -> Limit {
-        Limit { limiter, found: None }
+        Limit::following(Arc::new(ArcSwap::new(limiter)))
+    }
+
+    /// Uses the limiter that `limiter` has at the time of a request.
+    pub fn following(limiter: Arc<ArcSwap<RateLimiter>>) -> Limit {
+        Limit { limiter: Cache::new(limiter), found: None }
     }
 
     fn before_body(&mut self, request: &Request<'_>, path: &str) -> bool {
@@ -242,10 +221,10 @@ impl Limit {
         }
     }
 
-    fn check(&self, request: &Request<'_>, path: &str) -> Option<TooMany> {
-        match is_health(path) {
+    fn check(&mut self, request: &Request<'_>, path: &str) -> Option<TooMany> {
+        match pages::is_health(path) {
             true => None,
-            false => self.limiter.check(request.client()).err(),
+            false => self.limiter.load().check(request.client()).err(),
         }
     }
 }

@@ -8,9 +8,10 @@ use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::http::{HEADERS_MAX_CAP, Limits};
+use crate::http::{HEADERS_MAX_CAP, Limits, Trust};
 use crate::ops::access_log::AccessLog;
 use crate::ops::metrics::Metrics;
+use crate::ops::readiness::Readiness;
 use crate::server::timeouts::Timeouts;
 
 /// Settings of a server.
@@ -56,6 +57,13 @@ pub struct Config {
     pub connections_per_client_max: Option<NonZeroUsize>,
     /// Treatment of connections beyond `connections_max`.
     pub when_full: WhenFull,
+    /// Proxies that are trusted to name their clients. From all other peers, the headers that
+    /// name a client are ignored. `connections_per_client_max` does not apply to these proxies.
+    /// Default: no proxy is trusted.
+    pub trust: Option<Trust>,
+    /// Requires each connection from a proxy in `trust` to begin with a header of the PROXY
+    /// protocol, version 1 or 2. Other connections must not have one. Default: false.
+    pub proxy_protocol: bool,
     /// Maximum number of bytes of unfinished requests and unsent responses, over all
     /// connections. Each thread has an equal share, and a request that exceeds it gets 503.
     /// Default: a quarter of the memory of the cgroup or of the machine, but at least 16 MiB
@@ -77,6 +85,8 @@ pub struct Config {
     pub metrics: Option<Metrics>,
     /// Log with one line for each request. Default: requests are not logged.
     pub access_log: Option<AccessLog>,
+    /// Phase of the server, for `/readyz`. Each server needs one of its own. Default: a new one.
+    pub readiness: Readiness,
 }
 
 /// Treatment of connections beyond [`Config::connections_max`].
@@ -103,6 +113,8 @@ impl Default for Config {
             connections_max: 10_000,
             connections_per_client_max: None,
             when_full: WhenFull::Shed,
+            trust: None,
+            proxy_protocol: false,
             buffered_bytes_max: memory::buffered_bytes_default(),
             unread_bytes_max: 0,
             send_batch_max: 8,
@@ -110,6 +122,7 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             metrics: None,
             access_log: None,
+            readiness: Readiness::default(),
         }
     }
 }
@@ -153,6 +166,10 @@ impl Config {
             ("max-buffered-bytes", self.buffered_bytes_max, limits.head_bytes_max..=usize::MAX),
         ] {
             in_range(name, &value, &allowed)?;
+        }
+        if self.proxy_protocol && self.trust.is_none() {
+            let sentence = "proxy-protocol needs trust, because any client can send such a header";
+            return Err(ConfigError(sentence.into()));
         }
         Timeouts::OPTIONS.iter().try_for_each(|option| {
             let allowed = option.least.as_secs_f64()..=Config::TIMEOUT_MOST.as_secs_f64();

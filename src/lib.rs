@@ -152,13 +152,14 @@ mod server;
 pub mod testing;
 
 pub use config::{Config, ConfigError, WhenFull};
-pub use http::{BodyPolicy, Limits, Request, Response, Service};
+pub use http::{BodyPolicy, ClientHeader, Limits, Networks, Request, Response, Service, Trust};
 pub use ops::access_log::AccessLog;
 #[cfg(feature = "access-log")]
 pub use ops::access_log::LogFormat;
 pub use ops::metrics::Metrics;
 #[cfg(feature = "rate-limit")]
 pub use ops::rate_limit::{Rate, RateLimiter, TooMany};
-pub use ops::workers::{Permit, Workers};
+pub use ops::readiness::{Phase, Readiness};
+pub use ops::workers::{Permit, QueueFigures, Workers};
 pub use server::timeouts::{TimeoutOption, Timeouts};
-pub use server::{Core, Server, StartError, Stopper, cores, start};
+pub use server::{Core, Listeners, Server, Settings, StartError, Stopper, cores, start, start_on};

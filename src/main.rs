@@ -1,8 +1,17 @@
 //! The `pinloop` binary: turns the command line into settings, serves, handles signals.
 #![forbid(unsafe_code)]
 
+mod admin;
 mod cli;
+mod descriptors;
 mod diagnostics;
+mod figures;
+mod health;
+mod notify;
+mod reload;
+mod signals;
+mod sockets;
+mod takeover;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -10,18 +19,19 @@ use std::io::{self, Write};
 use std::mem::ManuallyDrop;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use cli::Arguments;
 use diagnostics::Diagnostics;
+use health::HealthUrl;
 use pinloop::app::{App, Limit};
 use pinloop::{AccessLog, Config, Core, RateLimiter, Server, StartError, Stopper, Workers};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use reload::Reload;
+use signals::{Successor, Watch};
+use takeover::{Offer, Sockets};
 
 /// Gives the memory of a burst back to the system, which glibc and mimalloc do not: see
 /// `docs/performance.md`.
@@ -32,22 +42,9 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// takes some 10 ms.
 const FORGET_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Time that the event loops have after a second signal. An idle loop takes less than a
-/// millisecond; a loop that a service blocks is not waited for.
-const CUT_OFF_WAIT: Duration = Duration::from_millis(200);
-
 /// Maximum number of jobs that wait for a worker. 1,024 jobs of a millisecond take a second,
 /// which is as long as a client should wait for a 503.
 const JOBS_MAX: usize = 1024;
-
-/// Descriptors of the process itself: standard streams, logs and signals.
-const FILES_OF_PROCESS: usize = 16;
-
-/// Descriptors for refused connections that are still open.
-const FILES_OF_REFUSED: usize = 64;
-
-/// Descriptors of each thread: its listener, epoll, waker and reserved descriptor.
-const FILES_OF_THREAD: usize = 4;
 
 fn main() -> ExitCode {
     let line: Vec<OsString> = std::env::args_os().collect();
@@ -56,6 +53,9 @@ fn main() -> ExitCode {
         write_stdout(&text);
         return ExitCode::SUCCESS;
     }
+    if let Some(url) = &arguments.check {
+        return check(url);
+    }
     let diagnostics = match Diagnostics::start() {
         Ok(diagnostics) => diagnostics,
         Err(error) => {
@@ -63,7 +63,8 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let ended = serve(&arguments, &diagnostics).map_err(|error| error.downcast::<clap::Error>());
+    let ended =
+        serve(&line, &arguments, &diagnostics).map_err(|error| error.downcast::<clap::Error>());
     if let Err(Err(error)) = &ended {
         diagnostics.send(format!("pinloop: {error}\n").as_bytes());
     }
@@ -78,34 +79,80 @@ fn main() -> ExitCode {
 /// Serves until a signal stops the server.
 ///
 /// An error about an option is a [`clap::Error`], which exits with 2. Other errors exit with 1.
-fn serve(arguments: &Arguments, diagnostics: &Diagnostics) -> Result<(), Box<dyn Error>> {
-    // Without a handler SIGHUP would end the process.
-    let signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+fn serve(
+    line: &[OsString],
+    arguments: &Arguments,
+    diagnostics: &Diagnostics,
+) -> Result<(), Box<dyn Error>> {
+    // Before anything else, because without a handler SIGHUP would end the process.
+    let signals = signals::catch()?;
     let mut config = arguments.config();
-    config.access_log = access_log(arguments)?;
-    count_diagnostics(&config, diagnostics);
     let cores = pinloop::cores(&config).map_err(cli::refuse)?;
-    let mut app = App::new(arguments.work);
-    app.workers = workers(arguments, &cores)?;
-    app.metrics = config.metrics.clone();
-    app.limit = limiter(arguments)?.map(Limit::new);
+    config.check().map_err(cli::refuse)?;
+    if arguments.check_config {
+        write_stdout(b"the configuration is valid\n");
+        return Ok(());
+    }
+    let mut given = sockets::find(arguments)?;
+    let has_admin = arguments.admin_addr.is_some() || given.has_admin();
+    if has_admin && config.metrics.is_none() {
+        config.metrics = Some(arguments.new_metrics());
+    }
+    config.access_log = access_log(arguments)?;
+    let limiter = limiter(arguments)?;
+    let app = app(arguments, &config, &cores, limiter.clone())?;
     // Never dropped, because the drop would finish the queued jobs after the last connection.
     let _workers = ManuallyDrop::new(app.workers.clone());
-    allow_files(config.connections_max, cores.len() * FILES_OF_THREAD + FILES_OF_PROCESS);
-    let server = pinloop::start(&config, move |_core| app.clone()).map_err(start_error)?;
+    descriptors::allow(&mut config, cores.len(), has_admin);
+    let current = Arc::new(Mutex::new(config.clone()));
+    figures::add(&config, &app, &current, limiter.as_ref(), diagnostics);
+    describe(&config, &cores);
 
-    let (stopper, log) = (server.stopper(), config.access_log.clone());
+    let public = given.public(config.addr, cores.len())?;
+    let mut own = Sockets { public: public.duplicate()?, ..Sockets::default() };
+    let server =
+        pinloop::start_on(public, &config, move |_core| app.clone()).map_err(start_error)?;
+    let mut admin = None;
+    if has_admin {
+        let listeners = given.admin(arguments.admin_addr)?;
+        own.admin = listeners.duplicate()?;
+        admin = Some(admin::start(listeners, &config).map_err(start_error)?);
+    }
+    let offer = offer(arguments, own, &server, admin.as_ref())?;
+
     let handle = signals.handle();
-    // Before the start line, because its reader may send a signal.
     let (end, has_ended) = mpsc::channel();
-    let watch = Watch { stopper, log, has_ended, diagnostics: diagnostics.clone(), stops: 0 };
+    let reload = Reload {
+        line: line.to_vec(),
+        arguments: Mutex::new(arguments.clone()),
+        current,
+        settings: server.settings(),
+        threads: cores.len(),
+        has_admin,
+        limiter,
+        log: config.access_log.clone(),
+    };
+    let watch = Watch {
+        stopper: server.stopper(),
+        reload,
+        offer,
+        successor: Successor::new(line),
+        diagnostics: diagnostics.clone(),
+        has_ended,
+        stops: 0,
+    };
+    // Before the start line, because its reader may send a signal.
     let watch = watch.start(signals)?;
-    announce(&server)?;
+    given.confirm();
+    notify::ready();
+    notify::watch(server.stopper());
+    announce(arguments, &server, admin.as_ref(), diagnostics)?;
     let ended = server.join();
     drop(end);
     handle.close();
     // Ends the thread's share in the access log, because the last one writes the last lines.
     let is_cut_off = watch.join().is_ok_and(|stops| stops > 1);
+    admin::stop(admin);
     match (ended?, is_cut_off) {
         (cut, true) => Err(format!("a second signal has cut off {cut} unfinished requests").into()),
         (0, false) => Ok(()),
@@ -115,82 +162,51 @@ fn serve(arguments: &Arguments, diagnostics: &Diagnostics) -> Result<(), Box<dyn
     }
 }
 
-/// The thread that handles signals. It never waits for a log.
-struct Watch {
-    stopper: Stopper,
-    log: Option<AccessLog>,
-    diagnostics: Diagnostics,
-    /// Disconnected once the event loops have ended.
-    has_ended: mpsc::Receiver<()>,
-    /// Number of signals that stop the server.
-    stops: u32,
+/// Offers the sockets to a successor, if there may be one. Otherwise they are dropped, because a
+/// duplicate would listen until the end of the process.
+fn offer(
+    arguments: &Arguments,
+    sockets: Sockets,
+    server: &Server,
+    admin: Option<&Server>,
+) -> Result<Option<Offer>, clap::Error> {
+    let Some(path) = &arguments.takeover else { return Ok(None) };
+    let stoppers: Vec<Stopper> =
+        [Some(server), admin].into_iter().flatten().map(Server::stopper).collect();
+    let hand_over = move || stoppers.iter().for_each(Stopper::hand_over);
+    takeover::offer(path, sockets, hand_over).map(Some).map_err(|error| {
+        cli::refuse(format_args!("cannot offer a takeover at {}: {error}", path.display()))
+    })
 }
 
-impl Watch {
-    /// Starts the thread. It returns the number of signals that stop the server.
-    fn start(mut self, mut signals: Signals) -> io::Result<JoinHandle<u32>> {
-        let watch = move || {
-            signals.forever().for_each(|signal| self.handle(signal));
-            self.stops
-        };
-        thread::Builder::new().name("pinloop-signals".into()).spawn(watch)
-    }
-
-    fn handle(&mut self, signal: i32) {
-        if signal == SIGHUP {
-            return self.log.iter().for_each(AccessLog::reopen);
+/// Asks for a page, and returns 0 if its status is 2xx.
+fn check(url: &HealthUrl) -> ExitCode {
+    match health::check(url) {
+        Ok(200..300) => ExitCode::SUCCESS,
+        Ok(status) => {
+            eprintln!("pinloop: {url} answers {status}");
+            ExitCode::FAILURE
         }
-        self.stops += 1;
-        match self.stops {
-            1 => self.stopper.stop(),
-            _ => self.cut_off(),
-        }
-    }
-
-    /// Has the event loops end at once. Ends the process if a service keeps one from doing so.
-    fn cut_off(&self) {
-        self.stopper.cut_off();
-        if self.has_ended.recv_timeout(CUT_OFF_WAIT) == Err(RecvTimeoutError::Timeout) {
-            log::error!(
-                "a second signal has cut off the unfinished requests; their number is unknown, \
-                 because a thread is busy with one of them"
-            );
-            self.diagnostics.flush();
-            std::process::exit(1);
+        Err(error) => {
+            eprintln!("pinloop: {url} does not answer: {error}");
+            ExitCode::FAILURE
         }
     }
 }
 
-/// Adds the counters of panics and of dropped log lines to the metrics.
-fn count_diagnostics(config: &Config, diagnostics: &Diagnostics) {
-    let Some(metrics) = &config.metrics else { return };
-    let help = "Messages that standard error did not take";
-    metrics.add_counter("log_lines_dropped", help, diagnostics.dropped());
-    metrics.add_counter("panics", "Panics of any thread", diagnostics.panics());
-    if let Some(log) = &config.access_log {
-        let help = "Lines of the access log that were dropped or could not be written";
-        metrics.add_counter("access_log_lines_dropped", help, log.dropped_counter());
-    }
-}
-
-/// Raises the limit of open files to what the connections and the `others` need, as far as the
-/// hard limit allows.
-fn allow_files(connections: usize, others: usize) {
-    let limit = getrlimit(Resource::Nofile);
-    let needed = connections.saturating_add(others + FILES_OF_REFUSED) as u64;
-    let mut current = limit.current.unwrap_or(u64::MAX);
-    let raised = needed.min(limit.maximum.unwrap_or(u64::MAX));
-    let new = Rlimit { current: Some(raised), maximum: limit.maximum };
-    if raised > current && setrlimit(Resource::Nofile, new).is_ok() {
-        current = raised;
-    }
-    if current < needed {
-        let fit = current.saturating_sub(others as u64);
-        log::warn!(
-            "{fit} of at most {connections} connections fit into the limit of {current} open \
-             files; raise it (ulimit -n), or lower --max-connections"
-        );
-    }
+/// Makes the service.
+fn app(
+    arguments: &Arguments,
+    config: &Config,
+    cores: &[Core],
+    limiter: Option<Arc<ArcSwap<RateLimiter>>>,
+) -> io::Result<App> {
+    let mut app = App::new(arguments.work);
+    app.workers = workers(arguments, cores)?;
+    app.metrics = config.metrics.clone().filter(|_| arguments.has_public_metrics());
+    app.readiness = Some(config.readiness.clone());
+    app.limit = limiter.map(Limit::following);
+    Ok(app)
 }
 
 fn start_error(error: StartError) -> Box<dyn Error> {
@@ -234,28 +250,45 @@ fn lower_priority() {
     }
 }
 
-/// Makes the limiter, if a rate was given, and starts the thread that forgets idle clients.
-fn limiter(arguments: &Arguments) -> io::Result<Option<Arc<RateLimiter>>> {
-    let per_client = arguments.rate_limit.map(|rate| (rate, arguments.rate_limit_burst));
-    let total = arguments.rate_limit_total.map(|rate| (rate, arguments.rate_limit_total_burst));
-    if per_client.is_none() && total.is_none() {
+/// Makes the limiter, if a rate was given or can be later, and starts the thread that forgets idle
+/// clients.
+fn limiter(arguments: &Arguments) -> io::Result<Option<Arc<ArcSwap<RateLimiter>>>> {
+    let (per_client, total) = arguments.rates();
+    let may_change = arguments.config.is_some();
+    if per_client.is_none() && total.is_none() && !may_change {
         return Ok(None);
     }
-    let limiter = Arc::new(RateLimiter::new(per_client, total));
-    if per_client.is_some() {
+    let limiter = Arc::new(ArcSwap::from_pointee(RateLimiter::new(per_client, total)));
+    if per_client.is_some() || may_change {
         let limiter = limiter.clone();
         thread::Builder::new().name("pinloop-limiter".into()).spawn(move || {
             loop {
                 thread::sleep(FORGET_INTERVAL);
-                limiter.forget();
+                limiter.load().forget();
             }
         })?;
     }
     Ok(Some(limiter))
 }
 
-/// Prints the start line, on a thread of its own because standard output may be full.
-fn announce(server: &Server) -> io::Result<()> {
+/// Prints the start line: to standard output, on a thread of its own because that may be full,
+/// or to standard error if standard output has the access log.
+fn announce(
+    arguments: &Arguments,
+    server: &Server,
+    admin: Option<&Server>,
+    diagnostics: &Diagnostics,
+) -> io::Result<()> {
+    let line = start_line(server, admin);
+    if arguments.logs_to_stdout() {
+        diagnostics.send(line.as_bytes());
+        return Ok(());
+    }
+    let print = move || write_stdout(line.as_bytes());
+    thread::Builder::new().name("pinloop-stdout".into()).spawn(print).map(drop)
+}
+
+fn start_line(server: &Server, admin: Option<&Server>) -> String {
     let threads = server.cores().len();
     let cpus: Vec<String> =
         server.cores().iter().filter_map(|core| core.cpu).map(|cpu| cpu.to_string()).collect();
@@ -266,10 +299,30 @@ fn announce(server: &Server) -> io::Result<()> {
         cpus => format!("on cores {}", cpus.join(",")),
     };
     let addr = server.addr();
-    let line =
-        format!("pinloop listening on http://{addr} with {threads} thread{plural} {place}\n");
-    let print = move || write_stdout(line.as_bytes());
-    thread::Builder::new().name("pinloop-stdout".into()).spawn(print).map(drop)
+    let admin = admin.map(|admin| format!(", admin pages on http://{}", admin.addr()));
+    let admin = admin.unwrap_or_default();
+    format!("pinloop listening on http://{addr} with {threads} thread{plural} {place}{admin}\n")
+}
+
+/// Says at the level `debug` what the options, the machine and the cgroup have led to.
+fn describe(config: &Config, cores: &[Core]) {
+    let threads = cores.len();
+    log::debug!("chosen: {threads} threads, on {cores:?}");
+    let Config { connections_max, connections_per_client_max, when_full, .. } = config;
+    log::debug!(
+        "chosen: at most {connections_max} connections, {connections_per_client_max:?} of each \
+         client, then {when_full:?}; {} bytes of buffers",
+        config.buffered_bytes_max
+    );
+    log::debug!("chosen: {:?}", config.limits);
+    log::debug!("chosen: {:?}", config.timeouts);
+    match &config.trust {
+        None => log::debug!("chosen: no proxy is trusted"),
+        Some(trust) => log::debug!(
+            "chosen: trusted proxies {trust:?}, PROXY protocol: {}",
+            config.proxy_protocol
+        ),
+    }
 }
 
 /// Writes to standard output. Ignores a failure, because a closed pipe must not end the server.

@@ -175,9 +175,7 @@ fn an_unread_pipe_delays_no_client_and_dropped_lines_are_reported() {
 #[test]
 fn a_closed_pipe_is_reported_once_and_delays_no_client() {
     let stderr = path("closed");
-    // The test has closed the pipe after the start line.
-    let log = ["--access-log", "-"];
-    let running = Running::start_with_stderr(File::create(&stderr).unwrap(), &log);
+    let running = Running::start_with_log_on_stdout(&stderr, &[]);
     cause_10_mb_of_lines(&running);
     running.end(SIGTERM);
     let text = fs::read_to_string(&stderr).unwrap();

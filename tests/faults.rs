@@ -22,18 +22,18 @@ mod waiting;
 use std::process::Command;
 
 /// Prints why a test checks nothing on this machine.
-fn skip(reason: &str) {
+pub(crate) fn skip(reason: &str) {
     eprintln!("skipped: {reason}");
 }
 
 /// Reports whether the tests run as root.
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     let id = Command::new("id").arg("-u").output();
     id.is_ok_and(|output| output.stdout == b"0\n")
 }
 
 /// Reports whether a program can be run.
-fn has_program(name: &str) -> bool {
+pub(crate) fn has_program(name: &str) -> bool {
     let found = Command::new("sh").args(["-c", &format!("command -v {name}")]).output();
     found.is_ok_and(|output| output.status.success())
 }

@@ -56,6 +56,7 @@ fn the_demo_service_knows_the_protocol_and_what_any_service_may_use() {
         "crate::http",
         "crate::app",
         "crate::ops::metrics",
+        "crate::ops::readiness",
         "crate::ops::workers",
         "crate::ops::rate_limit",
     ];

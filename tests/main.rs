@@ -11,6 +11,7 @@ mod fuzz;
 mod hostile;
 mod imports;
 mod metrics;
+mod operating;
 mod properties;
 mod protocol;
 mod rate_limit;

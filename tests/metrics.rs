@@ -16,7 +16,7 @@ use crate::support::{APP, GET, connect, read_response, read_to_end, serve, serve
 fn sum(text: &str, series: &str, label: &str) -> f64 {
     let is_meant = |line: &&str| {
         let rest = line.strip_prefix(series);
-        rest.is_some_and(|rest| rest.starts_with('{')) && line.contains(label)
+        rest.is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(label)
     };
     let value = |line: &str| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok());
     let lines: Vec<&str> = text.lines().filter(is_meant).collect();
@@ -63,6 +63,40 @@ fn totals_over_all_threads_match_the_traffic() {
     assert!(sum(&text, "pinloop_request_duration_seconds_sum", "") > 0.0);
     assert!(total("pinloop_wakeups_total", "") > 20);
     assert!(text.ends_with("# EOF\n"));
+}
+
+#[test]
+fn each_core_has_its_own_series_if_asked_for() {
+    let metrics = Metrics::default().by_core();
+    let threads = NonZeroUsize::new(2);
+    let server = serve_app(Config { threads, metrics: Some(metrics.clone()), ..Config::default() });
+    for _ in 0..9 {
+        talk(&server, b"GET / HTTP/1.0\r\n\r\n");
+    }
+    stop(server);
+    let text = metrics.render();
+    let core = |thread: &str| {
+        let is_meant = |line: &&str| line.contains(thread) && line.contains("status=\"2xx\"");
+        let line = text.lines().find(is_meant).expect("a series for each thread");
+        line.rsplit(' ').next().unwrap().parse::<u32>().unwrap()
+    };
+    assert_eq!(core("thread=\"0\"") + core("thread=\"1\""), 9);
+    assert_eq!(sum(&text, "pinloop_requests_total", "2xx"), 9.0);
+}
+
+#[test]
+fn the_text_does_not_grow_with_the_cores() {
+    let metrics = Metrics::default();
+    let config = |threads| Config {
+        threads: NonZeroUsize::new(threads),
+        metrics: Some(metrics.clone()),
+        ..Config::default()
+    };
+    stop(serve_app(config(1)));
+    let one = metrics.render().len();
+    stop(serve_app(config(15)));
+    let all = metrics.render().len();
+    assert!(all < one + 100, "{one} bytes for one thread, {all} for 16");
 }
 
 #[test]
@@ -113,7 +147,7 @@ fn the_metrics_page_exists_if_metrics_are_on() {
     talk(&server, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     let page = talk(&server, get);
     assert!(page.contains("content-type: application/openmetrics-text; version=1.0.0"), "{page}");
-    assert!(page.contains("pinloop_requests_total{thread=\"0\",status=\"2xx\"} 1\n"), "{page}");
+    assert!(page.contains("pinloop_requests_total{status=\"2xx\"} 1\n"), "{page}");
     let delete = b"DELETE /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     let rejected = talk(&server, delete);
     assert!(

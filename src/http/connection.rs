@@ -209,10 +209,10 @@ impl Connection {
             }),
             State::Produce(_) | State::Closed(_) => None,
         };
-        if let Some(info) = info {
-            reject(rejection, info, output, context);
+        match info {
+            Some(info) => drop(reject(rejection, info, output, context)),
+            None => self.abandon(context),
         }
-        self.abandon(context);
         self.state = State::Closed(close);
         close
     }
@@ -232,8 +232,9 @@ impl Connection {
         match &mut self.state {
             State::Stream(stream) => stream.abandon(context),
             State::Produce(produce) => produce.abandon(context),
-            State::Deferred(deferred) => context.record_pending(&mut deferred.record, 0),
-            State::Head(_) | State::Collect(_) | State::Closed(_) => {}
+            State::Deferred(deferred) => deferred.abandon(context),
+            State::Collect(collect) => collect.abandon(context),
+            State::Head(_) | State::Closed(_) => {}
         }
     }
 

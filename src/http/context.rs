@@ -1,7 +1,6 @@
 //! Everything that a step of the state machine needs besides bytes: limits, the date, the client,
 //! and the places that count and record requests. The caller makes a context for each wake-up.
 
-use core::net::IpAddr;
 use std::sync::Arc;
 
 use super::chars::TargetSyntax;
@@ -9,6 +8,7 @@ use super::counters::Counters;
 use super::date::Date;
 use super::deferred::ResponseSink;
 use super::head;
+use super::peer::Peer;
 use super::record::{PendingRecord, Record, Recorder, ResponseSummary};
 use super::rejection::Rejection;
 use super::request::Request;
@@ -72,8 +72,8 @@ pub struct Context<'a> {
     pub sink: Option<&'a Arc<dyn ResponseSink>>,
     /// Number of this connection, for the sink.
     pub connection_id: u64,
-    /// Address of the client, if it is known.
-    pub client: Option<&'a IpAddr>,
+    /// Other end of the connection, if it is known.
+    pub peer: Option<&'a Peer>,
     /// Counts responses and rejections.
     pub counters: Option<&'a Counters>,
     /// Takes a record of each request.
@@ -90,7 +90,7 @@ impl<'a> Context<'a> {
             requests_max: u32::MAX,
             sink: None,
             connection_id: 0,
-            client: None,
+            peer: None,
             counters: None,
             recorder: None,
         }
@@ -105,6 +105,9 @@ impl<'a> Context<'a> {
     pub(super) fn count_response(&self, status: u16) {
         if let Some(counters) = self.counters {
             counters.responses[usize::from(status / 100)].add(1);
+            if status == 429 {
+                counters.too_many_requests.add(1);
+            }
         }
     }
 

@@ -32,6 +32,8 @@ pub struct Counters {
     /// Final responses by the first digit of their status code: `responses[2]` counts 2xx. A
     /// response that is taken back for a rejection is not counted.
     pub responses: [Counter; 6],
+    /// Those of the responses that had status 429.
+    pub too_many_requests: Counter,
     /// Rejections by reason, in the order of [`Rejection::ALL`].
     pub rejections: [Counter; Rejection::ALL.len()],
 }

@@ -76,6 +76,9 @@ rejections! {
     /// A transfer coding that is not implemented (RFC 9112, 6.1).
     TransferCoding 501 "transfer_coding"
         "The only transfer coding that is implemented is chunked.";
+    /// A connection from a trusted proxy that does not begin with a header of the PROXY protocol.
+    ProxyHeader 400 "proxy_header"
+        "The connection does not begin with a valid header of the PROXY protocol.";
     /// A malformed chunked coding (RFC 9112, 7.1).
     Chunk 400 "chunk"
         "The chunked coding of the content is malformed.";

@@ -6,22 +6,19 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode_str;
 
 use super::head::{Framing, Head};
+use super::peer::Peer;
 
 /// A request: its head and, once it has arrived, its body. Borrows from the input buffer.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     head: &'a Head<'a>,
     body: &'a [u8],
-    client: Option<&'a IpAddr>,
+    peer: Option<&'a Peer>,
 }
 
 impl<'a> Request<'a> {
-    pub(super) fn new(
-        head: &'a Head<'a>,
-        body: &'a [u8],
-        client: Option<&'a IpAddr>,
-    ) -> Request<'a> {
-        Request { head, body, client }
+    pub(super) fn new(head: &'a Head<'a>, body: &'a [u8], peer: Option<&'a Peer>) -> Request<'a> {
+        Request { head, body, peer }
     }
 
     /// Returns the method, which is case-sensitive (RFC 9110, 9.1).
@@ -124,11 +121,38 @@ impl<'a> Request<'a> {
     }
 
     /// Returns the address of the client, if it is known.
+    ///
+    /// That is the other end of the connection, unless that is a proxy in
+    /// [`Config::trust`](crate::Config::trust). Then it is the rightmost address in the header
+    /// that the proxy sets which is not the address of a trusted proxy, or the source that the
+    /// proxy gives by the PROXY protocol. Each call reads the header anew.
     pub fn client(&self) -> Option<IpAddr> {
-        self.client.copied()
+        self.peer.map(|peer| {
+            let name = peer.trusted_header().unwrap_or_default();
+            peer.client(self.head.headers_named(name))
+        })
+    }
+
+    /// Returns the address of the other end of the connection, if it is known: the client or a
+    /// proxy.
+    pub fn peer(&self) -> Option<IpAddr> {
+        self.peer.map(Peer::address)
+    }
+
+    /// Returns the `x-request-id` that a trusted proxy has given to this request: 1 to 128 visible
+    /// ASCII characters.
+    pub fn id(&self) -> Option<&'a [u8]> {
+        self.peer?.trusted_header()?;
+        trusted_id(self.header("x-request-id")?)
     }
 
     pub(super) fn head(&self) -> &'a Head<'a> {
         self.head
     }
+}
+
+/// Returns `id` if it can stand in a log.
+fn trusted_id(id: &[u8]) -> Option<&[u8]> {
+    let is_plain = (1..=128).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic);
+    is_plain.then_some(id)
 }

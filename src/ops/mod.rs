@@ -7,6 +7,7 @@ pub(crate) mod metrics;
 mod off;
 #[cfg(feature = "rate-limit")]
 pub(crate) mod rate_limit;
+pub(crate) mod readiness;
 pub(crate) mod workers;
 
 #[cfg(not(feature = "access-log"))]

@@ -13,7 +13,8 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use governor::clock::{Clock, QuantaClock};
@@ -101,7 +102,24 @@ impl FromStr for Rate {
 /// # let _ = service;
 /// # Ok::<(), String>(())
 /// ```
-pub struct RateLimiter(Limits<QuantaClock>);
+pub struct RateLimiter {
+    limits: Limits<QuantaClock>,
+    refused: Arc<Refused>,
+}
+
+/// Numbers of refused requests. Only a refusal writes to them.
+#[derive(Debug, Default)]
+struct Refused {
+    by_client: AtomicU64,
+    by_total: AtomicU64,
+}
+
+/// The rate that a request exceeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exceeded {
+    Client,
+    Total,
+}
 
 /// Maximum number of clients that are counted by address. 1,000,000 clients take some 64 MB.
 const CLIENTS_MAX: usize = 1_000_000;
@@ -130,7 +148,20 @@ impl RateLimiter {
         per_client: Option<(Rate, Option<NonZeroU32>)>,
         total: Option<(Rate, Option<NonZeroU32>)>,
     ) -> RateLimiter {
-        RateLimiter(Limits::new(per_client, total, CLIENTS_MAX, QuantaClock::default()))
+        let limits = Limits::new(per_client, total, CLIENTS_MAX, QuantaClock::default());
+        RateLimiter { limits, refused: Arc::default() }
+    }
+
+    /// Makes a limiter with other rates, which adds to the same numbers of refused requests. Its
+    /// clients begin with a full budget.
+    #[must_use]
+    pub fn with_rates(
+        &self,
+        per_client: Option<(Rate, Option<NonZeroU32>)>,
+        total: Option<(Rate, Option<NonZeroU32>)>,
+    ) -> RateLimiter {
+        let new = RateLimiter::new(per_client, total);
+        RateLimiter { refused: self.refused.clone(), ..new }
     }
 
     /// Counts a request of `client`. Without an address, only the rate for all clients holds.
@@ -139,7 +170,24 @@ impl RateLimiter {
     /// Returns the time to wait if the request exceeds a rate. A request that exceeds only
     /// the rate for all clients still counts for its client.
     pub fn check(&self, client: Option<IpAddr>) -> Result<(), TooMany> {
-        self.0.check(client).map_err(|retry_after| TooMany { retry_after })
+        self.limits.check(client).map_err(|(exceeded, retry_after)| {
+            let refused = match exceeded {
+                Exceeded::Client => &self.refused.by_client,
+                Exceeded::Total => &self.refused.by_total,
+            };
+            refused.fetch_add(1, Ordering::Relaxed);
+            TooMany { retry_after }
+        })
+    }
+
+    /// Returns the number of requests that have exceeded the rate of their client.
+    pub fn refused_by_client(&self) -> u64 {
+        self.refused.by_client.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of requests that have exceeded the rate of all clients.
+    pub fn refused_by_total(&self) -> u64 {
+        self.refused.by_total.load(Ordering::Relaxed)
     }
 
     /// Forgets clients with a full budget.
@@ -148,7 +196,7 @@ impl RateLimiter {
     /// takes memory. Call it outside the event loops: 100,000 clients take some 10 ms. Beyond
     /// 1,000,000 clients, clients are counted by /24 and /48 network.
     pub fn forget(&self) {
-        self.0.forget();
+        self.limits.forget();
     }
 }
 
@@ -192,13 +240,15 @@ impl<C: Clock + Clone> Limits<C> {
         }
     }
 
-    fn check(&self, client: Option<IpAddr>) -> Result<(), Duration> {
+    fn check(&self, client: Option<IpAddr>) -> Result<(), (Exceeded, Duration)> {
         let wait = |until: NotUntil<C::Instant>| until.wait_time_from(self.clock.now());
         if let (Some(limiter), Some(client)) = (&self.per_client, client) {
             let network = network(client, self.crowded.load(Ordering::Relaxed));
-            limiter.check_key(&network).map_err(wait)?;
+            let checked = limiter.check_key(&network);
+            checked.map_err(|until| (Exceeded::Client, wait(until)))?;
         }
-        self.total.as_ref().map_or(Ok(()), |limiter| limiter.check().map_err(wait))
+        let Some(limiter) = &self.total else { return Ok(()) };
+        limiter.check().map_err(|until| (Exceeded::Total, wait(until)))
     }
 
     fn forget(&self) {
@@ -303,10 +353,10 @@ mod tests {
         let (limits, clock) = limits(Some(("6/m", 2)), None);
         assert_eq!(limits.check(client(1)), Ok(()));
         assert_eq!(limits.check(client(1)), Ok(()));
-        assert_eq!(limits.check(client(1)), Err(Duration::from_secs(10)));
+        assert_eq!(limits.check(client(1)), Err((Exceeded::Client, Duration::from_secs(10))));
         assert_eq!(limits.check(client(2)), Ok(()));
         clock.advance(Duration::from_secs(4));
-        assert_eq!(limits.check(client(1)), Err(Duration::from_secs(6)));
+        assert_eq!(limits.check(client(1)), Err((Exceeded::Client, Duration::from_secs(6))));
         clock.advance(Duration::from_secs(6));
         assert_eq!(limits.check(client(1)), Ok(()));
     }

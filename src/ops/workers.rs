@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use core_affinity::CoreId;
 
@@ -59,7 +60,12 @@ struct Queue {
 
 #[derive(Default)]
 struct State {
-    jobs: VecDeque<Job>,
+    /// With the time at which each was queued.
+    jobs: VecDeque<(Instant, Job)>,
+    /// Number of jobs that have left the queue.
+    begun: u64,
+    /// Sum of the times that they have waited.
+    waited: Duration,
     /// Number of permits that have no job yet.
     reserved: usize,
     closed: bool,
@@ -110,6 +116,12 @@ impl Workers {
         Ok(Workers { pool: Arc::new(pool) })
     }
 
+    /// Returns figures about the queue.
+    pub fn figures(&self) -> QueueFigures {
+        let state = self.pool.queue.lock();
+        QueueFigures { waiting: state.jobs.len(), begun: state.begun, waited: state.waited }
+    }
+
     /// Reserves a place in the queue. Returns `None` if the queue is full.
     pub fn reserve(&self) -> Option<Permit<'_>> {
         let queue = &*self.pool.queue;
@@ -122,11 +134,23 @@ impl Workers {
     }
 }
 
+/// Figures about the queue of [`Workers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QueueFigures {
+    /// Number of jobs that wait for a thread.
+    pub waiting: usize,
+    /// Number of jobs that a thread has begun.
+    pub begun: u64,
+    /// Sum of the times that these jobs have waited.
+    pub waited: Duration,
+}
+
 impl Permit<'_> {
     /// Queues `job` for a worker. A panic ends only the job; a responder that it owns sends
     /// 500.
     pub fn run(self, job: impl FnOnce() + Send + 'static) {
-        self.queue.lock().jobs.push_back(Box::new(job));
+        self.queue.lock().jobs.push_back((Instant::now(), Box::new(job)));
         self.queue.changed.notify_one();
         // Dropping `self` ends the reservation, because the job itself counts now.
     }
@@ -150,7 +174,9 @@ impl Queue {
     fn next(&self) -> Option<Job> {
         let mut state = self.lock();
         loop {
-            if let Some(job) = state.jobs.pop_front() {
+            if let Some((queued, job)) = state.jobs.pop_front() {
+                state.begun += 1;
+                state.waited += queued.elapsed();
                 return Some(job);
             }
             if state.closed {
@@ -230,5 +256,7 @@ mod tests {
         workers.reserve().unwrap().run(|| panic!("as the test wants it"));
         workers.reserve().unwrap().run(move || sender.send(7).unwrap());
         assert_eq!(results.recv(), Ok(7));
+        let figures = workers.figures();
+        assert_eq!((figures.waiting, figures.begun), (0, 2));
     }
 }

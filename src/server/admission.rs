@@ -1,7 +1,6 @@
 //! Admits connections up to the limits, and decides about those beyond them.
 
 use std::io;
-use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +13,7 @@ use super::connections::Connections;
 use super::listener::{Accepted, Listener};
 use super::shared::Shared;
 use crate::config::WhenFull;
-use crate::http::{Rejection, Service};
+use crate::http::{Peer, Rejection, Service};
 
 /// Connections accepted at one wake-up before the open ones have a turn.
 const ACCEPTS_MAX: usize = 64;
@@ -37,8 +36,10 @@ const EVICTIONS_MAX: usize = 64;
 /// The part of an event loop that admits connections.
 pub(super) struct Admission {
     index: usize,
-    /// `None` once the loop has stopped accepting.
-    listener: Option<Listener>,
+    /// Usually one. Empty once the loop has stopped accepting.
+    listeners: Vec<Listener>,
+    /// Listener that is looked at first, so that none has to wait for the others.
+    first: usize,
     shared: Arc<Shared>,
     /// Keys and numbers of connections that have been idle for long, the longest last.
     idle: Vec<(usize, u64)>,
@@ -47,32 +48,45 @@ pub(super) struct Admission {
 impl Admission {
     pub(super) fn new(
         index: usize,
-        socket: std::net::TcpListener,
+        sockets: Vec<std::net::TcpListener>,
         registry: &Registry,
         shared: Arc<Shared>,
     ) -> io::Result<Admission> {
-        let listener = Listener::new(socket, registry, shared.reserves_missing.clone())?;
-        Ok(Admission { index, listener: Some(listener), shared, idle: Vec::new() })
+        let new = |socket| Listener::new(socket, registry, shared.reserves_missing.clone());
+        let listeners = sockets.into_iter().map(new).collect::<io::Result<_>>()?;
+        Ok(Admission { index, listeners, first: 0, shared, idle: Vec::new() })
     }
 
     /// Notes that the poll has announced a connection.
     pub(super) fn set_ready(&mut self) {
-        self.listener.iter_mut().for_each(Listener::set_ready);
+        self.listeners.iter_mut().for_each(Listener::set_ready);
     }
 
     /// Reports whether there may be connections to accept, now or at a known time.
     pub(super) fn is_ready(&self) -> bool {
-        self.listener.as_ref().is_some_and(Listener::is_ready)
+        self.listeners.iter().any(Listener::is_ready)
     }
 
     /// Returns the time until connections can be accepted; `None` to wait for an event.
     pub(super) fn wait(&self, now: Instant) -> Option<Duration> {
-        self.listener.as_ref().and_then(|listener| listener.wait(now))
+        self.listeners.iter().filter_map(|listener| listener.wait(now)).min()
     }
 
-    /// Accepts again if the listener waits for a connection to close.
+    /// Returns the place of a listener that may have connections to accept now.
+    fn ready(&self, now: Instant) -> Option<usize> {
+        let count = self.listeners.len();
+        let mut places = (0..count).map(|place| (self.first + place) % count);
+        places.find(|&place| self.listeners[place].wait(now) == Some(Duration::ZERO))
+    }
+
+    /// Accepts again if the listeners wait for a connection to close.
     pub(super) fn resume_if_paused(&mut self) {
-        self.listener.iter_mut().for_each(Listener::resume_if_paused);
+        self.listeners.iter_mut().for_each(Listener::resume_if_paused);
+    }
+
+    /// Stops accepting.
+    pub(super) fn close(&mut self, registry: &Registry) {
+        self.listeners.drain(..).for_each(|listener| listener.leave(registry));
     }
 
     /// Takes connections from the queue of the listener.
@@ -88,16 +102,14 @@ impl Admission {
         }
     }
 
-    /// Takes all connections from the queue, and stops accepting: a client left in the queue
-    /// would be reset.
+    /// Takes all connections from the queues, because a client left there would be reset.
     pub(super) fn accept_the_last<S: Service>(
         &mut self,
         connections: &mut Connections<S>,
         registry: &Registry,
     ) {
-        self.listener.iter_mut().for_each(Listener::resume);
+        self.listeners.iter_mut().for_each(Listener::resume);
         while self.accept_one(connections, registry) {}
-        self.listener = None;
     }
 
     /// Takes a connection from the queue; reports whether there may be another one.
@@ -108,30 +120,30 @@ impl Admission {
     ) -> bool {
         let env = &connections.state.env;
         let (now, max) = (env.now, env.config.connections_max);
-        if self.wait(now) != Some(Duration::ZERO) {
-            return false;
-        }
+        let Some(ready) = self.ready(now) else { return false };
         let waits_when_full = env.config.when_full == WhenFull::Wait && !env.draining;
         let needs_room = waits_when_full && self.shared.connections() >= max;
         if needs_room && !self.has_idle(connections) && self.shared.waits_for_room(self.index, max)
         {
-            self.listener.iter_mut().for_each(Listener::pause);
+            self.listeners.iter_mut().for_each(Listener::pause);
             return false;
         }
-        let Some(listener) = &mut self.listener else { return false };
-        match listener.accept(now) {
+        self.first = ready + 1;
+        match self.listeners[ready].accept(now) {
             Accepted::Connection(stream, client) => {
                 // Not before a connection is there that needs the room.
                 if needs_room {
                     self.evict_idle(connections);
                 }
-                self.admit(stream, client.ip(), connections, registry);
+                let trust = connections.state.env.config.trust.as_ref();
+                let client = Peer::new(client.ip(), trust);
+                self.admit(stream, &client, connections, registry);
             }
             Accepted::Shed => {
                 connections.state.env.count(|metrics| metrics.shed_without_descriptor.add(1));
             }
-            Accepted::Failed => {}
-            Accepted::Empty => return false,
+            // Another listener may have connections.
+            Accepted::Failed | Accepted::Empty => {}
         }
         true
     }
@@ -140,14 +152,15 @@ impl Admission {
     fn admit<S: Service>(
         &mut self,
         stream: TcpStream,
-        client: IpAddr,
+        client: &Peer,
         connections: &mut Connections<S>,
         registry: &Registry,
     ) {
         let config = &connections.state.env.config;
         let (max, when_full) = (config.connections_max, config.when_full);
-        let per_client = config.connections_per_client_max;
-        let of_client = per_client.map_or(0, |_| self.shared.add_client(client));
+        // A proxy has the connections of many clients.
+        let per_client = config.connections_per_client_max.filter(|_| !client.is_proxy());
+        let of_client = per_client.map_or(0, |_| self.shared.add_client(client.address()));
         let client_max = per_client.map_or(usize::MAX, NonZeroUsize::get);
         // A client that has waited is served at the end, because the alternative is a reset.
         let open = self.shared.connections();
@@ -160,9 +173,9 @@ impl Admission {
         }
         let is_refused = is_full || of_client > client_max;
         if connections.state.env.config.defer_accept && !is_refused {
-            return connections.open_and_read(stream, client, registry);
+            return connections.open_and_read(stream, client.clone(), registry);
         }
-        match connections.open(stream, client, registry) {
+        match connections.open(stream, client.clone(), registry) {
             Some(key) if is_refused => shed(key, connections),
             _ => {}
         }

@@ -3,7 +3,6 @@
 //! The event loop decides which connection gets a turn. An idle connection owns no heap memory.
 
 use std::io;
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
@@ -15,7 +14,7 @@ use super::loop_state::{Environment, LoopState};
 use super::socket::Socket;
 use super::timeouts::{TimeoutKind, Timer, Timers};
 use super::wheel::{Deadline, Deadlines};
-use crate::http::{self, Close, Rejection, Service, Waiting};
+use crate::http::{self, Close, Peer, Rejection, Service, Waiting};
 
 /// Reads of discarded input in one turn.
 const DISCARDS_MAX: usize = 4;
@@ -23,7 +22,7 @@ const DISCARDS_MAX: usize = 4;
 /// One client.
 pub(super) struct Connection {
     pub(super) socket: Socket,
-    pub(super) client: IpAddr,
+    pub(super) client: Peer,
     /// Number of the connection, for messages: its key, and in the upper half a count of the
     /// connections that the loop has opened, because keys are used again.
     pub(super) id: u64,
@@ -63,6 +62,8 @@ pub(super) enum State {
         /// The response may still be on its way when the linger timeout has passed.
         is_large: bool,
     },
+    /// Waits for the header of the PROXY protocol.
+    ProxyHeader,
 }
 
 /// The result of a turn.
@@ -86,7 +87,7 @@ pub(super) fn key_of(connection_id: u64) -> usize {
 
 impl Connection {
     /// Returns the connection with key `key`, the `opened`th of its event loop.
-    pub(super) fn new(stream: TcpStream, client: IpAddr, key: usize, opened: u32) -> Connection {
+    pub(super) fn new(stream: TcpStream, client: Peer, key: usize, opened: u32) -> Connection {
         Connection {
             socket: Socket::new(stream),
             client,
@@ -107,8 +108,8 @@ impl Connection {
         self.id
     }
 
-    pub(super) fn client(&self) -> IpAddr {
-        self.client
+    pub(super) fn client(&self) -> &Peer {
+        &self.client
     }
 
     pub(super) fn source(&mut self) -> &mut TcpStream {
@@ -139,6 +140,7 @@ impl Connection {
             State::Deferred(_) | State::Paused => Ok(Turn::Wait),
             State::Closing(close) => self.close_when_sent(close),
             State::Lingering { .. } => self.discard(state),
+            State::ProxyHeader => self.read_proxy_header(state),
         }
     }
 
@@ -296,6 +298,7 @@ impl Connection {
             // A client that has shut down its side may be gone.
             State::Paused if self.reads_on => TimeoutKind::Write,
             State::Paused | State::Deferred(_) => TimeoutKind::Service,
+            State::ProxyHeader => TimeoutKind::Head,
             State::Reading => match self.http.waiting() {
                 Waiting::Body => TimeoutKind::Body,
                 _ if self.is_used && !self.has_head_begun() => TimeoutKind::Idle,

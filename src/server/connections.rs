@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,12 +11,13 @@ use mio::{Interest, Registry, Token};
 use slab::Slab;
 
 use super::batch::Part;
-use super::connection::{Connection, Turn, key_of};
+use super::connection::{Connection, State, Turn, key_of};
 use super::inbox::Message;
 use super::loop_state::{Environment, LoopState};
 use super::shared::Shared;
 use super::timeouts::Timers;
-use crate::http::{Rejection, Service};
+use crate::config::Config;
+use crate::http::{Peer, Rejection, Service};
 
 /// Time that a wake-up spends on connections with more to do than one turn, before the loop
 /// looks for new events.
@@ -56,6 +56,12 @@ impl<S: Service> Connections<S> {
         self.timers.wheel.set_now(now);
     }
 
+    /// Applies the settings that can change while the loop runs.
+    pub(super) fn apply(&mut self, config: Config) {
+        self.timers.set_timeouts(&config.timeouts);
+        self.state.apply(config);
+    }
+
     /// Reports whether a connection has more to do than one turn.
     #[inline]
     pub(super) fn has_more_to_do(&self) -> bool {
@@ -70,7 +76,7 @@ impl<S: Service> Connections<S> {
     pub(super) fn open(
         &mut self,
         stream: TcpStream,
-        client: IpAddr,
+        client: Peer,
         registry: &Registry,
     ) -> Option<usize> {
         let key = self.add(stream, client);
@@ -79,7 +85,7 @@ impl<S: Service> Connections<S> {
 
     /// Opens a connection whose first bytes have arrived, and answers them. A connection that is
     /// over then costs epoll nothing.
-    pub(super) fn open_and_read(&mut self, stream: TcpStream, client: IpAddr, registry: &Registry) {
+    pub(super) fn open_and_read(&mut self, stream: TcpStream, client: Peer, registry: &Registry) {
         let key = self.add(stream, client);
         self.turn(key);
         if self.slab.contains(key) {
@@ -88,11 +94,16 @@ impl<S: Service> Connections<S> {
         }
     }
 
-    fn add(&mut self, stream: TcpStream, client: IpAddr) -> usize {
+    fn add(&mut self, stream: TcpStream, client: Peer) -> usize {
         let entry = self.slab.vacant_entry();
         let key = entry.key();
         self.opened = self.opened.wrapping_add(1);
-        entry.insert(Connection::new(stream, client, key, self.opened));
+        let waits_for_proxy = self.state.env.config.proxy_protocol && client.is_proxy();
+        let mut connection = Connection::new(stream, client, key, self.opened);
+        if waits_for_proxy {
+            connection.state = State::ProxyHeader;
+        }
+        entry.insert(connection);
         self.shared.add_connection();
         self.state.env.count(|metrics| metrics.accepted.add(1));
         key
@@ -211,7 +222,7 @@ impl<S: Service> Connections<S> {
                 connection.is_queued = true;
                 self.again.push_back(key);
             }
-            Turn::Wait if self.state.env.draining && connection.is_idle() => {
+            Turn::Wait if self.state.env.closes_idle && connection.is_idle() => {
                 return self.close(key);
             }
             Turn::Wait | Turn::Send => {}
@@ -271,9 +282,9 @@ impl<S: Service> Connections<S> {
     }
 
     /// Counts a connection of a client that has closed.
-    pub(super) fn forget_client(&self, client: IpAddr) {
-        if self.state.env.config.connections_per_client_max.is_some() {
-            self.shared.remove_client(client);
+    pub(super) fn forget_client(&self, client: &Peer) {
+        if self.state.env.config.connections_per_client_max.is_some() && !client.is_proxy() {
+            self.shared.remove_client(client.address());
         }
     }
 }

@@ -27,6 +27,7 @@ const EVENTS_MAX: usize = 1024;
 
 /// One core's event loop.
 pub(super) struct EventLoop<S> {
+    index: usize,
     poll: Poll,
     inbox: Arc<Inbox>,
     admission: Admission,
@@ -43,7 +44,7 @@ impl<S: Service> EventLoop<S> {
     pub(super) fn new(
         index: usize,
         poll: Poll,
-        listener: std::net::TcpListener,
+        sockets: Vec<std::net::TcpListener>,
         inbox: Arc<Inbox>,
         service: S,
         config: Config,
@@ -51,7 +52,8 @@ impl<S: Service> EventLoop<S> {
     ) -> io::Result<EventLoop<S>> {
         let state = LoopState::new(service, config, inbox.clone(), Instant::now());
         Ok(EventLoop {
-            admission: Admission::new(index, listener, poll.registry(), shared.clone())?,
+            index,
+            admission: Admission::new(index, sockets, poll.registry(), shared.clone())?,
             poll,
             inbox,
             connections: Connections::new(state, shared.clone()),
@@ -90,23 +92,12 @@ impl<S: Service> EventLoop<S> {
         [deadline, again, accept, drain].into_iter().flatten().min()
     }
 
-    /// Reads the clock, once a wake-up, and begins to drain if the server stops.
+    /// Reads the clock, once a wake-up, and takes the next step of a stop.
     fn begin_wakeup(&mut self) {
         self.connections.set_now(Instant::now());
         // Before any event, so that the responses of this wake-up say that they are the last.
         if self.shared.is_stopping() {
-            self.drain();
-        }
-    }
-
-    #[cold]
-    fn drain(&mut self) {
-        if !self.drain.has_begun() {
-            let registry = self.poll.registry();
-            self.drain.begin(&mut self.admission, &mut self.connections, registry);
-        }
-        if self.shared.is_cut_off() {
-            self.drain.end(self.connections.state.env.now);
+            self.go_on_stopping();
         }
     }
 
@@ -120,10 +111,29 @@ impl<S: Service> EventLoop<S> {
         self.connections.state.batch.close();
     }
 
+    #[cold]
+    fn go_on_stopping(&mut self) {
+        let registry = self.poll.registry();
+        self.drain.go_on(&mut self.admission, &mut self.connections, &self.shared, registry);
+        if self.shared.is_cut_off() {
+            self.drain.end(self.connections.state.env.now);
+        }
+    }
+
+    /// Applies new settings, and answers the question whether the loop is alive.
+    fn apply_settings(&mut self) {
+        self.shared.answer_pulse(self.index);
+        if let Some(config) = self.shared.take_settings(self.index) {
+            self.connections.apply(config);
+            self.admission.resume_if_paused();
+        }
+    }
+
     fn dispatch(&mut self, event: &Event) {
         match event.token() {
             LISTENER => self.admission.set_ready(),
             WAKER => {
+                self.apply_settings();
                 self.admission.resume_if_paused();
                 self.connections.send_batch();
                 self.connections.deliver(self.inbox.take());

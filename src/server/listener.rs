@@ -132,6 +132,14 @@ impl Listener {
         Ok(Listener { socket, reserve, is_ready: false, pause: None, logged: None })
     }
 
+    /// Leaves the poll. Closing alone does not suffice, because another process or thread may
+    /// have the same socket.
+    pub(super) fn leave(mut self, registry: &Registry) {
+        if let Err(error) = registry.deregister(&mut self.socket) {
+            log::debug!("a listener could not leave epoll: {error}");
+        }
+    }
+
     /// Notes that the poll has announced a connection.
     pub(super) fn set_ready(&mut self) {
         self.is_ready = true;

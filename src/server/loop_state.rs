@@ -1,12 +1,11 @@
 //! State that the connections of one event loop share.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::batch::Batch;
 use crate::config::Config;
-use crate::http::{Context, Date, Recorder, ResponseSink};
+use crate::http::{Context, Date, Peer, Recorder, ResponseSink};
 use crate::ops::access_log::{AccessLog, CoreLog};
 use crate::ops::metrics::{CoreMetrics, Metrics};
 
@@ -36,6 +35,8 @@ pub(super) struct Environment {
     /// Time of the wake-up.
     pub(super) now: Instant,
     pub(super) draining: bool,
+    /// Connections close once they are idle.
+    pub(super) closes_idle: bool,
     pub(super) sink: Arc<dyn ResponseSink>,
     pub(super) metrics: Option<Arc<CoreMetrics>>,
     pub(super) log: Option<CoreLog>,
@@ -62,6 +63,7 @@ impl<S> LoopState<S> {
                 date_until: now,
                 now,
                 draining: false,
+                closes_idle: false,
                 sink,
                 metrics: config.metrics.as_ref().map(Metrics::add_core),
                 log: config.access_log.as_ref().map(|log: &AccessLog| log.core(now)),
@@ -69,6 +71,19 @@ impl<S> LoopState<S> {
                 config,
             },
         }
+    }
+
+    /// Applies the settings that can change while the loop runs.
+    pub(super) fn apply(&mut self, config: Config) {
+        let own = &mut self.env.config;
+        own.limits = config.limits;
+        own.timeouts = config.timeouts;
+        own.connections_max = config.connections_max;
+        own.connections_per_client_max = config.connections_per_client_max;
+        own.buffered_bytes_max = config.buffered_bytes_max;
+        own.when_full = config.when_full;
+        own.trust = config.trust;
+        own.proxy_protocol = config.proxy_protocol;
     }
 
     /// Empties the output, but for the batch.
@@ -103,7 +118,7 @@ impl Environment {
     }
 
     #[inline]
-    pub(super) fn context<'a>(&'a self, connection_id: u64, client: &'a IpAddr) -> Context<'a> {
+    pub(super) fn context<'a>(&'a self, connection_id: u64, client: &'a Peer) -> Context<'a> {
         Context {
             limits: &self.config.limits,
             date: &self.date,
@@ -111,7 +126,7 @@ impl Environment {
             requests_max: u32::MAX,
             sink: Some(&self.sink),
             connection_id,
-            client: Some(client),
+            peer: Some(client),
             counters: self.metrics.as_ref().map(|metrics| &metrics.counters),
             recorder: self.log.as_ref().map(|log| log as &dyn Recorder),
         }

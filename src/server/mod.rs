@@ -15,8 +15,11 @@ mod drain;
 mod event_loop;
 mod inbox;
 mod listener;
+mod listeners;
 mod loop_state;
+mod proxy_header;
 mod read_ahead;
+mod settings;
 mod shared;
 mod socket;
 pub(crate) mod timeouts;
@@ -35,6 +38,8 @@ use crate::http::Service;
 pub use cores::{Core, cores};
 use event_loop::EventLoop;
 use inbox::Inbox;
+pub use listeners::Listeners;
+pub use settings::Settings;
 use shared::Shared;
 
 /// A running server. Dropping it leaves it running; [`stop`](Server::stop) and
@@ -45,6 +50,7 @@ pub struct Server {
     cores: Vec<Core>,
     threads: Vec<Thread>,
     stopper: Stopper,
+    settings: Settings,
 }
 
 /// Tells a server to stop, from any thread.
@@ -88,22 +94,40 @@ where
     S: Service + 'static,
 {
     config.check()?;
-    let cores = cores(config)?;
-    let (addr, listeners) = listener::bind_all(config.addr, config.backlog, cores.len())
+    let count = cores(config)?.len();
+    let listeners = Listeners::bind(config.addr, config.backlog, count)
         .map_err(|error| StartError::Listen(config.addr, error))?;
+    start_on(listeners, config, make)
+}
+
+/// Starts a server as [`start`] does, on sockets that listen already. [`Config::addr`] and
+/// [`Config::backlog`] have no effect.
+///
+/// # Errors
+/// See [`start`].
+pub fn start_on<F, S>(listeners: Listeners, config: &Config, make: F) -> Result<Server, StartError>
+where
+    F: Fn(Core) -> S + Send + Sync + 'static,
+    S: Service + 'static,
+{
+    config.check()?;
+    let cores = cores(config)?;
+    let (addr, are_shared) = (listeners.addr(), listeners.are_shared());
+    let hands = listeners.deal(cores.len())?;
     if config.defer_accept {
-        for listener in &listeners {
+        for listener in hands.iter().flatten() {
             defer_accept::defer_accept(listener, config.timeouts.head)?;
         }
     }
     let polls: Vec<Poll> = cores.iter().map(|_| Poll::new()).collect::<io::Result<_>>()?;
     let inbox = |poll: &Poll| Inbox::new(poll.registry()).map(Arc::new);
     let inboxes: Vec<Arc<Inbox>> = polls.iter().map(inbox).collect::<io::Result<_>>()?;
-    let shared = Arc::new(Shared::new(&inboxes));
+    let shared = Arc::new(Shared::new(&inboxes, config.readiness.clone(), are_shared));
     let stopper = Stopper { shared: shared.clone() };
+    let settings = Settings::new(shared.clone(), cores.len(), config);
     let make = Arc::new(make);
     let mut starting = Starting::new(stopper.clone());
-    for (((&core, listener), poll), inbox) in cores.iter().zip(listeners).zip(polls).zip(inboxes) {
+    for (((&core, sockets), poll), inbox) in cores.iter().zip(hands).zip(polls).zip(inboxes) {
         let (make, mut config, shared) = (make.clone(), config.clone(), shared.clone());
         config.buffered_bytes_max = config.buffered_bytes_of_thread(cores.len());
         starting.spawn(core, move || {
@@ -112,11 +136,11 @@ where
             {
                 log::warn!("thread {} could not be pinned to CPU {id}", core.index);
             }
-            EventLoop::new(core.index, poll, listener, inbox, make(core), config, shared)
+            EventLoop::new(core.index, poll, sockets, inbox, make(core), config, shared)
         })?;
     }
     let threads = starting.finish()?;
-    Ok(Server { addr, cores, threads, stopper })
+    Ok(Server { addr, cores, threads, stopper, settings })
 }
 
 /// The threads of a server that starts: either all of them serve, or none.
@@ -226,8 +250,20 @@ impl Server {
         self.stopper.clone()
     }
 
-    /// Tells the server to stop: it takes no more connections, answers the requests that have
-    /// arrived, and gives them [`Timeouts::drain`](crate::Timeouts::drain).
+    /// Returns a handle that changes the settings of the server.
+    pub fn settings(&self) -> Settings {
+        self.settings.clone()
+    }
+
+    /// Tells the server to stop, in these steps:
+    ///
+    /// 1. [`Config::readiness`] says so, and the server goes on for
+    ///    [`Timeouts::drain_delay`](crate::Timeouts::drain_delay).
+    /// 2. It takes no more connections, and each response is the last one of its connection. Idle
+    ///    connections have [`Timeouts::drain_grace`](crate::Timeouts::drain_grace) to send one
+    ///    more request.
+    /// 3. It closes the idle connections, and gives unfinished requests
+    ///    [`Timeouts::drain`](crate::Timeouts::drain).
     pub fn stop(&self) {
         self.stopper.stop();
     }
@@ -247,6 +283,19 @@ impl Stopper {
     /// Tells the server to stop: see [`Server::stop`].
     pub fn stop(&self) {
         self.shared.stop();
+    }
+
+    /// Tells the server to stop because another process has its sockets and serves. The server
+    /// leaves the connections in the queues of the sockets to that process, and does not wait
+    /// for [`Timeouts::drain_delay`](crate::Timeouts::drain_delay).
+    pub fn hand_over(&self) {
+        self.shared.hand_over();
+    }
+
+    /// Wakes all event loops. Reports whether each of them has woken since the last call, so
+    /// that a watchdog that calls this every few seconds knows that none hangs.
+    pub fn pulse(&self) -> bool {
+        self.shared.pulse()
     }
 
     /// Tells the server to stop at once: it closes all connections, also those with unfinished

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::inbox::Inbox;
+use crate::config::Config;
+use crate::ops::readiness::{Phase, Readiness};
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -14,6 +16,12 @@ pub(super) struct Shared {
     /// Number of threads that are without their reserved file descriptor.
     pub(super) reserves_missing: Arc<AtomicUsize>,
     stop: AtomicBool,
+    /// Settings that the loops with [`Loop::has_settings`] have yet to apply.
+    settings: Mutex<Option<Config>>,
+    pub(super) readiness: Readiness,
+    /// Another process has the listening sockets, and takes what is left in their queues.
+    leaves_queue: AtomicBool,
+    is_handed_over: AtomicBool,
     cut_off: AtomicBool,
     loops: Vec<Loop>,
     /// Number of open connections by [`subscriber`]. Only used with a limit for each client.
@@ -25,16 +33,27 @@ struct Loop {
     inbox: Arc<Inbox>,
     /// True while the loop leaves connections in its queue until one closes.
     waits_for_room: AtomicBool,
+    has_settings: AtomicBool,
+    /// True until the loop wakes after a [`Shared::pulse`].
+    is_asked: AtomicBool,
 }
 
 impl Shared {
-    pub(super) fn new(inboxes: &[Arc<Inbox>]) -> Shared {
-        let new_loop =
-            |inbox: &Arc<Inbox>| Loop { inbox: inbox.clone(), waits_for_room: false.into() };
+    pub(super) fn new(inboxes: &[Arc<Inbox>], readiness: Readiness, are_shared: bool) -> Shared {
+        let new_loop = |inbox: &Arc<Inbox>| Loop {
+            inbox: inbox.clone(),
+            waits_for_room: false.into(),
+            has_settings: false.into(),
+            is_asked: false.into(),
+        };
         Shared {
             connections: AtomicUsize::new(0),
             reserves_missing: Arc::default(),
             stop: AtomicBool::new(false),
+            settings: Mutex::default(),
+            readiness,
+            leaves_queue: are_shared.into(),
+            is_handed_over: AtomicBool::new(false),
             cut_off: AtomicBool::new(false),
             loops: inboxes.iter().map(new_loop).collect(),
             clients: Mutex::default(),
@@ -98,8 +117,57 @@ impl Shared {
 
     /// Tells all loops to stop.
     pub(super) fn stop(&self) {
+        self.readiness.enter(Phase::Leaving);
         self.stop.store(true, Ordering::Release);
         self.loops.iter().for_each(|each| each.inbox.wake_loop());
+    }
+
+    /// Tells all loops to stop, because another process serves on the same sockets.
+    pub(super) fn hand_over(&self) {
+        self.leaves_queue.store(true, Ordering::Release);
+        self.is_handed_over.store(true, Ordering::Release);
+        self.stop();
+    }
+
+    pub(super) fn is_handed_over(&self) -> bool {
+        self.is_handed_over.load(Ordering::Acquire)
+    }
+
+    /// Reports whether the queues of the listening sockets outlive this process.
+    pub(super) fn leaves_queue(&self) -> bool {
+        self.leaves_queue.load(Ordering::Acquire)
+    }
+
+    /// Has all loops apply these settings.
+    pub(super) fn change(&self, config: Config) {
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = Some(config);
+        for each in &self.loops {
+            each.has_settings.store(true, Ordering::Release);
+            each.inbox.wake_loop();
+        }
+    }
+
+    /// Returns the settings that loop `index` has yet to apply, if there are any.
+    pub(super) fn take_settings(&self, index: usize) -> Option<Config> {
+        if !self.loops[index].has_settings.swap(false, Ordering::AcqRel) {
+            return None;
+        }
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Wakes all loops; reports whether each has woken since the last call.
+    pub(super) fn pulse(&self) -> bool {
+        let mut are_alive = true;
+        for each in &self.loops {
+            are_alive &= !each.is_asked.swap(true, Ordering::AcqRel);
+            each.inbox.wake_loop();
+        }
+        are_alive
+    }
+
+    /// Notes that loop `index` has woken.
+    pub(super) fn answer_pulse(&self, index: usize) {
+        self.loops[index].is_asked.store(false, Ordering::Release);
     }
 
     /// Tells all loops to stop without waiting for unfinished requests.
@@ -135,7 +203,7 @@ mod tests {
 
     #[test]
     fn counts_the_connections_of_a_client_by_its_network() {
-        let shared = Shared::new(&[]);
+        let shared = Shared::new(&[], Readiness::default(), false);
         let client = |text: &str| text.parse::<IpAddr>().expect("an address");
         assert_eq!(shared.add_client(client("2001:db8::1")), 1);
         assert_eq!(shared.add_client(client("2001:db8::2")), 2);

@@ -108,10 +108,26 @@ timeouts! {
             "Time that a client may go on sending after the last response on its connection";
     }
     server {
-        /// For unfinished requests once the server is told to stop. Default 10 s: within the
+        /// Between the order to stop and its execution, while [`Config::readiness`] is
+        /// [`Phase::Leaving`] and everything else is as before. Default 0 s; a load balancer
+        /// that asks `/readyz` every 5 s needs some 10 s to send new clients elsewhere.
+        ///
+        /// [`Config::readiness`]: crate::Config::readiness
+        /// [`Phase::Leaving`]: crate::Phase::Leaving
+        drain_delay "drain-delay" 0 s, at least 0 ms:
+            "Time between a signal to stop and its execution, while /readyz answers 503 and \
+             connections are still accepted";
+        /// For one more request on each idle connection, answered with `connection: close`, once
+        /// the server accepts no more. Default 0 s: idle connections are closed at once, and a
+        /// request that is on its way then is lost. The usual pause between two requests of a
+        /// client suffices, some 5 s.
+        drain_grace "drain-grace" 0 s, at least 0 ms:
+            "Time after that for one more request on each idle connection, answered with \
+             connection: close";
+        /// For unfinished requests once the idle connections are closed. Default 10 s: within the
         /// 30 s that Kubernetes waits and the 90 s of systemd.
         drain "drain-timeout" 10 s, at least 0 ms:
-            "Time for unfinished requests after SIGTERM or SIGINT";
+            "Time after that for unfinished requests";
     }
 }
 
@@ -251,6 +267,11 @@ impl Timers {
     pub(super) fn new(timeouts: &Timeouts, start: Instant) -> Timers {
         Timers { ticks: TimeoutKind::ticks(timeouts), wheel: Wheel::new(start) }
     }
+
+    /// Sets the times of timers that are started from now on.
+    pub(super) fn set_timeouts(&mut self, timeouts: &Timeouts) {
+        self.ticks = TimeoutKind::ticks(timeouts);
+    }
 }
 
 #[cfg(test)]
@@ -259,8 +280,9 @@ mod tests {
 
     #[test]
     fn each_option_is_named_after_its_label() {
-        let names = Timeouts::OPTIONS.iter().map(|option| option.name.strip_suffix("-timeout"));
-        let names: Vec<_> = names.map(Option::unwrap).filter(|&name| name != "drain").collect();
+        let names = Timeouts::OPTIONS.iter().map(|option| option.name);
+        let names = names.filter(|name| !name.starts_with("drain"));
+        let names: Vec<_> = names.map(|name| name.strip_suffix("-timeout").unwrap()).collect();
         assert_eq!(names, TimeoutKind::NAMES[..names.len()]);
     }
 }

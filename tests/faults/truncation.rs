@@ -121,7 +121,7 @@ fn a_timeout_within_an_http_1_0_response_resets_the_connection() {
     wait_until("the write timeout closes the connection", || {
         let text = metrics.render();
         text.lines().any(|line| {
-            line.starts_with("pinloop_connections_closed_total{") && !line.ends_with(" 0")
+            line.starts_with("pinloop_connections_closed_total ") && !line.ends_with(" 0")
         })
     });
     let (bytes, is_reset) = read_to_reset(&mut stream);

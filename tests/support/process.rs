@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use signal_hook::consts::{SIGCONT, SIGSTOP};
@@ -67,6 +67,24 @@ impl Running {
         running
     }
 
+    /// Starts the binary as [`start_unpinned`](Self::start_unpinned) does, with its access log
+    /// on standard output, which nobody reads, and its start line in the file `stderr`.
+    pub(crate) fn start_with_log_on_stdout(stderr: &Path, arguments: &[&str]) -> Running {
+        let mut command = Command::new(BINARY);
+        command.args(["--threads", "1", "--no-pin", "--addr", ANY_PORT, "--access-log", "-"]);
+        command.args(arguments).stderr(File::create(stderr).expect("a file"));
+        let child = command.stdout(Stdio::piped()).spawn().expect("the binary runs");
+        let mut running = Running { child, line: String::new() };
+        drop(running.child.stdout.take());
+        wait_until("the start line is there", || {
+            let text = fs::read_to_string(stderr).expect("the file");
+            let line = text.lines().find(|line| line.contains("listening on"));
+            running.line = line.unwrap_or_default().to_string();
+            text.ends_with('\n') && !running.line.is_empty()
+        });
+        running
+    }
+
     /// Returns the line that the server prints when it listens.
     pub(crate) fn line(&self) -> &str {
         &self.line
@@ -76,6 +94,12 @@ impl Running {
         let (_, rest) = self.line.split_once("listening on http://").expect("the start line");
         let addr = rest.split_whitespace().next().expect("an address");
         addr.parse().unwrap_or_else(|error| panic!("{error}: {addr}"))
+    }
+
+    /// Returns the address of the pages for operators.
+    pub(crate) fn admin_addr(&self) -> SocketAddr {
+        let (_, addr) = self.line.split_once("admin pages on http://").expect("such an address");
+        addr.trim().parse().unwrap_or_else(|error| panic!("{error}: {addr}"))
     }
 
     pub(crate) fn connect(&self) -> TcpStream {

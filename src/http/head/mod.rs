@@ -39,6 +39,13 @@ impl<'a> Head<'a> {
         found.map(|header| header.value)
     }
 
+    /// Returns the values of all headers of this name, in any case.
+    pub(super) fn headers_named(&self, name: &str) -> impl DoubleEndedIterator<Item = &'a [u8]> {
+        let named =
+            self.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
+        named.map(|header| header.value)
+    }
+
     pub(super) fn is_head(&self) -> bool {
         self.line.method == "HEAD"
     }

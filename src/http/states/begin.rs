@@ -100,7 +100,7 @@ fn begin_parsed<S: Service>(
     match parsed {
         Ok(Some(head)) if head.framing == Framing::None => {
             let is_last = context.is_last_before(&input[head.bytes..]);
-            let request = Request::new(head, &[], context.client);
+            let request = Request::new(head, &[], context.peer);
             over(respond(&request, is_last, output, service, context), head.bytes)
         }
         Ok(Some(head)) => begin_body(head, input, output, service, context),
@@ -147,7 +147,7 @@ fn begin_body<S: Service>(
         output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
     }
     let start = output.len();
-    let request = Request::new(head, &[], context.client);
+    let request = Request::new(head, &[], context.peer);
     let info = RequestInfo::Request(&request);
     let is_last = is_last(head, rest, context);
     let Some(chosen) = choose(&request, is_last, start, output, service, context) else {
@@ -174,14 +174,15 @@ fn begin_body<S: Service>(
                 None => collect(head, input, is_kept),
                 Some(body) => {
                     let kept = if is_kept { body } else { &[] };
-                    let request = Request::new(head, kept, context.client);
+                    let request = Request::new(head, kept, context.peer);
                     let after = respond(&request, is_last, output, service, context);
                     over(after, head.bytes + body.len())
                 }
             }
         }
         Chosen::Stream(receiver, state) => {
-            let record = context.pending_record(&request, state.summary);
+            let mut record = context.pending_record(&request, state.summary);
+            record.iter_mut().for_each(|record| record.request_body_bytes = 0);
             let stream = Stream {
                 decoder: Decoder::new(head.framing),
                 receiver: Guarded::new(receiver),

@@ -1,10 +1,11 @@
 //! Collects the body of a request for the service, or discards it.
 
 use super::outcome::{Next, Outcome};
-use super::respond::{After, RequestInfo, reject, respond};
+use super::respond::{After, RequestInfo, reject, respond_after_body};
 use crate::http::body::{Decoded, Decoder};
 use crate::http::context::{Context, HEADERS_MAX_CAP};
 use crate::http::head::{self, Framing, NO_HEADER};
+use crate::http::record::Record;
 use crate::http::rejection::Rejection;
 use crate::http::request::Request;
 use crate::http::service::Service;
@@ -30,6 +31,15 @@ impl Collect {
     /// Returns the memory that the request holds, in bytes.
     pub(in crate::http) fn buffered_bytes(&self) -> usize {
         self.head.capacity() + self.body.capacity()
+    }
+
+    /// Records the request if its connection ends before its body has arrived.
+    pub(in crate::http) fn abandon(&self, context: &Context<'_>) {
+        if let Some(recorder) = context.recorder {
+            let record = Record::of_rejected(&self.head, context.peer);
+            let cut = Record { request_body_bytes: self.arrived, is_cut: true, ..record };
+            recorder.record(&cut);
+        }
     }
 
     pub(in crate::http) fn info(&mut self) -> RequestInfo<'_> {
@@ -86,8 +96,9 @@ impl Collect {
         // The head was valid when it arrived, under the same limits.
         match head::parse(&self.head, &mut slots, usize::MAX, context.limits.target_syntax) {
             Ok(Some(head)) => {
-                let request = Request::new(&head, &self.body, context.client);
-                respond(&request, is_last, output, service, context)
+                let request = Request::new(&head, &self.body, context.peer);
+                let bytes = self.arrived;
+                respond_after_body(&request, is_last, bytes, output, service, context)
             }
             _ => After::End(reject(Rejection::Service, self.info(), output, context)),
         }

@@ -15,7 +15,7 @@ pub(in crate::http) struct Produce {
     pub(super) unread: bool,
     /// True while the producer waits to be woken.
     paused: bool,
-    record: PendingRecord,
+    pub(super) record: PendingRecord,
 }
 
 impl Produce {
@@ -47,6 +47,11 @@ impl Produce {
 
     /// Records the request if its connection ends before its response is complete.
     pub(in crate::http) fn abandon(&mut self, context: &Context<'_>) {
+        self.record.iter_mut().for_each(|record| record.is_cut = true);
+        self.record_end(context);
+    }
+
+    fn record_end(&mut self, context: &Context<'_>) {
         context.record_pending(&mut self.record, self.state.summary.body_bytes);
     }
 
@@ -66,7 +71,7 @@ impl Produce {
                 Some(Flow::More) if output.len() > before => {}
                 Some(Flow::Pause) => self.paused = true,
                 Some(Flow::Done) if self.state.encoder.end(output) => {
-                    self.abandon(context);
+                    self.record_end(context);
                     return Outcome::Over(end(self.state.persistence, self.unread));
                 }
                 // A panic, a broken promise of length, or a producer that would be called for

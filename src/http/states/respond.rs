@@ -1,5 +1,7 @@
 //! Has the service answer a whole request, or rejects a request; says what follows.
 
+use log::debug;
+
 use super::deferred::Deferred;
 use super::outcome::{Close, End, end};
 use super::produce::Produce;
@@ -7,7 +9,8 @@ use crate::http::context::Context;
 use crate::http::deferred::DeferredResponse;
 use crate::http::guard::catch;
 use crate::http::head::{self, Head, Persistence};
-use crate::http::record::{PendingRecord, Record, ResponseSummary};
+use crate::http::peer::Peer;
+use crate::http::record::{BodyRecorder, PendingRecord, Record, ResponseSummary};
 use crate::http::rejection::Rejection;
 use crate::http::request::Request;
 use crate::http::response::{Finished, Response, ResponseFraming};
@@ -69,6 +72,32 @@ pub(in crate::http) fn respond<S: Service>(
     }
 }
 
+/// Calls the service as [`respond`] does, after `body_bytes` of the request body have arrived.
+pub(in crate::http) fn respond_after_body<S: Service>(
+    request: &Request<'_>,
+    is_last: bool,
+    body_bytes: u64,
+    output: &mut Vec<u8>,
+    service: &mut S,
+    context: &Context<'_>,
+) -> After {
+    let Some(recorder) = context.recorder else {
+        return respond(request, is_last, output, service, context);
+    };
+    let recorder = BodyRecorder { recorder, body_bytes };
+    let context = Context { recorder: Some(&recorder), ..*context };
+    let mut after = respond(request, is_last, output, service, &context);
+    let pending = match &mut after {
+        After::End(_) => None,
+        After::Produce(produce) => produce.record.as_mut(),
+        After::Deferred(deferred) => deferred.record.as_mut(),
+    };
+    if let Some(record) = pending {
+        record.request_body_bytes = body_bytes;
+    }
+    after
+}
+
 /// Calls the service without reading the body of the request, which is therefore the last one on
 /// its connection (RFC 9112, 9.3).
 pub(in crate::http) fn respond_unread<S: Service>(
@@ -77,8 +106,8 @@ pub(in crate::http) fn respond_unread<S: Service>(
     service: &mut S,
     context: &Context<'_>,
 ) -> After {
-    let request = Request::new(head, &[], context.client);
-    match respond(&request, true, output, service, context) {
+    let request = Request::new(head, &[], context.peer);
+    match respond_after_body(&request, true, 0, output, service, context) {
         After::Produce(mut produce) => {
             produce.unread = true;
             After::Produce(produce)
@@ -129,6 +158,7 @@ pub(in crate::http) fn reject(
     output: &mut Vec<u8>,
     context: &Context<'_>,
 ) -> End {
+    debug!("rejecting a request of {:?}: {}", context.peer.map(Peer::address), rejection.name());
     context.count_rejection(rejection);
     context.count_response(rejection.status());
     let framing = ResponseFraming {
@@ -141,19 +171,25 @@ pub(in crate::http) fn reject(
         .status(rejection.status())
         .header("content-type", "text/plain")
         .body(rejection.sentence().as_bytes());
-    record_rejected(info, response.summary(), context);
+    record_rejected(rejection, info, response.summary(), context);
     End::Close(Close::Linger)
 }
 
-fn record_rejected(info: RequestInfo<'_>, summary: ResponseSummary, context: &Context<'_>) {
+fn record_rejected(
+    rejection: Rejection,
+    info: RequestInfo<'_>,
+    summary: ResponseSummary,
+    context: &Context<'_>,
+) {
     let Some(recorder) = context.recorder else { return };
-    match info {
-        RequestInfo::Request(request) => Record::of(request).write(summary, recorder),
-        RequestInfo::Pending { record, .. } => context.record_pending_as(record, summary),
-        RequestInfo::Bytes(bytes) => {
-            Record::of_rejected(bytes, context.client.copied()).write(summary, recorder);
-        }
-    }
+    let mut record = match info {
+        RequestInfo::Request(request) => Record { request_body_bytes: 0, ..Record::of(request) },
+        RequestInfo::Pending { record: Some(record), .. } => *record,
+        RequestInfo::Pending { record: None, .. } => return,
+        RequestInfo::Bytes(bytes) => Record::of_rejected(bytes, context.peer),
+    };
+    record.rejection = Some(rejection);
+    record.write(summary, recorder);
 }
 
 impl RequestInfo<'_> {

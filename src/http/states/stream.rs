@@ -40,6 +40,7 @@ impl Stream {
     pub(in crate::http) fn abandon(&mut self, context: &Context<'_>) {
         let summary = self.state.summary;
         let summary = if self.begun { summary } else { summary.unsent() };
+        self.record.iter_mut().for_each(|record| record.is_cut = true);
         context.record_pending_as(self.record.take(), summary);
     }
 
@@ -87,7 +88,10 @@ impl Stream {
                     let mut writer = self.state.writer(output);
                     let received = self.receiver.catch(|receiver| receiver(piece, &mut writer));
                     match (received, piece) {
-                        (Some(()), Some(_)) => {
+                        (Some(()), Some(piece)) => {
+                            if let Some(record) = &mut self.record {
+                                record.request_body_bytes += piece.data.len() as u64;
+                            }
                             if output.len() - start > context.limits.held_bytes_max {
                                 self.begin(context);
                             }
@@ -135,7 +139,7 @@ impl Stream {
             output.truncate(start);
             return reject(rejection, info, output, context);
         }
-        context.record_pending(&mut self.record, self.state.summary.body_bytes);
+        self.abandon(context);
         end_incomplete(&self.state, true)
     }
 

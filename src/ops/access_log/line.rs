@@ -8,23 +8,33 @@ use serde::Serialize;
 use serde_json::ser::Formatter;
 
 use super::timestamp::Timestamp;
-use crate::http::Record;
+use crate::http::{Record, Rejection};
 
 /// Appends a JSON object. Bytes that are not valid UTF-8 become U+FFFD; characters that could
-/// end a line or control a terminal are escaped.
+/// end a line or control a terminal are escaped. `id` stands for a request without one.
 pub(super) fn json(
     line: &mut Vec<u8>,
     timestamp: &Timestamp,
     duration: Duration,
+    id: &str,
     record: &Record<'_>,
 ) {
     #[derive(Serialize)]
     struct Line<'a> {
         time: &'a str,
         client: Option<IpAddr>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        peer: Option<IpAddr>,
+        request_id: &'a str,
         method: &'a str,
         target: &'a str,
+        http_version: &'a str,
         status: u16,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rejection: Option<&'a str>,
+        #[serde(skip_serializing_if = "is_false")]
+        cut: bool,
+        request_body_bytes: u64,
         body_bytes: u64,
         duration_us: u64,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,12 +45,22 @@ pub(super) fn json(
     let text = String::from_utf8_lossy;
     let referer = record.referer.as_deref().map(text);
     let user_agent = record.user_agent.as_deref().map(text);
+    let given_id = record.id.as_deref().map(text);
     let fields = Line {
         time: &timestamp.rfc3339,
         client: client(record),
+        peer: record
+            .peer
+            .map(|peer| peer.to_canonical())
+            .filter(|&peer| Some(peer) != client(record)),
+        request_id: given_id.as_deref().unwrap_or(id),
         method: &text(&record.method),
         target: &text(&record.target),
+        http_version: if record.minor_version == 0 { "1.0" } else { "1.1" },
         status: record.status,
+        rejection: record.rejection.map(Rejection::name),
+        cut: record.is_cut,
+        request_body_bytes: record.request_body_bytes,
         body_bytes: record.body_bytes,
         duration_us: duration.as_micros() as u64,
         referer: referer.as_deref(),
@@ -49,6 +69,12 @@ pub(super) fn json(
     let mut serializer = serde_json::Serializer::with_formatter(&mut *line, Harmless);
     fields.serialize(&mut serializer).expect("a Vec takes every write");
     line.push(b'\n');
+}
+
+// serde passes a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// Escapes the characters that control a terminal or reorder its text, which JSON allows in
@@ -141,20 +167,25 @@ mod tests {
     fn record() -> Record<'static> {
         Record {
             client: Some("192.0.2.1".parse().unwrap()),
+            peer: Some("192.0.2.1".parse().unwrap()),
+            id: None,
             began: None,
             method: Cow::Borrowed(b"GET"),
             target: Cow::Borrowed(b"/a?b"),
             minor_version: 1,
             referer: None,
             user_agent: Some(Cow::Borrowed(b"curl/8")),
+            request_body_bytes: 3,
             status: 200,
             body_bytes: 14,
+            rejection: None,
+            is_cut: false,
         }
     }
 
     fn as_json(record: &Record<'_>) -> String {
         let mut line = Vec::new();
-        json(&mut line, &timestamp(), Duration::from_nanos(12_345), record);
+        json(&mut line, &timestamp(), Duration::from_nanos(12_345), "made", record);
         String::from_utf8(line).unwrap()
     }
 
@@ -168,10 +199,26 @@ mod tests {
     fn a_json_line_has_all_fields() {
         assert_eq!(
             as_json(&record()),
-            "{\"time\":\"1994-11-06T08:49:37.042Z\",\"client\":\"192.0.2.1\",\"method\":\"GET\",\
-             \"target\":\"/a?b\",\"status\":200,\"body_bytes\":14,\"duration_us\":12,\
+            "{\"time\":\"1994-11-06T08:49:37.042Z\",\"client\":\"192.0.2.1\",\
+             \"request_id\":\"made\",\"method\":\"GET\",\"target\":\"/a?b\",\
+             \"http_version\":\"1.1\",\"status\":200,\"request_body_bytes\":3,\
+             \"body_bytes\":14,\"duration_us\":12,\
              \"user_agent\":\"curl/8\"}\n"
         );
+    }
+
+    #[test]
+    fn a_json_line_has_the_proxy_the_given_id_and_the_end_of_a_bad_request() {
+        let record = Record {
+            peer: Some("10.0.0.1".parse().unwrap()),
+            id: Some(Cow::Borrowed(b"given")),
+            rejection: Some(Rejection::Host),
+            is_cut: true,
+            ..record()
+        };
+        let line = as_json(&record);
+        assert!(line.contains(r#""client":"192.0.2.1","peer":"10.0.0.1","request_id":"given""#));
+        assert!(line.contains(r#""status":200,"rejection":"host","cut":true,"#), "{line}");
     }
 
     #[test]

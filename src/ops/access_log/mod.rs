@@ -11,6 +11,7 @@
 
 mod line;
 mod queue;
+mod request_id;
 mod timestamp;
 mod writer;
 
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::http::{Record, Recorder};
 use queue::{Batch, Shared};
+use request_id::RequestIds;
 use timestamp::Timestamp;
 
 /// Format of the lines.
@@ -33,9 +35,16 @@ use timestamp::Timestamp;
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[non_exhaustive]
 pub enum LogFormat {
-    /// A JSON object with `time` (RFC 3339, when the response ended), `client`, `method`,
-    /// `target`, `status`, `body_bytes`, `duration_us` (microseconds) and, if the request has
-    /// them, `referer` and `user_agent`.
+    /// A JSON object with
+    ///
+    /// - `time` (RFC 3339, when the response ended), `client`, `request_id`, `method`, `target`,
+    ///   `http_version`, `status`, and `request_body_bytes` and `body_bytes` without framing;
+    /// - `duration_us`, in microseconds: from the wake-up that brought the end of the head, or
+    ///   the end of a body that is collected, to the last byte of the response in the output
+    ///   buffer. The way to the client is not in it;
+    /// - `peer` if the request came through a proxy, `rejection` if the server itself refused
+    ///   it, and `cut` if the connection ended before the request or the response was complete;
+    /// - `referer` and `user_agent` if the request has them.
     #[default]
     Json,
     /// The combined log format of Apache and nginx, which has no duration.
@@ -77,7 +86,6 @@ const CLOSE_WAIT: Duration = Duration::from_millis(600);
 
 #[derive(Debug)]
 struct Log {
-    format: LogFormat,
     shared: Arc<Shared>,
     sender: Option<SyncSender<Batch>>,
     /// Disconnects when the writer ends.
@@ -108,12 +116,14 @@ impl AccessLog {
 
     fn start(file: File, path: Option<PathBuf>, format: LogFormat) -> io::Result<AccessLog> {
         let shared = Arc::new(Shared::default());
+        *shared.path.lock().unwrap_or_else(PoisonError::into_inner) = path;
+        shared.is_combined.store(format == LogFormat::Combined, Ordering::Relaxed);
         let (sender, batches) = mpsc::sync_channel(QUEUE_BATCHES_MAX);
         let (ended, writer) = mpsc::channel::<()>();
         let write = {
             let shared = shared.clone();
             move || {
-                writer::write(&batches, file, path.as_deref(), &shared);
+                writer::write(&batches, file, &shared);
                 drop(ended);
             }
         };
@@ -124,7 +134,7 @@ impl AccessLog {
             .name("pinloop-report".into())
             .spawn(move || queue::report_while_alive(&watched))?;
         let writer = Mutex::new(writer);
-        Ok(AccessLog { log: Arc::new(Log { format, shared, sender: Some(sender), writer }) })
+        Ok(AccessLog { log: Arc::new(Log { shared, sender: Some(sender), writer }) })
     }
 
     /// Opens the file again before the next write, for example after a log rotation renamed
@@ -133,6 +143,25 @@ impl AccessLog {
         self.log.shared.reopen.store(true, Ordering::Release);
         // Wakes the writer. If the queue is full, the writer is awake.
         self.log.sender.as_ref().map(|sender| sender.try_send(Batch::default()));
+    }
+
+    /// Goes on with the file at `path`, in `format`. Lines that are queued are written to the old
+    /// file or to the new one.
+    ///
+    /// # Errors
+    /// If the log goes to standard output, or the system's error if the file cannot be opened.
+    pub fn move_to(&self, path: impl AsRef<Path>, format: LogFormat) -> io::Result<()> {
+        let path = path.as_ref();
+        writer::open(path)?;
+        let mut own = self.log.shared.path.lock().unwrap_or_else(PoisonError::into_inner);
+        if own.is_none() {
+            return Err(io::Error::other("a log on standard output cannot move to a file"));
+        }
+        *own = Some(path.to_path_buf());
+        drop(own);
+        self.log.shared.is_combined.store(format == LogFormat::Combined, Ordering::Relaxed);
+        self.reopen();
+        Ok(())
     }
 
     /// Returns the number of lines that were dropped since the log was opened, because the
@@ -150,7 +179,6 @@ impl AccessLog {
     /// Returns the part of one core, which starts at `now`.
     pub(crate) fn core(&self, now: Instant) -> CoreLog {
         CoreLog {
-            format: self.log.format,
             shared: self.log.shared.clone(),
             sender: self.log.sender.clone(),
             epoch: now,
@@ -175,7 +203,6 @@ impl Drop for Log {
 /// The part of one core: formats lines and sends them to the writer.
 #[derive(Debug)]
 pub(crate) struct CoreLog {
-    format: LogFormat,
     shared: Arc<Shared>,
     sender: Option<SyncSender<Batch>>,
     epoch: Instant,
@@ -188,6 +215,7 @@ pub(crate) struct CoreLog {
 struct Lines {
     batch: Batch,
     timestamp: Timestamp,
+    ids: RequestIds,
 }
 
 impl CoreLog {
@@ -226,7 +254,7 @@ impl Recorder for CoreLog {
 
     fn record(&self, record: &Record<'_>) {
         let mut lines = self.lines.borrow_mut();
-        let Lines { batch, timestamp } = &mut *lines;
+        let Lines { batch, timestamp, ids } = &mut *lines;
         let queued = self.shared.queued_bytes.load(Ordering::Relaxed);
         if queued + batch.bytes.len() > QUEUE_BYTES_MAX {
             return self.shared.drop_lines(1);
@@ -238,12 +266,11 @@ impl Recorder for CoreLog {
         if batch.bytes.is_empty() {
             batch.bytes.reserve(BATCH_BYTES);
         }
-        match self.format {
-            LogFormat::Json => {
-                let duration = now.saturating_duration_since(began);
-                line::json(&mut batch.bytes, timestamp, duration, record);
-            }
-            LogFormat::Combined => line::combined(&mut batch.bytes, timestamp, record),
+        if self.shared.is_combined.load(Ordering::Relaxed) {
+            line::combined(&mut batch.bytes, timestamp, record);
+        } else {
+            let duration = now.saturating_duration_since(began);
+            line::json(&mut batch.bytes, timestamp, duration, ids.next(), record);
         }
         batch.lines += 1;
     }
@@ -258,14 +285,19 @@ mod tests {
     fn record() -> Record<'static> {
         Record {
             client: None,
+            peer: None,
+            id: None,
             began: None,
             method: Cow::Borrowed(b"GET"),
             target: Cow::Borrowed(b"/"),
             minor_version: 1,
             referer: None,
             user_agent: None,
+            request_body_bytes: 0,
             status: 200,
             body_bytes: 14,
+            rejection: None,
+            is_cut: false,
         }
     }
 

@@ -1,7 +1,8 @@
 //! The queue between the cores and the writer, and the count of lost lines.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 /// Interval between two reports of lost lines.
@@ -25,6 +26,9 @@ pub(super) struct Shared {
     /// Values of the two counters in the last report.
     reported: (AtomicU64, AtomicU64),
     pub(super) reopen: AtomicBool,
+    /// Path of the file; `None` for standard output.
+    pub(super) path: Mutex<Option<PathBuf>>,
+    pub(super) is_combined: AtomicBool,
 }
 
 impl Shared {

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, Write};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
@@ -26,14 +27,15 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Writes batches until every sender is gone.
-pub(super) fn write(batches: &Receiver<Batch>, file: File, path: Option<&Path>, shared: &Shared) {
+pub(super) fn write(batches: &Receiver<Batch>, file: File, shared: &Shared) {
     let mut writer = Writer::new(file, shared);
     while let Ok(first) = batches.recv() {
         for batch in std::iter::once(first).chain(batches.try_iter()) {
             writer.gather(batch);
         }
         if shared.reopen.swap(false, Ordering::Acquire) {
-            path.into_iter().for_each(|path| writer.reopen(path));
+            let path = shared.path.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            path.iter().for_each(|path| writer.reopen(path));
         }
         writer.flush();
         std::thread::sleep(PAUSE);

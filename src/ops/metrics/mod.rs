@@ -5,10 +5,12 @@
 //! the clock at its end, and 12 a request if 16 are pipelined.
 
 #[cfg(feature = "metrics")]
+mod process;
+#[cfg(feature = "metrics")]
 mod render;
 
 use std::io;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,11 +30,28 @@ use crate::server::timeouts::TimeoutKind;
 pub struct Metrics {
     /// Locked only when a thread starts and to render.
     cores: Arc<Mutex<Vec<Arc<CoreMetrics>>>>,
-    /// Counters of the process, with name and description.
-    others: Arc<Mutex<Vec<ProcessCounter>>>,
+    /// Figures that are not those of a core.
+    others: Arc<Mutex<Vec<Arc<Other>>>>,
+    // Without the feature nothing renders the metrics.
+    #[cfg_attr(not(feature = "metrics"), allow(dead_code))]
+    by_core: bool,
 }
 
-type ProcessCounter = (&'static str, &'static str, Arc<AtomicU64>);
+/// A figure that is not that of a core. Figures with the same name differ in their label.
+#[cfg_attr(not(feature = "metrics"), allow(dead_code))]
+struct Other {
+    name: &'static str,
+    help: &'static str,
+    label: Option<(&'static str, &'static str)>,
+    is_counter: bool,
+    read: Box<dyn Fn() -> f64 + Send + Sync>,
+}
+
+impl std::fmt::Debug for Other {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Other").field("name", &self.name).finish_non_exhaustive()
+    }
+}
 
 /// Labels of socket errors, in the order of [`CoreMetrics::count_error`].
 #[cfg(feature = "metrics")]
@@ -80,9 +99,55 @@ impl Metrics {
         core
     }
 
+    /// Returns metrics with a series for each core, which [`render`](Self::render) then labels
+    /// `thread`. By default it sums the cores up, because 64 cores make 270 KB of text.
+    #[must_use]
+    pub fn by_core(self) -> Metrics {
+        Metrics { by_core: true, ..self }
+    }
+
     /// Adds a counter of the whole process: `pinloop_NAME_total`, described by `help`.
     pub fn add_counter(&self, name: &'static str, help: &'static str, counter: Arc<AtomicU64>) {
-        lock(&self.others).push((name, help, counter));
+        let read = move || counter.load(Ordering::Relaxed) as f64;
+        self.add(Other { name, help, label: None, is_counter: true, read: Box::new(read) });
+    }
+
+    /// Adds a counter of the whole process that `read` returns: `pinloop_NAME_total`, described
+    /// by `help`. Counters of the same name need the same label with other values.
+    pub fn add_counter_of(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        label: Option<(&'static str, &'static str)>,
+        read: impl Fn() -> f64 + Send + Sync + 'static,
+    ) {
+        self.add(Other { name, help, label, is_counter: true, read: Box::new(read) });
+    }
+
+    /// Adds a gauge of the whole process that `read` returns: `pinloop_NAME`, described by
+    /// `help`. Gauges of the same name need the same label with other values.
+    ///
+    /// ```
+    /// let metrics = pinloop::Metrics::default();
+    /// metrics.add_gauge("jobs_waiting", "Jobs in the queue", None, || 3.0);
+    /// assert!(metrics.render().contains("pinloop_jobs_waiting 3\n"));
+    /// ```
+    pub fn add_gauge(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        label: Option<(&'static str, &'static str)>,
+        read: impl Fn() -> f64 + Send + Sync + 'static,
+    ) {
+        self.add(Other { name, help, label, is_counter: false, read: Box::new(read) });
+    }
+
+    /// Adds a figure behind those with its name.
+    fn add(&self, other: Other) {
+        let mut others = lock(&self.others);
+        let last = others.iter().rposition(|each| each.name == other.name);
+        let at = last.map_or(others.len(), |last| last + 1);
+        others.insert(at, Arc::new(other));
     }
 }
 

@@ -1,0 +1,87 @@
+//! `--check URL`: a health check for containers without a shell.
+
+use std::fmt::{self, Display};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Time for the connection, and for each part of the response.
+const WAIT: Duration = Duration::from_secs(3);
+
+/// An `http` URL with an address instead of a name, because a static binary cannot look names up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HealthUrl {
+    addr: SocketAddr,
+    path: String,
+}
+
+impl FromStr for HealthUrl {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<HealthUrl, &'static str> {
+        const WRONG: &str = "allowed is http://IP:PORT/PATH, such as http://127.0.0.1:9090/readyz";
+        let rest = text.strip_prefix("http://").ok_or(WRONG)?;
+        let at = rest.find('/').unwrap_or(rest.len());
+        let (host, path) = rest.split_at(at);
+        if path.bytes().any(|byte| !byte.is_ascii_graphic()) {
+            return Err(WRONG);
+        }
+        let local = |port: &str| Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse().ok()?)));
+        let addr = match host.strip_prefix("localhost:") {
+            Some(port) => local(port),
+            None => host.parse().or_else(|_| format!("{host}:80").parse()).ok(),
+        };
+        let path = if path.is_empty() { "/" } else { path };
+        Ok(HealthUrl { addr: addr.ok_or(WRONG)?, path: path.into() })
+    }
+}
+
+impl Display for HealthUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}{}", self.addr, self.path)
+    }
+}
+
+/// Asks for the page, and returns its status code.
+///
+/// # Errors
+/// Returns the system's error, or that the response is not HTTP.
+pub(crate) fn check(url: &HealthUrl) -> io::Result<u16> {
+    let mut stream = TcpStream::connect_timeout(&url.addr, WAIT)?;
+    stream.set_read_timeout(Some(WAIT))?;
+    stream.set_write_timeout(Some(WAIT))?;
+    let HealthUrl { addr, path } = url;
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nhost: {addr}\r\nuser-agent: pinloop-check\r\n\
+         connection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes())?;
+    let mut start = [0; 12];
+    stream.read_exact(&mut start)?;
+    let status = std::str::from_utf8(&start).ok().and_then(|line| line.strip_prefix("HTTP/1.1 "));
+    let status = status.and_then(|status| status.parse().ok());
+    status.ok_or_else(|| io::Error::other("the response is not HTTP/1.1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_have_an_address_a_port_and_a_path() {
+        for (text, same) in [
+            ("http://127.0.0.1:9090/readyz", "http://127.0.0.1:9090/readyz"),
+            ("http://[::1]:9090", "http://[::1]:9090/"),
+            ("http://127.0.0.1/a?b", "http://127.0.0.1:80/a?b"),
+            ("http://localhost:8080/", "http://127.0.0.1:8080/"),
+        ] {
+            assert_eq!(text.parse::<HealthUrl>().unwrap().to_string(), same);
+        }
+        for wrong in
+            ["", "https://127.0.0.1/", "127.0.0.1:80", "http://a.example/", "http://::1/ a"]
+        {
+            assert!(wrong.parse::<HealthUrl>().is_err(), "{wrong}");
+        }
+    }
+}

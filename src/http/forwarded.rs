@@ -1,0 +1,201 @@
+//! The client that trusted proxies name in `Forwarded` (RFC 7239) or `X-Forwarded-For`.
+//!
+//! Each proxy appends the address of its own client, so the list is read from its end. The first
+//! address that is not that of a trusted proxy is the client's. What stands before that address
+//! was written by the client, and is never looked at.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::trust::{ClientHeader, Trust};
+
+/// Returns the client of a request that has come from `from`, a trusted proxy. `values` are those
+/// of the header that names clients, in the order of their lines.
+///
+/// An element that is not an address ends the search, because nothing tells if what stands before
+/// it can be trusted. The client is then the proxy that has written that element.
+pub(super) fn client<'a>(
+    from: IpAddr,
+    values: impl DoubleEndedIterator<Item = &'a [u8]>,
+    trust: &Trust,
+) -> IpAddr {
+    let mut client = from;
+    for value in values.rev() {
+        let nodes = match trust.header() {
+            ClientHeader::XForwardedFor => x_forwarded_for(value),
+            ClientHeader::Forwarded => forwarded(value),
+        };
+        for node in nodes.into_iter().rev() {
+            let Some(address) = node else { return client };
+            client = address;
+            if !trust.contains(address) {
+                return client;
+            }
+        }
+    }
+    client
+}
+
+/// Returns the nodes of a list in the order of the list, `None` for each that has no address.
+fn x_forwarded_for(value: &[u8]) -> Vec<Option<IpAddr>> {
+    // Empty elements are ignored (RFC 9110, 5.6.1).
+    let elements = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    elements.filter(|element| !element.is_empty()).map(node).collect()
+}
+
+/// Returns the `for` nodes of a list in the order of the list, `None` for each element without an
+/// address.
+fn forwarded(value: &[u8]) -> Vec<Option<IpAddr>> {
+    let elements = split(value, b',').into_iter().map(<[u8]>::trim_ascii);
+    elements.filter(|element| !element.is_empty()).map(for_node).collect()
+}
+
+/// Returns the address of the one `for` parameter of an element.
+fn for_node(element: &[u8]) -> Option<IpAddr> {
+    let mut found = None;
+    for pair in split(element, b';') {
+        let at = pair.iter().position(|&byte| byte == b'=')?;
+        let (name, value) = (pair[..at].trim_ascii(), &pair[at + 1..]);
+        // Each parameter occurs at most once (RFC 7239, 4).
+        if name.eq_ignore_ascii_case(b"for")
+            && found.replace(node(&unquote(value.trim_ascii())?)?).is_some()
+        {
+            return None;
+        }
+    }
+    found
+}
+
+/// Splits at each `separator` outside of quoted strings.
+fn split(text: &[u8], separator: u8) -> Vec<&[u8]> {
+    let (mut parts, mut start) = (Vec::new(), 0);
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    for (at, &byte) in text.iter().enumerate() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_quoted => is_escaped = true,
+            b'"' => is_quoted = !is_quoted,
+            _ if byte == separator && !is_quoted => {
+                parts.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    parts
+}
+
+/// Returns a token as it is, and the content of a quoted string; `None` for a string without its
+/// end.
+fn unquote(value: &[u8]) -> Option<Vec<u8>> {
+    let Some(quoted) = value.strip_prefix(b"\"") else { return Some(value.to_vec()) };
+    let mut content = Vec::new();
+    let mut bytes = quoted.iter();
+    loop {
+        match bytes.next()? {
+            b'"' => return bytes.next().is_none().then_some(content),
+            b'\\' => content.push(*bytes.next()?),
+            &byte => content.push(byte),
+        }
+    }
+}
+
+/// Returns the address of a node: `192.0.2.1`, `192.0.2.1:80`, `[2001:db8::1]` or
+/// `[2001:db8::1]:80`, and `2001:db8::1` without brackets as `X-Forwarded-For` has it. The words
+/// `unknown` and `_hidden` have none.
+fn node(text: &[u8]) -> Option<IpAddr> {
+    let text = core::str::from_utf8(text).ok()?;
+    if let Some((address, port)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+        return is_port.then(|| address.parse::<Ipv6Addr>().ok())?.map(IpAddr::from);
+    }
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(address.to_canonical());
+    }
+    let (address, port) = text.split_once(':')?;
+    is_port(port).then(|| address.parse::<Ipv4Addr>().ok())?.map(IpAddr::from)
+}
+
+/// Reports whether `text` is a port or, as RFC 7239, 6 allows, a hidden one.
+fn is_port(text: &str) -> bool {
+    let is_hidden = text.starts_with('_');
+    is_hidden || !text.is_empty() && text.len() <= 5 && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(header: ClientHeader, values: &[&str]) -> String {
+        let trust = Trust::new("10.0.0.0/8,2001:db8:a::/48".parse().unwrap(), header);
+        let values = values.iter().map(|value| value.as_bytes());
+        client("10.0.0.1".parse().unwrap(), values, &trust).to_string()
+    }
+
+    #[test]
+    fn the_client_is_the_rightmost_address_that_is_not_trusted() {
+        let find = |values: &[&str]| find(ClientHeader::XForwardedFor, values);
+        for (values, client) in [
+            (&[][..], "10.0.0.1"),
+            (&["192.0.2.1"], "192.0.2.1"),
+            (&["192.0.2.1, 10.0.0.2"], "192.0.2.1"),
+            (&["6.6.6.6, 192.0.2.1 ,10.0.0.2, 10.9.9.9"], "192.0.2.1"),
+            (&["6.6.6.6", "192.0.2.1", "10.0.0.2"], "192.0.2.1"),
+            (&["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+            (&["192.0.2.1:4711"], "192.0.2.1"),
+            (&["[2001:db8::1]:4711"], "2001:db8::1"),
+            (&["2001:db8::1, 2001:db8:a::2"], "2001:db8::1"),
+            (&["::ffff:192.0.2.1"], "192.0.2.1"),
+            (&["192.0.2.1,,"], "192.0.2.1"),
+        ] {
+            assert_eq!(find(values), client, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn an_element_without_an_address_ends_the_search() {
+        let find = |value: &str| find(ClientHeader::XForwardedFor, &[value]);
+        for wrong in
+            ["unknown", "_hidden", "192.0.2", "192.0.2.1:", "192.0.2.1:999999", "[::1", "é"]
+        {
+            assert_eq!(find(&format!("6.6.6.6, {wrong}")), "10.0.0.1", "{wrong}");
+            assert_eq!(find(&format!("6.6.6.6, {wrong}, 10.0.0.2")), "10.0.0.2", "{wrong}");
+        }
+    }
+
+    #[test]
+    fn forwarded_is_read_as_rfc_7239_defines_it() {
+        let find = |value: &str| find(ClientHeader::Forwarded, &[value]);
+        for (value, client) in [
+            ("for=192.0.2.1", "192.0.2.1"),
+            ("For=192.0.2.1;proto=http; by=203.0.113.43", "192.0.2.1"),
+            ("for=6.6.6.6, proto=https;for=192.0.2.1, for=10.0.0.2", "192.0.2.1"),
+            ("for=\"[2001:db8::1]:4711\"", "2001:db8::1"),
+            ("for=\"[2001:db8::1]:_port\"", "2001:db8::1"),
+            ("for=\"192.0.2.\\1\"", "192.0.2.1"),
+            ("for=6.6.6.6;ext=\"a,for=7.7.7.7\", for=192.0.2.1", "192.0.2.1"),
+            ("for=192.0.2.1;ext=\"a,b;c\\\",for=7.7.7.7\"", "192.0.2.1"),
+        ] {
+            assert_eq!(find(value), client, "{value}");
+        }
+        for wrong in [
+            "for=unknown",
+            "for=_hidden",
+            "proto=http",
+            "for",
+            "for=192.0.2.1;for=192.0.2.2",
+            "for=\"192.0.2.1",
+            "for=\"192.0.2.1\"x",
+            "192.0.2.1",
+        ] {
+            assert_eq!(find(&format!("for=6.6.6.6, {wrong}")), "10.0.0.1", "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_quote_that_the_client_leaves_open_hides_only_the_client() {
+        // The proxy has appended the second element.
+        let client = find(ClientHeader::Forwarded, &["for=\"6.6.6.6, for=192.0.2.1"]);
+        assert_eq!(client, "10.0.0.1");
+    }
+}

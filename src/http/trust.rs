@@ -1,0 +1,123 @@
+//! The proxies that are trusted to name their clients.
+
+use core::fmt;
+use core::net::IpAddr;
+use core::str::FromStr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+/// Networks of the proxies that are trusted to name the client of a request.
+///
+/// ```
+/// use pinloop::{ClientHeader, Trust};
+///
+/// let trust = Trust::new("10.0.0.0/8,2001:db8::/32".parse()?, ClientHeader::XForwardedFor);
+/// assert!(trust.contains("10.1.2.3".parse().unwrap()));
+/// assert!(!trust.contains("192.0.2.1".parse().unwrap()));
+/// # Ok::<(), String>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Trust(Arc<(Networks, ClientHeader)>);
+
+/// A list of networks, such as `10.0.0.0/8,2001:db8::/32`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Networks(Vec<IpNet>);
+
+/// The header in which a trusted proxy names the client. A proxy sets one of them and passes the
+/// other one on as the client has sent it, so only one can be trusted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[non_exhaustive]
+pub enum ClientHeader {
+    /// `X-Forwarded-For`, the habit of nginx, HAProxy, Envoy and the clouds.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
+impl ClientHeader {
+    /// Returns the name of the header in lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            ClientHeader::XForwardedFor => "x-forwarded-for",
+            ClientHeader::Forwarded => "forwarded",
+        }
+    }
+}
+
+impl Trust {
+    /// Trusts `networks` to name their clients in `header`.
+    pub fn new(networks: Networks, header: ClientHeader) -> Trust {
+        Trust(Arc::new((networks, header)))
+    }
+
+    /// Reports whether `address` is that of a trusted proxy. An IPv4 address in IPv6, such as
+    /// `::ffff:10.0.0.1`, is the IPv4 address.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.0.0.iter().any(|network| network.contains(&address))
+    }
+
+    /// Returns the header that names the client.
+    pub fn header(&self) -> ClientHeader {
+        self.0.1
+    }
+}
+
+impl FromStr for Networks {
+    type Err = String;
+
+    /// Parses networks and addresses with commas between them. The error says which values are
+    /// allowed.
+    fn from_str(list: &str) -> Result<Networks, String> {
+        const WRONG: &str = "allowed is a list of networks such as 10.0.0.0/8,2001:db8::/32";
+        let network = |text: &str| {
+            let text = text.trim();
+            let network = match text.parse::<IpAddr>() {
+                Ok(address) => IpNet::from(address),
+                Err(_) => text.parse().map_err(|_| WRONG.to_string())?,
+            };
+            // A slip: the prefix is shorter than what was meant, or the address is not that of
+            // the network.
+            match network.trunc() {
+                whole if whole == network => Ok(network),
+                whole => Err(format!("{text} has bits behind its prefix; {whole} has none")),
+            }
+        };
+        list.split(',').map(network).collect::<Result<_, _>>().map(Networks)
+    }
+}
+
+impl fmt::Display for Networks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, network) in self.0.iter().enumerate() {
+            write!(f, "{}{network}", if at == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_are_checked() {
+        let parse = |text: &str| text.parse::<Networks>();
+        assert_eq!(parse("10.0.0.0/8, ::1").unwrap().to_string(), "10.0.0.0/8,::1/128");
+        for wrong in ["", ",", "10.0.0.0/33", "10.0.0", "10.0.0.0/8,", "all", "10.0.0.0/-1"] {
+            assert!(parse(wrong).unwrap_err().starts_with("allowed is a list"), "{wrong}");
+        }
+        let slip = parse("10.0.0.1/8").unwrap_err();
+        assert_eq!(slip, "10.0.0.1/8 has bits behind its prefix; 10.0.0.0/8 has none");
+    }
+
+    #[test]
+    fn an_ipv4_address_in_ipv6_is_the_ipv4_address() {
+        let trust = Trust::new("192.0.2.0/24".parse().unwrap(), ClientHeader::default());
+        assert!(trust.contains("::ffff:192.0.2.7".parse().unwrap()));
+        assert!(!trust.contains("::192.0.2.7".parse().unwrap()));
+    }
+}

@@ -1,0 +1,217 @@
+//! `--takeover PATH`: hands the listening sockets from a process to its successor.
+//!
+//! The serving process listens on a Unix socket. Its successor connects, and gets duplicates of
+//! the listening sockets (SCM_RIGHTS, unix(7)). Once the successor serves, it says so, and the
+//! first process drains. If the successor fails before that, nothing has changed. All messages
+//! are words of eight bytes.
+
+use std::fs::{self, Permissions};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use log::{debug, error, warn};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg, sockopt,
+};
+
+type Word = [u8; 8];
+
+const ASK: Word = *b"takeover";
+const PUBLIC: Word = *b"public  ";
+const ADMIN: Word = *b"admin   ";
+const END: Word = *b"end     ";
+const SERVING: Word = *b"serving ";
+
+/// Descriptors in one message. The kernel allows 253.
+const FDS_MAX: usize = 100;
+
+/// Time for each message but the last one.
+const MESSAGE_WAIT: Duration = Duration::from_secs(5);
+
+/// Time for the start of a successor. It makes its threads and opens its log.
+const START_WAIT: Duration = Duration::from_secs(60);
+
+/// The listening sockets of both addresses.
+#[derive(Debug, Default)]
+pub(crate) struct Sockets {
+    pub(crate) public: Vec<TcpListener>,
+    pub(crate) admin: Vec<TcpListener>,
+}
+
+/// The sockets of the process before this one, which waits until this one serves.
+pub(crate) struct Inherited {
+    pub(crate) sockets: Sockets,
+    stream: UnixStream,
+}
+
+/// Asks the process at `path` for its sockets. Returns `None` if nothing listens there.
+///
+/// # Errors
+/// If there is something else at `path`, or the process does not answer as it should.
+pub(crate) fn ask(path: &Path) -> io::Result<Option<Inherited>> {
+    let mut stream = match UnixStream::connect(path) {
+        Ok(stream) => stream,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // A process that has ended has left its file.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && is_socket(path) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    stream.set_read_timeout(Some(MESSAGE_WAIT))?;
+    stream.write_all(&ASK)?;
+    let mut sockets = Sockets::default();
+    loop {
+        match receive(&stream)? {
+            (PUBLIC, fds) => sockets.public.extend(fds),
+            (ADMIN, fds) => sockets.admin.extend(fds),
+            (END, _) => return Ok(Some(Inherited { sockets, stream })),
+            _ => return Err(io::Error::other("the process there is stopping, or not a pinloop")),
+        }
+    }
+}
+
+fn is_socket(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
+}
+
+impl Inherited {
+    /// Tells the process before this one that it can stop.
+    pub(crate) fn confirm(mut self) {
+        if let Err(error) = self.stream.write_all(&SERVING) {
+            warn!("the process before this one has ended by itself: {error}");
+        }
+    }
+}
+
+/// The offer of this process to its successor. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Offer {
+    path: PathBuf,
+    sockets: Arc<Mutex<Option<Sockets>>>,
+}
+
+/// Offers `sockets` at `path`. Calls `hand_over` once a successor serves on them.
+///
+/// # Errors
+/// Returns the system's error if the Unix socket cannot be made.
+pub(crate) fn offer(
+    path: &Path,
+    sockets: Sockets,
+    hand_over: impl FnOnce() + Send + 'static,
+) -> io::Result<Offer> {
+    let listener = bind(path)?;
+    let offer = Offer { path: path.to_path_buf(), sockets: Arc::new(Mutex::new(Some(sockets))) };
+    let own = offer.clone();
+    let run = move || {
+        for stream in listener.incoming() {
+            match stream.and_then(|stream| own.serve(stream)) {
+                Ok(true) => {
+                    debug!("a successor has taken the listening sockets over");
+                    own.take();
+                    return hand_over();
+                }
+                Ok(false) => {}
+                Err(error) => error!("a takeover has failed, this process serves on: {error}"),
+            }
+        }
+    };
+    thread::Builder::new().name("pinloop-takeover".into()).spawn(run)?;
+    Ok(offer)
+}
+
+/// Binds a socket that only this user can connect to. Replaces that of the process before this
+/// one in one step.
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    if path.exists() && !is_socket(path) {
+        return Err(io::Error::other("there is a file that is not a socket"));
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    let _ = fs::remove_file(&name);
+    let listener = UnixListener::bind(&name)?;
+    fs::set_permissions(&name, Permissions::from_mode(0o600))?;
+    fs::rename(&name, path)?;
+    Ok(listener)
+}
+
+impl Offer {
+    /// Withdraws the offer because this process stops, so that the sockets close with it.
+    pub(crate) fn withdraw(&self) {
+        if self.take().is_some() {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+
+    fn take(&self) -> Option<Sockets> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Hands the sockets to a process; reports whether it serves on them.
+    fn serve(&self, mut stream: UnixStream) -> io::Result<bool> {
+        let user = sockopt::socket_peercred(&stream)?.uid;
+        if user != rustix::process::geteuid() && !user.is_root() {
+            let user = user.as_raw();
+            return Err(io::Error::other(format!("user {user} is neither root nor the owner")));
+        }
+        stream.set_read_timeout(Some(MESSAGE_WAIT))?;
+        stream.set_write_timeout(Some(MESSAGE_WAIT))?;
+        let mut word = Word::default();
+        stream.read_exact(&mut word)?;
+        if word != ASK {
+            return Err(io::Error::other("the request is not one for a takeover"));
+        }
+        {
+            let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(sockets) = &*sockets else { return Ok(false) };
+            sockets.public.chunks(FDS_MAX).try_for_each(|fds| send(&stream, PUBLIC, fds))?;
+            sockets.admin.chunks(FDS_MAX).try_for_each(|fds| send(&stream, ADMIN, fds))?;
+        }
+        send(&stream, END, &[])?;
+        stream.set_read_timeout(Some(START_WAIT))?;
+        stream.read_exact(&mut word).map_err(|error| {
+            io::Error::new(error.kind(), format!("the successor did not start: {error}"))
+        })?;
+        Ok(word == SERVING)
+    }
+}
+
+/// Sends a word with sockets.
+fn send(stream: &UnixStream, word: Word, sockets: &[TcpListener]) -> io::Result<()> {
+    let fds: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !fds.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(&fds)) {
+        return Err(io::Error::other("too many sockets for one message"));
+    }
+    let sent = sendmsg(stream, &[IoSlice::new(&word)], &mut ancillary, SendFlags::NOSIGNAL)?;
+    if sent == word.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+}
+
+/// Receives a word with sockets.
+fn receive(stream: &UnixStream) -> io::Result<(Word, Vec<TcpListener>)> {
+    let mut word = Word::default();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut parts = [IoSliceMut::new(&mut word)];
+    let received = recvmsg(stream, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+    let mut sockets = Vec::new();
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(fds) = message {
+            sockets.extend(fds.map(TcpListener::from));
+        }
+    }
+    match received.bytes == word.len() {
+        true => Ok((word, sockets)),
+        false => Err(io::Error::other("the process there is stopping, or not a pinloop")),
+    }
+}

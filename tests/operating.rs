@@ -1,0 +1,43 @@
+//! The promises to operators, each with the real binary.
+
+mod admin;
+mod config;
+mod deploy;
+mod log;
+mod metrics;
+mod proxies;
+mod real_proxies;
+mod restart;
+mod stopping;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::support::process::BINARY;
+use crate::support::{connect_to, talk_on};
+
+/// Options of a server with one thread and an address for operators.
+const ADMIN: [&str; 2] = ["--admin-addr", "127.0.0.1:0"];
+
+/// Returns the response to a GET request on a connection of its own.
+fn get(addr: SocketAddr, path: &str) -> String {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    talk_on(&mut connect_to(addr), request.as_bytes())
+}
+
+/// Returns the message of a command line that must be refused.
+fn refused(arguments: &[&str]) -> String {
+    let failed = Command::new(BINARY).args(arguments).output().expect("the binary runs");
+    let message = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert_eq!(failed.status.code(), Some(2), "{arguments:?}: {message}");
+    message
+}
+
+/// Returns a path in the folder for temporary files that only the caller uses.
+fn path(name: &str) -> PathBuf {
+    let path =
+        std::env::temp_dir().join(format!("pinloop-operating-{}-{name}", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    path
+}
