@@ -65,6 +65,16 @@ impl Clients {
     }
 }
 
+/// The successor that a signal has started, which is not a child of the test. Dropping it kills
+/// the process.
+struct Successor(u32);
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-9", &self.0.to_string()]).status();
+    }
+}
+
 fn start(addr: &str, path: &str, threads: &str) -> Running {
     let mut command = Command::new(BINARY);
     command.args(["--addr", addr, "--takeover", path, "--threads", threads, "--no-pin"]);
@@ -113,13 +123,14 @@ fn sigusr2_starts_a_successor_as_in_nginx() {
         let tasks = fs::read_dir(format!("/proc/{}/task", old.id())).into_iter().flatten();
         let lists = tasks.flatten().map(|task| fs::read_to_string(task.path().join("children")));
         let found = lists.flatten().find_map(|list| list.trim().parse::<u32>().ok());
-        successor = successor.or(found);
+        successor = successor.take().or(found.map(Successor));
         successor.is_some()
     });
+    let successor = successor.expect("a successor");
     assert_eq!(old.wait_patiently().code(), Some(0));
     clients.go_on();
     clients.end();
-    let kill = Command::new("kill").arg(successor.unwrap().to_string()).status().unwrap();
+    let kill = Command::new("kill").arg(successor.0.to_string()).status().unwrap();
     assert!(kill.success());
     wait_until("the successor ends", || TcpStream::connect(addr).is_err());
 }
