@@ -54,7 +54,17 @@ const MANY_CONNECTIONS: usize = 4000;
 /// Body length of the large echo.
 const ECHO_BYTES: usize = 64 * 1024;
 
+/// Connections of a regime up to which all servers have theirs at the same time. A process of a
+/// usual system may have 20,000 descriptors, and there are some 13 servers.
+const CROWD: usize = 1000;
+
 impl Regime {
+    /// Reports whether the generator has too few descriptors for the connections of all servers
+    /// at the same time.
+    pub fn is_crowded(&self) -> bool {
+        self.connections > CROWD
+    }
+
     /// Returns a closed loop with one request at a time on each of 64 connections, which stay open,
     /// without the floor.
     pub fn closed(

@@ -16,7 +16,8 @@ use crate::rig::wrk::Wrk;
 /// A server with its connections in one regime; idle but for its slice.
 pub struct Lane<'a> {
     member: &'a mut Member,
-    /// Load generator, or the reason why it could not connect.
+    regime: &'a Regime,
+    /// Load generator, or the reason why it has no connections.
     driver: Result<Driver, String>,
     pace: Pace,
     settings: &'a Settings,
@@ -44,14 +45,23 @@ pub struct Answered {
 }
 
 impl<'a> Lane<'a> {
-    /// Connects, and loads the server until it is warm.
-    pub fn open(member: &'a mut Member, regime: &Regime, settings: &'a Settings) -> Self {
-        let address = member.process.address();
-        let not_yet = Err("it has no connections".to_string());
+    /// Connects, and loads the server until it is warm. In a crowded regime this waits for
+    /// [`connected`](Self::connected).
+    pub fn open(member: &'a mut Member, regime: &'a Regime, settings: &'a Settings) -> Self {
+        let driver = Err("it has no connections".to_string());
         let (pace, capacity) = (Pace::Closed, f64::INFINITY);
-        let expected = member.expected.get(regime.key).cloned();
-        let mut lane = Self { member, driver: not_yet, pace, settings, capacity };
-        let warmed = lane.metered(|_| {
+        let mut lane = Self { member, regime, driver, pace, settings, capacity };
+        if !regime.is_crowded() {
+            lane.connect();
+        }
+        lane
+    }
+
+    fn connect(&mut self) {
+        let (regime, settings) = (self.regime, self.settings);
+        let address = self.member.process.address();
+        let expected = self.member.expected.get(regime.key).cloned();
+        let warmed = self.metered(|_| {
             let mut driver = Driver::open(address, regime, settings.generator, expected.as_ref())?;
             let warm_up = Duration::from_millis(settings.warm_up_ms);
             let answered = match settings.warm_up_ms {
@@ -63,13 +73,26 @@ impl<'a> Lane<'a> {
         match warmed {
             Ok(((driver, answered), _)) => {
                 if let Some(answered) = answered {
-                    lane.capacity = answered.requests as f64 / answered.elapsed.as_secs_f64();
+                    self.capacity = answered.requests as f64 / answered.elapsed.as_secs_f64();
                 }
-                lane.driver = Ok(driver);
+                self.driver = Ok(driver);
             }
-            Err(reason) => lane.driver = Err(reason),
+            Err(reason) => self.driver = Err(reason),
         }
-        lane
+    }
+
+    /// Does `take` with connections: in a crowded regime this lane has them only for that time.
+    pub fn connected<T>(
+        &mut self,
+        take: impl FnOnce(&mut Self) -> Result<T, String>,
+    ) -> Result<T, String> {
+        if !self.regime.is_crowded() {
+            return take(self);
+        }
+        self.connect();
+        let taken = take(self);
+        self.disconnect();
+        taken
     }
 
     /// The contender's key.
@@ -125,6 +148,10 @@ impl<'a> Lane<'a> {
 
     /// Closes the connections, which is work for the server too.
     pub fn close(mut self) {
+        self.disconnect();
+    }
+
+    fn disconnect(&mut self) {
         // A server that has failed was named already.
         let _ = self.metered(|driver| {
             *driver = Err("its connections are closed".to_string());

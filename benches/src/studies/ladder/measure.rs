@@ -216,7 +216,10 @@ impl<'a> Part<'a> {
         fleet: &'b mut Fleet,
         so_far: &results::Regime,
         goes_on: &dyn Fn() -> bool,
-    ) -> Vec<Lane<'b>> {
+    ) -> Vec<Lane<'b>>
+    where
+        'a: 'b,
+    {
         let takes_part = |key: &String| self.keys.contains(key) && !so_far.has_failed(key);
         let members = fleet.members.iter_mut().filter(|member| takes_part(&member.key));
         members
@@ -255,9 +258,9 @@ impl Bench for Turns<'_> {
 
     fn slice(&mut self, at: usize) -> Result<Sample, String> {
         let lane = &mut self.lanes[at];
-        let sample = lane.slice().and_then(|sample| {
-            let hardware = lane.count_hardware()?;
-            Ok(Sample { hardware, ..sample })
+        let sample = lane.connected(|lane| {
+            let sample = lane.slice()?;
+            Ok(Sample { hardware: lane.count_hardware()?, ..sample })
         });
         self.progress.slice_done();
         sample
