@@ -98,44 +98,39 @@ fn of_batches(send_batch_max: usize) -> Config {
     Config { send_batch_max, ..Config::default() }
 }
 
+/// Returns which clients have their responses of `body_bytes` when the last one is computed.
+fn answered_by_then<const N: usize>(
+    send_batch_max: usize,
+    body_bytes: usize,
+    requests: [&[u8]; N],
+) -> [bool; N] {
+    let mut stepped = Stepped::start(N, body_bytes, of_batches(send_batch_max));
+    stepped.arrive(&requests);
+    let answered = stepped.answered();
+    stepped.go_on();
+    stepped.read_all(N);
+    stop(stepped.server);
+    answered.try_into().unwrap()
+}
+
 #[test]
 fn responses_of_a_wakeup_wait_for_each_other() {
-    let mut stepped = Stepped::start(4, 100, of_batches(8));
-    stepped.arrive(&[GET, GET, GET, WAIT]);
-    assert_eq!(stepped.answered(), [false; 4]);
-    stepped.go_on();
-    stepped.read_all(4);
-    stop(stepped.server);
+    assert_eq!(answered_by_then(8, 100, [GET, GET, GET, WAIT]), [false; 4]);
 }
 
 #[test]
 fn a_batch_of_one_connection_sends_each_response_at_once() {
-    let mut stepped = Stepped::start(4, 100, of_batches(1));
-    stepped.arrive(&[GET, GET, GET, WAIT]);
-    assert_eq!(stepped.answered(), [true, true, true, false]);
-    stepped.go_on();
-    stepped.read_all(4);
-    stop(stepped.server);
+    assert_eq!(answered_by_then(1, 100, [GET, GET, GET, WAIT]), [true, true, true, false]);
 }
 
 #[test]
 fn a_batch_has_at_most_the_connections_that_the_setting_says() {
-    let mut stepped = Stepped::start(3, 100, of_batches(2));
-    stepped.arrive(&[GET, GET, WAIT]);
-    assert_eq!(stepped.answered(), [true, true, false]);
-    stepped.go_on();
-    stepped.read_all(3);
-    stop(stepped.server);
+    assert_eq!(answered_by_then(2, 100, [GET, GET, WAIT]), [true, true, false]);
 }
 
 #[test]
 fn a_batch_ends_with_sixteen_kilobytes() {
-    let mut stepped = Stepped::start(3, 9000, of_batches(8));
-    stepped.arrive(&[GET, GET, WAIT]);
-    assert_eq!(stepped.answered(), [true, true, false]);
-    stepped.go_on();
-    stepped.read_all(3);
-    stop(stepped.server);
+    assert_eq!(answered_by_then(8, 9000, [GET, GET, WAIT]), [true, true, false]);
 }
 
 #[test]

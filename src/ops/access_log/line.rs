@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::net::IpAddr;
+use std::ops::Not;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -32,7 +33,7 @@ pub(super) fn json(
         status: u16,
         #[serde(skip_serializing_if = "Option::is_none")]
         rejection: Option<&'a str>,
-        #[serde(skip_serializing_if = "is_false")]
+        #[serde(skip_serializing_if = "Not::not")]
         cut: bool,
         request_body_bytes: u64,
         body_bytes: u64,
@@ -69,12 +70,6 @@ pub(super) fn json(
     let mut serializer = serde_json::Serializer::with_formatter(&mut *line, Harmless);
     fields.serialize(&mut serializer).expect("a Vec takes every write");
     line.push(b'\n');
-}
-
-// serde passes a reference.
-#[allow(clippy::trivially_copy_pass_by_ref)]
-fn is_false(value: &bool) -> bool {
-    !value
 }
 
 /// Escapes the characters that control a terminal or reorder its text, which JSON allows in
