@@ -1,6 +1,7 @@
 //! The report of made-up and of committed results.
 
 mod exact;
+mod interface;
 mod ladder;
 mod offload;
 mod published;
