@@ -81,11 +81,11 @@ fn report_ends_quietly_when_its_reader_is_gone() {
 
 #[test]
 fn signals_end_a_load_with_its_figures() {
-    for signal in [Signal::TERM, Signal::INT] {
+    for (signal, threads) in [(Signal::TERM, "1"), (Signal::INT, "1"), (Signal::TERM, "2")] {
         let (address, asked) = serve();
         let url = format!("http://{address}/");
         let mut command = Command::new(PROGRAM);
-        command.args(["load", &url, "-d", "1h", "-c", "1"]);
+        command.args(["load", &url, "-d", "1h", "-c", "2", "--threads", threads]);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         asked.recv().unwrap();
         kill_process(Pid::from_child(&child), signal).unwrap();

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use super::deal::Part;
 use super::errors::LoadError;
 use super::pace::as_ns;
 
 /// Times at which clients arrive. Each client opens a connection and sends requests in a closed
 /// loop until all phases are over.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Arrivals {
     /// Phases, one after the other.
     pub phases: Vec<Phase>,
@@ -16,7 +19,7 @@ pub struct Arrivals {
 }
 
 /// A time in which clients arrive evenly spaced.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Phase {
     /// Clients that arrive per second. At 0 nobody arrives, and the present clients go on.
     pub clients_per_second: f64,
@@ -57,6 +60,11 @@ impl Arrivals {
             }
         }
         if self.clients() == 0 { Err(LoadError::EmptyShape) } else { Ok(()) }
+    }
+
+    /// Returns the times of those clients that arrive on the thread `part`.
+    pub(super) fn times_of(&self, part: Part, start: u64) -> impl Iterator<Item = u64> + use<> {
+        self.times(start).skip(part.nth).step_by(part.of)
     }
 
     /// Returns the time at which each client arrives, in ns, for phases that begin at `start`.
@@ -106,6 +114,21 @@ mod tests {
         assert_eq!(arrivals.lasts(), Duration::from_secs(7));
         let times: Vec<u64> = arrivals.times(0).collect();
         assert_eq!(times, [0, 500_000_000, 6_000_000_000, 6_100_000_000]);
+    }
+
+    #[test]
+    fn the_clients_of_several_threads_arrive_as_one_schedule() {
+        let arrivals =
+            Arrivals { phases: vec![phase(8.0, 60.0), phase(3.0, 9.0)], clients_max: 500 };
+        let one: Vec<u64> = arrivals.times(7).collect();
+        for of in [1, 2, 3, 7] {
+            let times = |nth| arrivals.times_of(Part { nth, of }, 7);
+            let mut all: Vec<u64> = (0..of).flat_map(times).collect();
+            all.sort_unstable();
+            assert_eq!(all, one, "{of} threads");
+            let counts: Vec<usize> = (0..of).map(|nth| times(nth).count()).collect();
+            assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1);
+        }
     }
 
     #[test]

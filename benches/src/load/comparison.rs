@@ -6,17 +6,23 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
+use super::encoding;
+
 /// Length of the pattern that a repetitive body is kept as, as the measure's echo has one. A short
 /// pattern stays in the L1 cache. Comparing 64 KiB takes two thirds of the time then, and leaves
 /// the L2 cache to the sockets.
 const PATTERN_BYTES: usize = 4096;
 
 /// The answer that a server is expected to give again and again.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expected {
     /// Status line and header fields, with the date masked.
+    #[serde(with = "encoding::bytes")]
     head: Vec<u8>,
     /// The beginning of the body, which the body repeats up to its length.
+    #[serde(with = "encoding::bytes")]
     pattern: Vec<u8>,
     body_length: u64,
 }

@@ -214,6 +214,15 @@ pub enum LoadError {
     EmptyShape,
     /// This rate, in requests per second, is not above 0.
     Rate(f64),
+    /// Some threads would have no connection or client.
+    TooManyThreads {
+        /// Number of threads, on all machines together.
+        threads: usize,
+        /// Number of connections, or of clients that arrive.
+        connections: usize,
+    },
+    /// A thread cannot be pinned to its core.
+    Core(io::Error),
     /// The connections need more descriptors than this process may have.
     Descriptors {
         /// Number of descriptors needed, for connections and other purposes.
@@ -235,6 +244,8 @@ pub enum LoadError {
         /// All errors.
         errors: Errors,
     },
+    /// A thread of the generator has panicked.
+    Panicked,
     /// The operating system refused something other than a connection.
     Io(io::Error),
 }
@@ -256,7 +267,13 @@ impl fmt::Display for LoadError {
             Self::NoAnswer { reason, errors } => {
                 write!(f, "nothing was measured: {reason} ({} errors in all)", errors.total())
             }
-            Self::Io(error) => error.fmt(f),
+            Self::TooManyThreads { threads, connections } => write!(
+                f,
+                "{threads} threads cannot share {connections} connections or clients: each thread \
+                 needs one or more; use at most {connections} threads"
+            ),
+            Self::Panicked => f.write_str("a thread of the load generator has panicked"),
+            Self::Core(error) | Self::Io(error) => error.fmt(f),
         }
     }
 }
@@ -264,7 +281,7 @@ impl fmt::Display for LoadError {
 impl std::error::Error for LoadError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Io(error) => Some(error),
+            Self::Core(error) | Self::Io(error) => Some(error),
             _ => None,
         }
     }

@@ -1,44 +1,46 @@
 //! The event loop: waits, reads answers, sends the next requests, and looks for timeouts from time
 //! to time.
 
+mod opening;
+
 use std::io;
 use std::iter;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use mio::event::Event;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll, Token};
 
 use super::arrivals::Arrivals;
-use super::clock::{Timer, now_ns, thread_cpu, wait};
+use super::clock::{Timer, Used, now_ns, wait};
 use super::comparison::{Comparison, Expected};
 use super::connection::{Batch, Connection, Inbox, Received};
+use super::deal::{Deal, Part};
 use super::descriptors::allow_descriptors;
 use super::errors::{Fault, LoadError};
 use super::outcome::Outcome;
 use super::pace::{Pace, Schedule, Stop, as_ns};
-use super::run::{CHECK_EVERY, RETRY_AFTER, Run, Tally};
-use super::source;
+use super::run::{RETRY_AFTER, Run};
 use super::target::{Shape, Target};
 use super::watch::Watch;
 
 /// Default time that a server may be silent while an answer is due.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Maximum number of connections being opened at once: well below the backlog of any server.
-const OPENING_MAX: usize = 128;
-
 /// Maximum number of events per wake-up.
 const EVENTS_MAX: usize = 1024;
 
 const TIMER: Token = Token(usize::MAX);
 
-/// Loads one server, over connections that stay open from run to run.
+/// Loads one server from the calling thread, over connections that stay open from run to run.
 #[derive(Debug)]
 pub struct Generator {
     server: SocketAddr,
     shape: Shape,
+    part: Part,
+    deal: Deal,
     request_len: usize,
     batch: Batch,
     timeout: Duration,
@@ -49,32 +51,56 @@ pub struct Generator {
     inbox: Inbox,
     /// Number of connections opened so far, failed ones included.
     connects: u64,
+    /// CPU and waiting time of the thread before the current run.
+    used: Used,
+}
+
+/// What a generator does in a run.
+#[derive(Clone, Debug)]
+pub(super) enum Task {
+    /// Sends requests over the open connections.
+    Paced(Pace, Stop),
+    /// Lets clients arrive, each with a new connection.
+    Arriving(Arrivals),
 }
 
 impl Generator {
     /// Opens all connections. Their number may be 0 if clients arrive later
     /// ([`Self::run_arrivals`]).
     pub fn connect(target: &Target, shape: &Shape) -> Result<Self, LoadError> {
+        Self::connect_part(target, shape, Part::WHOLE)
+    }
+
+    /// Opens the connections of one of the threads that share a load of this shape.
+    pub(super) fn connect_part(
+        target: &Target,
+        shape: &Shape,
+        part: Part,
+    ) -> Result<Self, LoadError> {
         if target.request.is_empty() {
             return Err(LoadError::EmptyRequest);
         }
         if shape.pipeline == 0 {
             return Err(LoadError::EmptyShape);
         }
-        allow_descriptors(shape.connections as u64)?;
+        let connections = part.share(shape.connections);
+        allow_descriptors(connections as u64)?;
         let poll = Poll::new()?;
         let timer = Timer::register(poll.registry(), TIMER)?;
         let mut generator = Self {
             server: target.addr,
             shape: *shape,
+            part,
+            deal: Deal::new(part, shape.connections),
             request_len: target.request.len(),
             batch: Batch::new(&target.request, shape.pipeline),
             timeout: TIMEOUT,
             poll,
             timer,
-            connections: (0..shape.connections).map(|_| Connection::default()).collect(),
+            connections: (0..connections).map(|_| Connection::default()).collect(),
             inbox: Inbox::new(target.method_is_head),
             connects: 0,
+            used: Used::default(),
         };
         generator.open_all()?;
         Ok(generator)
@@ -101,7 +127,10 @@ impl Generator {
         let connections = self.connections.len();
         // Without connections, clients arrive later; the first answer takes one connection.
         self.connections.resize_with(connections.max(1), Connection::default);
+        // Of several threads only this one sends the request.
+        let deal = std::mem::replace(&mut self.deal, Deal::WHOLE);
         let run = self.run(Pace::Closed, Stop::Requests(1));
+        self.deal = deal;
         self.connections.truncate(connections);
         let comparison = self.inbox.take_comparison();
         run?;
@@ -129,7 +158,7 @@ impl Generator {
 
     /// Sends requests until `stop`, and then waits for the outstanding answers.
     pub fn run(&mut self, pace: Pace, stop: Stop) -> Result<Outcome, LoadError> {
-        self.run_paced(pace, stop, None)
+        self.run_alone(&Task::Paced(pace, stop), None)
     }
 
     /// Does the same as [`Self::run`], and calls `watch` during the run.
@@ -139,7 +168,7 @@ impl Generator {
         stop: Stop,
         watch: Watch<'_>,
     ) -> Result<Outcome, LoadError> {
-        self.run_paced(pace, stop, Some(watch))
+        self.run_alone(&Task::Paced(pace, stop), Some(watch))
     }
 
     /// Lets clients arrive, each with a new connection, in a closed loop until all phases are over.
@@ -149,36 +178,69 @@ impl Generator {
         arrivals: &Arrivals,
         watch: Watch<'_>,
     ) -> Result<Outcome, LoadError> {
-        arrivals.check()?;
-        let stay = self.connections.len();
-        allow_descriptors((stay + arrivals.clients()) as u64)?;
-        let now = self.begin()?;
-        let schedule = Schedule::new(Pace::Closed, Stop::After(arrivals.lasts()), now)?;
-        let times = Box::new(arrivals.times(now));
-        let outcome = self.drive(Run::new(schedule, times, Some(watch), now));
-        self.connections.truncate(stay);
-        outcome
+        self.run_alone(&Task::Arriving(arrivals.clone()), Some(watch))
     }
 
-    fn run_paced(
-        &mut self,
-        pace: Pace,
-        stop: Stop,
-        watch: Option<Watch<'_>>,
-    ) -> Result<Outcome, LoadError> {
-        if self.connections.is_empty() {
-            return Err(LoadError::EmptyShape);
+    fn run_alone(&mut self, task: &Task, watch: Option<Watch<'_>>) -> Result<Outcome, LoadError> {
+        self.prepare(task)?;
+        self.carry_out(task, now_ns(), watch, None)?.check()
+    }
+
+    /// Checks a task, and prepares the connections for it.
+    pub(super) fn prepare(&mut self, task: &Task) -> Result<(), LoadError> {
+        match task {
+            Task::Paced(pace, _) => {
+                if self.connections.is_empty() {
+                    return Err(LoadError::EmptyShape);
+                }
+                pace.check()?;
+            }
+            Task::Arriving(arrivals) => {
+                arrivals.check()?;
+                allow_descriptors((self.connections.len() + arrivals.clients()) as u64)?;
+            }
         }
-        let now = self.begin()?;
-        let schedule = Schedule::new(pace, stop, now)?;
-        let mut outcome = self.drive(Run::new(schedule, Box::new(iter::empty()), watch, now))?;
-        outcome.in_flight_max = self.connections.len() * self.shape.pipeline;
-        Ok(outcome)
+        self.catch_up()?;
+        // Read before the start, so that the first request is not late.
+        self.used = Used::so_far();
+        Ok(())
+    }
+
+    /// Carries out this thread's part of a task that starts at `started`, in ns. The run ends
+    /// early when another thread sets `halt`.
+    pub(super) fn carry_out(
+        &mut self,
+        task: &Task,
+        started: u64,
+        mut watch: Option<Watch<'_>>,
+        halt: Option<&AtomicBool>,
+    ) -> Result<Outcome, LoadError> {
+        if let Some(watch) = &mut watch {
+            watch.begin(started, self.used);
+        }
+        match task {
+            Task::Paced(pace, stop) => {
+                let schedule = Schedule::new(*pace, *stop, self.deal, started)?;
+                let run = Run::new(schedule, Box::new(iter::empty()), watch, halt, started);
+                let mut outcome = self.drive(run)?;
+                outcome.in_flight_max = self.connections.len() * self.shape.pipeline;
+                Ok(outcome)
+            }
+            Task::Arriving(arrivals) => {
+                let stay = self.connections.len();
+                let until = Stop::After(arrivals.lasts());
+                let schedule = Schedule::new(Pace::Closed, until, Deal::WHOLE, started)?;
+                let times = Box::new(arrivals.times_of(self.part, started));
+                let outcome = self.drive(Run::new(schedule, times, watch, halt, started));
+                self.connections.truncate(stay);
+                outcome
+            }
+        }
     }
 
     fn drive(&mut self, mut run: Run<'_>) -> Result<Outcome, LoadError> {
         let mut events = Events::with_capacity(EVENTS_MAX);
-        let (cpu, connects) = (thread_cpu(), self.connects);
+        let connects = self.connects;
         for index in 0..self.connections.len() {
             self.go_on(index, &mut run);
         }
@@ -192,14 +254,10 @@ impl Generator {
             connection.settle();
         }
         let mut outcome = run.finish(now, clients);
-        outcome.cpu = thread_cpu().saturating_sub(cpu);
+        let used = Used::so_far().since(self.used);
+        outcome.threads = 1;
+        (outcome.cpu, outcome.busiest_cpu, outcome.wait) = (used.cpu, used.cpu, used.wait);
         outcome.connects = self.connects - connects;
-        if outcome.requests == 0 && outcome.errors.total() > 0 {
-            return Err(LoadError::NoAnswer {
-                reason: outcome.first_error.unwrap_or_default(),
-                errors: outcome.errors,
-            });
-        }
         Ok(outcome)
     }
 
@@ -224,6 +282,8 @@ impl Generator {
             self.check(now, run);
         }
         self.let_arrive(now, run)?;
+        run.note_error(now);
+        run.heed_halt(now);
         run.tell(now, self.connections.len());
         Ok(now)
     }
@@ -367,78 +427,5 @@ impl Generator {
             && !run.retry.is_empty()
             && !self.connections.iter().any(Connection::is_established);
         run.has_checked(now);
-    }
-
-    fn open(&mut self, index: usize) -> Result<(), Fault> {
-        let nth = self.connects;
-        self.connects += 1;
-        let mut stream = source::connect(self.server, nth).map_err(Fault::connecting)?;
-        // Once, for both, edge-triggered: no epoll_ctl after that.
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll
-            .registry()
-            .register(&mut stream, Token(index), interest)
-            .map_err(Fault::connecting)?;
-        self.connections[index].open(stream);
-        Ok(())
-    }
-
-    /// Opens all connections, up to [`OPENING_MAX`] at a time.
-    fn open_all(&mut self) -> Result<(), LoadError> {
-        let addr = self.server;
-        let failed = |reason: String| LoadError::Connect { addr, reason };
-        let mut events = Events::with_capacity(EVENTS_MAX);
-        let (mut begun, mut opened) = (0, 0);
-        let mut progress_at = now_ns();
-        while opened < self.connections.len() {
-            while begun < self.connections.len() && begun - opened < OPENING_MAX {
-                self.open(begun).map_err(|fault| failed(fault.to_string()))?;
-                begun += 1;
-            }
-            wait(&mut self.poll, &mut events, CHECK_EVERY)?;
-            for event in &events {
-                let connection = &mut self.connections[event.token().0];
-                if let Some(confirmed) = connection.confirm() {
-                    confirmed.map_err(|fault| failed(fault.to_string()))?;
-                    opened += 1;
-                    progress_at = now_ns();
-                }
-                if event.is_read_closed() {
-                    // Closed again already, which a server may do to an idle connection.
-                    drop(connection.close());
-                }
-            }
-            if now_ns() - progress_at > as_ns(self.timeout) {
-                let all = self.connections.len();
-                let reason = format!(
-                    "it took {opened} of {all} connections, and no more for {:?}",
-                    self.timeout
-                );
-                return Err(failed(reason));
-            }
-        }
-        Ok(())
-    }
-
-    /// Prepares a run, and returns its start, in ns.
-    ///
-    /// A server may close idle connections. They are closed here too, and opened again when they
-    /// are needed.
-    fn begin(&mut self) -> io::Result<u64> {
-        let mut unheeded = Tally::new(None);
-        let mut events = Events::with_capacity(EVENTS_MAX);
-        loop {
-            wait(&mut self.poll, &mut events, Duration::ZERO)?;
-            if events.is_empty() {
-                return Ok(now_ns());
-            }
-            for event in events.iter().filter(|event| event.token() != TIMER) {
-                let connection = &mut self.connections[event.token().0];
-                let received = connection.receive(&mut self.inbox, true, 0, &mut unheeded);
-                if !matches!(received, Ok(Received::Waiting)) {
-                    drop(connection.close());
-                }
-            }
-        }
     }
 }

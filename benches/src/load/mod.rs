@@ -1,9 +1,10 @@
-//! The load generator: one thread, one `mio` loop, any HTTP/1.1 server.
+//! The load generator: an event loop a thread, one thread or several, any HTTP/1.1 server.
 //!
 //! ```text
 //! Target + Shape ── Generator::connect ──▶ Generator ── run(Pace, Stop) ──▶ Outcome
-//!                                             │  ▲
-//!                          all connections idle  all connections idle
+//!                                             │  ▲                             │ merge
+//!                          all connections idle  all connections idle          ▼
+//! … + Placement ──── Threads::connect ─────▶ Threads ── run(Pace, Stop) ───▶ Outcome
 //! ```
 //!
 //! A run starts and ends with every connection idle, so that [`Outcome::requests`] is exactly the
@@ -17,9 +18,12 @@
 //! | `generator.rs`, `run.rs` | the event loop, and its state in one run |
 //! | `connection.rs` | one connection, with its unsent and unanswered requests |
 //! | `head.rs`, `heads.rs`, `response.rs`, `comparison.rs` | answers from bytes: no socket, no clock |
-//! | `outcome.rs`, `errors.rs`, `watch.rs` | counts of a run, and of its intervals |
-//! | `command.rs`, `url.rs`, `request.rs`, `summary.rs`, `hgrm.rs` | `cargo bench -- load URL` |
-//! | `clock.rs`, `source.rs`, `descriptors.rs` | time and a timer, local addresses, limits |
+//! | `outcome.rs`, `latencies.rs`, `errors.rs`, `watch.rs` | counts of a run, and of its intervals |
+//! | `threads.rs`, `worker.rs`, `placement.rs` | several generators, each on a thread and a core |
+//! | `deal.rs`, `intervals.rs` | each thread's part of a load, and the intervals of all threads |
+//! | `encoding.rs` | a load and its outcome as JSON, for other machines |
+//! | `command.rs`, `arguments.rs`, `url.rs`, `request.rs`, `summary.rs`, `hgrm.rs` | `cargo bench -- load URL` |
+//! | `clock.rs`, `cores.rs`, `source.rs`, `descriptors.rs` | time and a timer, CPUs, local addresses, limits |
 //!
 //! **Rule**: this module uses nothing of crate `pinloop`. The generator parses answers with its own
 //! code, so that a fault in the server's parser cannot hide in the server's measure.
@@ -32,19 +36,26 @@
 //! generator's own queue at the end of a request as far as possible. It includes the time to open
 //! a connection if the request has to wait for one.
 
+mod arguments;
 mod arrivals;
 mod clock;
 pub mod command;
 mod comparison;
 mod connection;
+mod cores;
+mod deal;
 mod descriptors;
+mod encoding;
 mod errors;
 mod generator;
 mod head;
 mod heads;
 mod hgrm;
+mod intervals;
+mod latencies;
 mod outcome;
 mod pace;
+mod placement;
 mod request;
 mod response;
 mod run;
@@ -53,38 +64,24 @@ mod summary;
 mod target;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod url;
 mod watch;
-
-use std::io;
+mod worker;
 
 pub use arrivals::{Arrivals, Phase};
 pub use comparison::Expected;
+pub use cores::{cpu_list, pin};
 pub use descriptors::allow_descriptors;
 pub use errors::{Errors, LoadError};
 pub use generator::Generator;
 pub use hgrm::write as write_hgrm;
 pub use outcome::{Outcome, Statuses};
 pub use pace::{Pace, Stop};
+pub use placement::Placement;
 pub use request::RequestParts;
 pub use summary::progress;
 pub use target::{Shape, Target};
+pub use threads::Threads;
 pub use url::{Url, UrlError};
 pub use watch::{Snapshot, Watch};
-
-/// Number of cores that the kernel's `cpu_set_t` can name; core_affinity panics above it.
-const CORES_MAX: usize = 1024;
-
-/// Pins the calling thread to `core`, as numbered by the kernel.
-pub fn pin(core: usize) -> io::Result<()> {
-    let id = core_affinity::CoreId { id: core };
-    if core < CORES_MAX && core_affinity::set_for_current(id) {
-        return Ok(());
-    }
-    let allowed: Vec<String> =
-        core_affinity::get_core_ids().iter().flatten().map(|core| core.id.to_string()).collect();
-    Err(io::Error::other(format!(
-        "core {core} is not available to this thread; available: {}",
-        allowed.join(", ")
-    )))
-}

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::iter::Peekable;
-use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::comparison::Difference;
@@ -24,6 +24,8 @@ pub(super) struct Run<'a> {
     /// Times at which clients arrive.
     pub(super) arrivals: Peekable<Box<dyn Iterator<Item = u64>>>,
     pub(super) tally: Tally<'a>,
+    /// Set by another thread to end this run early.
+    halt: Option<&'a AtomicBool>,
     started: u64,
     /// Time of the last answer, in ns.
     pub(super) answered_at: u64,
@@ -52,16 +54,15 @@ impl<'a> Run<'a> {
     pub(super) fn new(
         schedule: Schedule,
         arrivals: Box<dyn Iterator<Item = u64>>,
-        mut watch: Option<Watch<'a>>,
+        watch: Option<Watch<'a>>,
+        halt: Option<&'a AtomicBool>,
         now: u64,
     ) -> Self {
-        if let Some(watch) = &mut watch {
-            watch.begin(now);
-        }
         Self {
             schedule,
             arrivals: arrivals.peekable(),
             tally: Tally::new(watch),
+            halt,
             started: now,
             answered_at: now,
             idle: VecDeque::new(),
@@ -129,16 +130,31 @@ impl<'a> Run<'a> {
         if self.schedule.is_over(now) {
             return;
         }
-        let Tally { outcome, watch: Some(watch) } = &mut self.tally else { return };
-        if now >= watch.next_at() && watch.tell(now, self.started, clients, outcome).is_break() {
+        let Some(watch) = &mut self.tally.watch else { return };
+        if now >= watch.next_at() && watch.tell(now, clients).is_break() {
             self.schedule.stop(now);
         }
     }
 
+    /// Starts no further request if another thread has set the flag to halt.
+    pub(super) fn heed_halt(&mut self, now: u64) {
+        if self.halt.is_some_and(|halt| halt.load(Relaxed)) {
+            self.schedule.stop(now);
+        }
+    }
+
+    /// Notes the time of the first error.
+    pub(super) fn note_error(&mut self, now: u64) {
+        let outcome = &mut self.tally.outcome;
+        if outcome.first_error.is_some() && outcome.first_error_at.is_none() {
+            outcome.first_error_at = Some(Duration::from_nanos(now - self.started));
+        }
+    }
+
     pub(super) fn finish(mut self, now: u64, clients: usize) -> Outcome {
-        if let Tally { outcome, watch: Some(watch) } = &mut self.tally {
-            let (ControlFlow::Continue(()) | ControlFlow::Break(())) =
-                watch.tell(now, self.started, clients, outcome);
+        self.note_error(now);
+        if let Some(watch) = &mut self.tally.watch {
+            watch.finish(now, clients);
         }
         let mut outcome = self.tally.outcome;
         outcome.unsent = self.schedule.overdue(now);
@@ -156,7 +172,7 @@ impl<'a> Run<'a> {
 
 impl<'a> Tally<'a> {
     pub(super) fn new(watch: Option<Watch<'a>>) -> Self {
-        Self { outcome: Outcome::new(), watch }
+        Self { outcome: Outcome::none(), watch }
     }
 
     /// Counts an answer. At most one error is counted for it.
@@ -181,6 +197,9 @@ impl<'a> Tally<'a> {
 
     pub(super) fn count_fault(&mut self, fault: &Fault) {
         self.outcome.errors.count(fault);
+        if let Some(watch) = &mut self.watch {
+            watch.count_error(fault);
+        }
         if self.outcome.first_error.is_none() {
             self.outcome.first_error = Some(fault.to_string());
         }

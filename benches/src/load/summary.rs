@@ -12,8 +12,9 @@ use super::outcome::Outcome;
 use super::pace::Pace;
 use super::watch::Snapshot;
 
-/// Load above which the generator hardly waits for the server, so that the generator was measured.
-const BOTTLENECK_LOAD: f64 = 0.95;
+/// Load of the busiest thread from which on the generator hardly waits for the server, so that the
+/// generator may have been measured.
+const BOTTLENECK_LOAD: f64 = 0.9;
 
 /// Shortest run with a meaningful CPU time of the generator.
 const SETTLED_AFTER: Duration = Duration::from_millis(100);
@@ -49,8 +50,12 @@ pub(super) struct Figures<'a> {
     connects: u64,
     bytes_sent: u64,
     bytes_received: u64,
+    threads: usize,
+    /// CPU time of all threads.
     generator_cpu_seconds: f64,
-    /// Set if the generator, not the server, limits the figures.
+    /// Share of its core that the busiest thread used, 0 to 1.
+    busiest_thread_load: f64,
+    /// Set if the generator, not the server, may limit the figures.
     generator_is_bottleneck: bool,
     /// Second by second.
     series: &'a [Snapshot],
@@ -88,7 +93,9 @@ impl<'a> Figures<'a> {
             connects: outcome.connects,
             bytes_sent: outcome.bytes_sent,
             bytes_received: outcome.bytes_received,
+            threads: outcome.threads,
             generator_cpu_seconds: outcome.cpu.as_secs_f64(),
+            busiest_thread_load: outcome.generator_load(),
             generator_is_bottleneck: is_bottleneck(outcome),
             series,
         }
@@ -144,25 +151,29 @@ pub(super) fn text(pace: Pace, outcome: &Outcome) -> String {
         line("connections", format!("{} opened during the run", outcome.connects));
     }
     line("errors", errors(outcome));
-    line(
-        "generator",
-        format!(
-            "{:.2} s of CPU time, {:.0} % of a core",
-            outcome.cpu.as_secs_f64(),
-            outcome.generator_load() * 100.0
-        ),
-    );
+    line("generator", generator(outcome));
     text
+}
+
+fn generator(outcome: &Outcome) -> String {
+    let (cpu, load) = (outcome.cpu.as_secs_f64(), outcome.generator_load() * 100.0);
+    match outcome.threads {
+        0 | 1 => format!("{cpu:.2} s of CPU time, {load:.0} % of a core"),
+        threads => format!(
+            "{cpu:.2} s of CPU time on {threads} threads, the busiest {load:.0} % of a core"
+        ),
+    }
 }
 
 /// Returns warnings about the figures, a sentence each.
 pub(super) fn warnings(pace: Pace, outcome: &Outcome) -> Vec<String> {
     let mut warnings = Vec::new();
     if is_bottleneck(outcome) {
+        let load = outcome.generator_load() * 100.0;
+        let thread = if outcome.threads > 1 { "'s busiest thread" } else { "" };
         warnings.push(format!(
-            "The generator used {:.0} % of its core: it is what limits these figures, not the \
-             server.",
-            outcome.generator_load() * 100.0
+            "The generator{thread} used {load:.0} % of its core: it may be what limits these \
+             figures, not the server. More threads (--threads) need as many more cores."
         ));
     }
     if let Pace::Rate(rate) = pace {
@@ -213,7 +224,7 @@ fn latencies(latency_ns: &Histogram<u64>) -> String {
 }
 
 fn is_bottleneck(outcome: &Outcome) -> bool {
-    outcome.elapsed > SETTLED_AFTER && outcome.generator_load() > BOTTLENECK_LOAD
+    outcome.elapsed > SETTLED_AFTER && outcome.generator_load() >= BOTTLENECK_LOAD
 }
 
 fn statuses(outcome: &Outcome) -> String {
@@ -275,12 +286,14 @@ mod tests {
     use super::*;
 
     fn outcome() -> Outcome {
-        let mut outcome = Outcome::new();
+        let mut outcome = Outcome::none();
+        outcome.threads = 1;
         outcome.requests = 1000;
         (0..1000).for_each(|_| outcome.statuses.count(200));
         outcome.in_flight_max = 1;
         outcome.elapsed = Duration::from_secs(2);
         outcome.cpu = Duration::from_millis(500);
+        outcome.busiest_cpu = outcome.cpu;
         outcome.bytes_sent = 28_000;
         outcome.bytes_received = 1_234_567;
         for us in 1..=1000 {
@@ -354,6 +367,9 @@ mod tests {
             p50_ns: 740_000,
             p99_ns: 1_500_000,
             errors: Errors::default(),
+            generator_cpu_ns: 0,
+            generator_busiest_cpu_ns: 0,
+            generator_wait_ns: 0,
         };
         let line = "24 clients  12345 req/s  p50 740 us  p99 1.50 ms  no errors";
         assert_eq!(progress(&snapshot), line);
@@ -368,7 +384,9 @@ mod tests {
             .unwrap();
         assert_eq!(json["requests"], 1000);
         assert_eq!(json["requests_per_second"], 500.0);
+        assert_eq!(json["threads"], 1);
         assert_eq!(json["generator_cpu_seconds"], 0.5);
+        assert_eq!(json["busiest_thread_load"], 0.25);
         assert_eq!(json["generator_is_bottleneck"], false);
         assert_eq!(json["errors"]["timeout"], 0);
         for name in ["p50", "p90", "p99", "p99_9", "max"] {
@@ -384,8 +402,24 @@ mod tests {
     fn says_when_the_generator_measured_itself() {
         let mut outcome = outcome();
         assert!(!warned(Pace::Closed, &outcome, "limits"));
-        outcome.cpu = Duration::from_millis(1910);
+        outcome.busiest_cpu = Duration::from_millis(1910);
         assert!(warned(Pace::Closed, &outcome, "used 96 % of its core"));
+    }
+
+    #[test]
+    fn names_the_load_of_the_busiest_thread() {
+        let mut outcome = outcome();
+        outcome.threads = 3;
+        outcome.cpu = Duration::from_millis(3_600);
+        outcome.busiest_cpu = Duration::from_millis(1_780);
+        let line = "  generator   3.60 s of CPU time on 3 threads, the busiest 89 % of a core\n";
+        assert!(text(Pace::Closed, &outcome).ends_with(line));
+        assert!(!warned(Pace::Closed, &outcome, "busiest"));
+        outcome.busiest_cpu = Duration::from_millis(1_800);
+        assert!(warned(Pace::Closed, &outcome, "The generator's busiest thread used 90 %"));
+        let figures = Figures::new("http://host/", Pace::Closed, &outcome, &[]);
+        let json = serde_json::to_value(figures).unwrap();
+        assert_eq!((&json["threads"], &json["busiest_thread_load"]), (&3.into(), &0.9.into()));
     }
 
     #[test]

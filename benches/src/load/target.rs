@@ -3,19 +3,24 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 
+use serde::{Deserialize, Serialize};
+
+use super::encoding;
+
 /// One request, and the server that it is sent to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
     /// Address of the server.
     pub addr: SocketAddr,
     /// The bytes of one request, head and body, sent as they are.
+    #[serde(with = "encoding::bytes")]
     pub request: Vec<u8>,
     /// Set if the method is HEAD. Answers then have no body, whatever their head says.
     pub method_is_head: bool,
 }
 
 /// Distribution of the requests over connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shape {
     /// Number of connections kept open.
     pub connections: usize,

@@ -9,6 +9,7 @@ use std::path::Path;
 use rustix::param::clock_ticks_per_second;
 use rustix::thread::{CpuSet, sched_getaffinity};
 
+pub use crate::load::cpu_list;
 use crate::results::Machine;
 use crate::rig::hardware;
 
@@ -68,20 +69,6 @@ fn smt_siblings(cores: &[usize]) -> Vec<Vec<usize>> {
         .map(|group| group.into_iter().filter(|core| cores.contains(core)).collect())
         .collect();
     groups.into_iter().filter(|group| group.len() > 1).collect()
-}
-
-/// CPUs as the kernel and our command line list them: `0,2-3`.
-pub fn cpu_list(list: &str) -> Option<Vec<usize>> {
-    let mut cores = BTreeSet::new();
-    for part in list.trim().split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
-        if first > last || last >= CpuSet::MAX_CPU {
-            return None;
-        }
-        cores.extend(first..=last);
-    }
-    Some(cores.into_iter().collect())
 }
 
 /// Xen names itself in /sys/hypervisor; others through the firmware or not at
@@ -145,15 +132,6 @@ mod tests {
         assert_eq!(generator_core(&machine(&[0, 1, 2, 3], &[&[0, 3], &[1, 2]]), &[0]), 2);
         assert_eq!(generator_core(&machine(&[0, 1], &[&[0, 1]]), &[0]), 1);
         assert_eq!(generator_core(&machine(&[5], &[]), &[5]), 5);
-    }
-
-    #[test]
-    fn reads_cpu_lists() {
-        assert_eq!(cpu_list("0\n"), Some(vec![0]));
-        assert_eq!(cpu_list("0,2-3"), Some(vec![0, 2, 3]));
-        assert_eq!(cpu_list("3-2"), None);
-        assert_eq!(cpu_list(""), None);
-        assert_eq!(cpu_list("0-99999999"), None);
     }
 
     #[test]

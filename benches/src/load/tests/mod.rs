@@ -3,6 +3,8 @@
 mod comparing;
 mod faults;
 mod pacing;
+mod threads;
+mod wire;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -54,6 +56,12 @@ impl Server {
         Self::start(move |peer, _| while peer.take_request() && peer.say(answer) {})
     }
 
+    /// Connects with `threads` threads, which run on any core.
+    fn connect_threads(&self, threads: usize, connections: usize) -> Threads {
+        let shape = Shape { connections, ..Shape::default() };
+        Threads::connect(&self.target, &shape, &unpinned(threads)).unwrap()
+    }
+
     fn connect(&self, connections: usize, pipeline: usize) -> Generator {
         let shape = Shape { connections, pipeline, requests_per_connection: None };
         Generator::connect(&self.target, &shape).unwrap()
@@ -101,6 +109,23 @@ impl Peer {
     fn wait_for_the_end(&mut self) {
         while matches!(self.stream.read(&mut [0; 4096]), Ok(1..)) {}
     }
+}
+
+/// Threads that are not pinned, so that tests beside one another do not wait for one core.
+fn unpinned(threads: usize) -> Placement {
+    Placement { cores: vec![None; threads], first: 0, total: threads }
+}
+
+/// Parses arguments of `load`, for some URL.
+pub(super) fn parse_args(args: &str) -> Result<arguments::LoadArgs, String> {
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        load: arguments::LoadArgs,
+    }
+    let args = ["load", "http://127.0.0.1:1/"].into_iter().chain(args.split_whitespace());
+    let parsed = <Cli as clap::Parser>::try_parse_from(args);
+    parsed.map(|cli| cli.load).map_err(|error| error.to_string())
 }
 
 /// A port on which nobody listens, and which nobody else gets while the socket lives.

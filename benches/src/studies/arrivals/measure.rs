@@ -186,6 +186,9 @@ mod tests {
             p50_ns: 740_000,
             p99_ns: 1_500_000,
             errors: Errors { timeout: 2, ..Errors::default() },
+            generator_cpu_ns: 70,
+            generator_busiest_cpu_ns: 40,
+            generator_wait_ns: 5,
         }
     }
 
