@@ -101,7 +101,7 @@ fn count(variant: &str, workload: &str) -> Counts {
     workloads.retain(|other| other.key == workload);
     workloads[0].requests = REQUESTS;
     let settings =
-        Settings { server_cores: vec![core], generator_core: core, ..Settings::default() };
+        Settings { server_cores: vec![core], generator_cores: vec![core], ..Settings::default() };
     let mut saved = 0;
     let counts =
         counts::run(&settings, &workloads, &[subject], &AtomicBool::new(false), &mut |counts| {

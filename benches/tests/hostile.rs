@@ -95,7 +95,7 @@ fn a_slice_is_compared_with_the_answer_from_the_gate() {
     let core = allowed_cores().unwrap()[0];
     let settings = Settings {
         server_cores: vec![core],
-        generator_core: core,
+        generator_cores: vec![core],
         slice_ms: 10,
         warm_up_ms: 10,
         ..Settings::default()

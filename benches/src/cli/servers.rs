@@ -12,6 +12,7 @@ use clap::builder::PossibleValuesParser;
 use pinloop::app::DEFAULT_ROUNDS;
 
 use crate::load::command::parse_time;
+use crate::report::units::cpus;
 use crate::results::{Allocator, Contender, Failure, Settings, Square};
 use crate::rig::fleet::Entrant;
 use crate::rig::process::Readiness;
@@ -34,9 +35,10 @@ pub(crate) struct Setup {
     /// CPUs for the servers, one thread each, such as 0,2-3 [default: the first]
     #[arg(long, value_parser = cores)]
     pub(crate) server_cores: Option<Cores>,
-    /// CPU for the load generator [default: one apart from the servers']
-    #[arg(long)]
-    pub(crate) generator_core: Option<usize>,
+    /// CPUs for the load generator, one thread each, such as 2-7 [default: one apart from the
+    /// servers']. It has no more threads than connections
+    #[arg(long, alias = "generator-core", value_name = "LIST", value_parser = cores)]
+    pub(crate) generator_cores: Option<Cores>,
     /// Rounds of the work function for one GET /data
     #[arg(long, default_value_t = DEFAULT_ROUNDS)]
     pub(crate) work: u32,
@@ -78,15 +80,17 @@ pub(crate) fn plan(setup: &Setup) -> anyhow::Result<Plan> {
         Some(cores) => cores.0.clone(),
         None => vec![allowed[0]],
     };
-    let generator_core =
-        setup.generator_core.unwrap_or_else(|| machine::generator_core(&machine, &server_cores));
-    for core in server_cores.iter().chain([&generator_core]) {
+    let generator_cores = match &setup.generator_cores {
+        Some(cores) => cores.0.clone(),
+        None => vec![machine::generator_core(&machine, &server_cores)],
+    };
+    for core in server_cores.iter().chain(&generator_cores) {
         ensure!(allowed.contains(core), "CPU {core} may not be used; allowed are {allowed:?}");
     }
     let settings = Settings {
         study: "ladder".to_string(),
         server_cores,
-        generator_core,
+        generator_cores,
         work_rounds: setup.work,
         warm_up_ms: WARM_UP_MS,
         allocator: setup.allocator,
@@ -175,11 +179,13 @@ pub(crate) fn warn(settings: &Settings) {
     if cfg!(debug_assertions) {
         eprintln!("warning: this is a debug build, and its figures say nothing; use cargo bench");
     }
-    if settings.server_cores.contains(&settings.generator_core) {
+    let is_shared = |core: &&usize| settings.server_cores.contains(core);
+    let shared: Vec<usize> = settings.generator_cores.iter().filter(is_shared).copied().collect();
+    if !shared.is_empty() {
         eprintln!(
             "warning: there is no CPU for the load generator alone; servers and generator disturb \
-             each other on CPU {}, and figures mean little",
-            settings.generator_core
+             each other on {}, and figures mean little",
+            cpus(&shared)
         );
     }
 }

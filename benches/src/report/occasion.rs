@@ -1,6 +1,6 @@
 //! Notes on when and where a study of one request was made.
 
-use crate::report::units::cpus;
+use crate::report::units::{cpus, generator};
 use crate::results::Occasion;
 
 /// A server or generator that waits for a CPU for a larger share of the time has neighbors
@@ -10,12 +10,15 @@ const DISTURBED: f64 = 0.02;
 /// Returns the CPUs of the study and its caveats.
 pub fn notes(occasion: &Occasion) -> Vec<String> {
     let mut notes = vec![format!(
-        "Servers on {}, load generator on CPU {}; {} rounds of work for /data; seed {}.",
+        "Servers on {}, load generator on {}; {} rounds of work for /data; seed {}.",
         cpus(&occasion.server_cores),
-        occasion.generator_core,
+        generator(&occasion.generator_cores),
         occasion.work_rounds,
         occasion.seed,
     )];
+    if occasion.generator_cores.len() > 1 {
+        notes.push("CPU of the generator is that of its busiest thread.".to_string());
+    }
     if occasion.shares_a_core() {
         notes.push(
             "The generator has no CPU of its own: it takes time from the servers, and these \

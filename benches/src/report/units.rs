@@ -70,6 +70,15 @@ pub fn cpus(cores: &[usize]) -> String {
     format!("CPU{} {}", if cores.len() == 1 { "" } else { "s" }, list.join(","))
 }
 
+/// Formats the CPUs of a load generator with its number of threads, if it has several: `CPU 1`,
+/// `CPUs 2,3 with 2 threads`.
+pub fn generator(cores: &[usize]) -> String {
+    match cores {
+        [] | [_] => cpus(cores),
+        _ => format!("{} with {} threads", cpus(cores), cores.len()),
+    }
+}
+
 /// Formats a number of CPUs: `1 CPU`, `2 CPUs`.
 pub fn cpus_count(count: usize) -> String {
     if count == 1 { "1 CPU".to_string() } else { format!("{count} CPUs") }

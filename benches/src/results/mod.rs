@@ -4,6 +4,7 @@
 //! report can be made again, with better statistics, from the file alone. It is
 //! the only thing that [`crate::rig`] hands to [`crate::report`].
 
+mod cores;
 mod gate;
 mod hardware;
 mod latency;
@@ -115,8 +116,9 @@ pub struct Settings {
     pub study: String,
     /// CPUs of the servers, one thread each.
     pub server_cores: Vec<usize>,
-    /// CPU of the load generator.
-    pub generator_core: usize,
+    /// CPUs of the load generator, one thread each.
+    #[serde(alias = "generator_core", deserialize_with = "cores::one_or_more")]
+    pub generator_cores: Vec<usize>,
     /// Length of one slice, in milliseconds.
     pub slice_ms: u64,
     /// Rounds of the work function for one `GET /data`.
@@ -139,6 +141,13 @@ pub struct Settings {
     /// Allocator of all variants.
     #[serde(default)]
     pub allocator: Allocator,
+}
+
+impl Settings {
+    /// Returns the CPU of the thread that measures: the first of the load generator's.
+    pub fn generator_core(&self) -> usize {
+        self.generator_cores.first().copied().unwrap_or_default()
+    }
 }
 
 /// A memory allocator.
@@ -324,8 +333,11 @@ pub struct Sample {
 /// The load generator's side of a slice.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Generator {
-    /// CPU time of its thread; 0 of wrk, which doesn't say.
+    /// CPU time of its threads; 0 of wrk, which doesn't say.
     pub cpu_ns: u64,
+    /// CPU time of its busiest thread; 0 in files of older versions, which have one thread.
+    #[serde(default)]
+    pub busiest_cpu_ns: u64,
     /// Requests that were due, and for which no connection was free in time.
     #[serde(default)]
     pub unsent: u64,
@@ -341,6 +353,19 @@ pub struct Generator {
     pub wakeups: u64,
     /// Connections opened in the slice.
     pub connects: u64,
+}
+
+impl Generator {
+    /// Returns the CPU time of its busiest thread.
+    pub fn busiest_ns(&self) -> u64 {
+        busiest_or_only(self.busiest_cpu_ns, self.cpu_ns)
+    }
+}
+
+/// Returns the CPU time of the busiest of several threads, in ns. In files of older versions it is
+/// 0, and `all_ns` is that of the only thread.
+pub(crate) fn busiest_or_only(busiest_ns: u64, all_ns: u64) -> u64 {
+    if busiest_ns == 0 { all_ns } else { busiest_ns }
 }
 
 /// Why results cannot be read.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::cores;
+
 /// One study of one request, which may have been made on another day than the
 /// rest of its file.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -12,8 +14,9 @@ pub struct Occasion {
     pub complete: bool,
     /// CPUs of the servers, one thread each.
     pub server_cores: Vec<usize>,
-    /// CPU of the load generator.
-    pub generator_core: usize,
+    /// CPUs of the load generator, one thread each.
+    #[serde(alias = "generator_core", deserialize_with = "cores::one_or_more")]
+    pub generator_cores: Vec<usize>,
     /// Rounds of the work function for one `GET /data`.
     pub work_rounds: u32,
     /// Path that was requested with GET.
@@ -23,8 +26,8 @@ pub struct Occasion {
 }
 
 impl Occasion {
-    /// Reports whether the generator had no CPU of its own.
+    /// Reports whether the generator had to run on a CPU of the servers.
     pub fn shares_a_core(&self) -> bool {
-        self.server_cores.contains(&self.generator_core)
+        self.generator_cores.iter().any(|core| self.server_cores.contains(core))
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::load::{Expected, Generator, Outcome, Pace, Shape, Stop, Target};
+use crate::load::{Expected, LoadError, Outcome, Pace, Placement, Shape, Stop, Target, Threads};
 use crate::results::{self, GeneratorKind, HardwareCounts, Latency, Sample, Settings};
 use crate::rig::fleet::Member;
 use crate::rig::hardware::{self, Attached};
@@ -27,7 +27,7 @@ pub struct Lane<'a> {
 
 /// Load generator of a server.
 enum Driver {
-    Own(Box<Generator>, Shape),
+    Own(Box<Threads>, Shape),
     Wrk(Wrk),
 }
 
@@ -62,7 +62,7 @@ impl<'a> Lane<'a> {
         let address = self.member.process.address();
         let expected = self.member.expected.get(regime.key).cloned();
         let warmed = self.metered(|_| {
-            let mut driver = Driver::open(address, regime, settings.generator, expected.as_ref())?;
+            let mut driver = Driver::open(address, regime, settings, expected.as_ref())?;
             let warm_up = Duration::from_millis(settings.warm_up_ms);
             let answered = match settings.warm_up_ms {
                 0 => None,
@@ -174,10 +174,10 @@ impl Driver {
     fn open(
         address: SocketAddr,
         regime: &Regime,
-        kind: GeneratorKind,
+        settings: &Settings,
         expected: Option<&Expected>,
     ) -> Result<Self, String> {
-        if kind == GeneratorKind::Wrk {
+        if settings.generator == GeneratorKind::Wrk {
             let wrk = Wrk::new(address, regime).map_err(|error| error.to_string())?;
             return Ok(Self::Wrk(wrk));
         }
@@ -188,20 +188,24 @@ impl Driver {
             pipeline: regime.pipeline,
             requests_per_connection: regime.requests_per_connection,
         };
-        let mut generator =
-            Generator::connect(&target, &shape).map_err(|error| error.to_string())?;
-        match expected {
-            Some(expected) => generator.compare_with(expected.clone()),
-            None => generator.compare_with_first().map_err(|error| error.to_string())?,
-        }
-        Ok(Self::Own(Box::new(generator), shape))
+        let placement = Placement::on(&settings.generator_cores, shape.connections);
+        let connect = || {
+            let mut threads = Threads::connect(&target, &shape, &placement)?;
+            match expected {
+                Some(expected) => threads.compare_with(expected.clone())?,
+                None => threads.compare_with_first()?,
+            }
+            Ok::<_, LoadError>(threads)
+        };
+        let threads = connect().map_err(|error| error.to_string())?;
+        Ok(Self::Own(Box::new(threads), shape))
     }
 
     fn run(&mut self, pace: Pace, length: Duration) -> Result<Answered, String> {
         match self {
             Self::Wrk(wrk) => wrk.run(length),
-            Self::Own(generator, shape) => {
-                let outcome = generator.run(pace, Stop::After(length));
+            Self::Own(threads, shape) => {
+                let outcome = threads.run(pace, Stop::After(length));
                 let outcome = outcome.map_err(|error| error.to_string())?;
                 judge(&outcome)?;
                 judge_connections(&outcome, shape)?;
@@ -218,6 +222,7 @@ fn answered(outcome: &Outcome) -> Answered {
         latency: latency(&outcome.latency_ns),
         generator: results::Generator {
             cpu_ns: nanoseconds(outcome.cpu),
+            busiest_cpu_ns: nanoseconds(outcome.busiest_cpu),
             unsent: outcome.unsent,
             bytes_sent: outcome.bytes_sent,
             bytes_received: outcome.bytes_received,

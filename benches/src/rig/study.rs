@@ -45,7 +45,7 @@ impl Common {
             started_unix_s: now_unix_s(),
             complete: false,
             server_cores: self.settings.server_cores.clone(),
-            generator_core: self.settings.generator_core,
+            generator_cores: self.settings.generator_cores.clone(),
             work_rounds: self.settings.work_rounds,
             path: self.path.clone(),
             seed: self.settings.seed,

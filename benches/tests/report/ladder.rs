@@ -181,6 +181,11 @@ fn a_server_that_sleeps_is_told_from_one_that_is_starved() {
     assert!(asleep.contains("1.00 times a request"), "{asleep}");
     let starved = stalled(&|sample| sample.generator.cpu_ns = sample.elapsed_ns);
     assert!(starved.contains("the load generator was at its limit"), "{starved}");
+    let two_threads = stalled(&|sample| {
+        sample.generator.cpu_ns = sample.elapsed_ns;
+        sample.generator.busiest_cpu_ns = sample.elapsed_ns / 2;
+    });
+    assert!(!two_threads.contains("the load generator was at its limit"), "{two_threads}");
     let kept_off = stalled(&|sample| sample.wait_ns = sample.elapsed_ns / 5);
     assert!(kept_off.contains("something else ran on their CPU"), "{kept_off}");
 }
@@ -443,7 +448,11 @@ pub(super) fn results() -> Results {
         schema: SCHEMA,
         complete: true,
         optimized: true,
-        settings: Settings { server_cores: vec![0], generator_core: 1, ..Settings::default() },
+        settings: Settings {
+            server_cores: vec![0],
+            generator_cores: vec![1],
+            ..Settings::default()
+        },
         contenders: vec![
             contender("pinloop", "pinloop"),
             contender("pinloop_again", "pinloop"),

@@ -69,6 +69,27 @@ fn a_generator_without_time_left_is_named() {
 }
 
 #[test]
+fn of_several_generator_threads_the_busiest_is_told() {
+    let mut results = results();
+    let studies = &mut results.studies;
+    let knee = studies.knee.as_mut().unwrap();
+    knee.occasion.generator_cores = vec![1, 2];
+    for probe in &mut knee.probes {
+        // Both threads together have more than one CPU.
+        probe.generator_cpu_ns = probe.elapsed_ns * 150 / 100;
+        probe.generator_busiest_cpu_ns = probe.elapsed_ns * 97 / 100;
+        probe.generator_wait_ns = probe.elapsed_ns / 2;
+    }
+    let text = rendered::text(&results);
+    assert!(text.contains("load generator on CPUs 1,2 with 2 threads"), "{text}");
+    assert!(text.contains("CPU of the generator is that of its busiest thread"), "{text}");
+    assert!(text.contains("the generator used 97 % of its CPU"), "{text}");
+    // Half of the time on one of two threads, or a quarter on each.
+    assert!(text.contains("its generator for 25 % of the time"), "{text}");
+    assert!(text.contains("4, the busiest 60 %, shared"), "{text}");
+}
+
+#[test]
 fn neighbours_that_took_a_cpu_are_named() {
     let mut results = results();
     assert!(!rendered::text(&results).contains("Other processes"));
@@ -219,7 +240,7 @@ fn occasion() -> Occasion {
     Occasion {
         complete: true,
         server_cores: vec![0],
-        generator_core: 1,
+        generator_cores: vec![1],
         path: "/data".to_string(),
         ..Occasion::default()
     }
@@ -241,6 +262,7 @@ fn arriving() -> Arrivals {
         server_cpu_ns: Some(500 * MS),
         server_wait_ns: Some(MS),
         generator_cpu_ns: 300 * MS,
+        generator_busiest_cpu_ns: 0,
         generator_wait_ns: 0,
     };
     let refused = Failure {
@@ -321,6 +343,7 @@ fn scalings() -> Scaling {
             cpu_ns: cpu_ns_max * cores as u64,
             cpu_ns_max,
             generator_cpu_ns: 150 * MS,
+            generator_busiest_cpu_ns: 120 * MS,
             steal_ticks: 0,
         }
     };

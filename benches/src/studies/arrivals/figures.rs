@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::report::occasion;
 use crate::report::units::{latency, thousands};
-use crate::results::{Arrivals, Results, Second, Tour};
+use crate::results::{Arrivals, Occasion, Results, Second, Tour};
 use crate::stats;
 
 /// The end of a tour that its last figures are of, in seconds: long enough for a median,
@@ -27,7 +27,7 @@ pub struct Figures {
     /// Share of its CPUs' time that the server used in the last seconds, 0 to 1; none
     /// where it could not be read.
     pub server_busy: Option<f64>,
-    /// Share of its CPU's time that the generator used in the last seconds, 0 to 1.
+    /// Share of its CPU's time that the generator's busiest thread used in the last seconds, 0 to 1.
     pub generator_busy: f64,
     /// Share of all the time in which the server or the generator could have run and
     /// waited for a CPU, 0 to 1: the larger of the two.
@@ -73,16 +73,19 @@ fn figures(tour: &Tour, arrivals: &Arrivals) -> Result<Figures, String> {
             .iter()
             .all(|second| second.server_cpu_ns.is_some())
             .then(|| median(&|s| s.server_cpu_ns.unwrap_or(0) as f64 / ns(s) / cores)),
-        generator_busy: median(&|second| second.generator_cpu_ns as f64 / ns(second)),
-        disturbed: disturbed(tour, cores),
+        generator_busy: median(&|second| second.generator_busiest_ns() as f64 / ns(second)),
+        disturbed: disturbed(tour, &arrivals.occasion),
         errors,
     })
 }
 
-fn disturbed(tour: &Tour, cores: f64) -> f64 {
+fn disturbed(tour: &Tour, occasion: &Occasion) -> f64 {
+    let cores = |cores: &[usize]| cores.len().max(1) as f64;
     let sum = |part: &dyn Fn(&Second) -> f64| tour.seconds.iter().map(part).sum::<f64>();
-    let server = sum(&|second| second.server_wait_ns.unwrap_or(0) as f64) / cores;
-    let generator = sum(&|second| second.generator_wait_ns as f64);
+    let server = sum(&|second| second.server_wait_ns.unwrap_or(0) as f64)
+        / cores(&occasion.server_cores);
+    let generator =
+        sum(&|second| second.generator_wait_ns as f64) / cores(&occasion.generator_cores);
     server.max(generator) / 1e9 / sum(&|second| second.lasts_s).max(f64::MIN_POSITIVE)
 }
 

@@ -7,12 +7,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::load::{self, Generator, LoadError, Shape, Snapshot, Watch};
+use crate::load::{self, LoadError, Placement, Shape, Snapshot, Threads, Watch};
 use crate::results::{Arrivals, Contender, Phase, Results, Second, Tour};
 use crate::rig::fleet::{Entrant, Member};
 use crate::rig::progress::Progress;
 use crate::rig::study::Common;
-use crate::rig::usage;
 use crate::rig::usage::Usage;
 
 /// The grain of the pictures.
@@ -48,7 +47,7 @@ pub fn run(
     arrivals.tours = field.fleet.failures.iter().map(Tour::failed).collect();
     results.gate = results.gate.or(Some(field.gate));
     // From here on this thread is the load generator.
-    load::pin(plan.common.settings.generator_core)?;
+    load::pin(plan.common.settings.generator_core())?;
 
     let seconds = plan.arrivals.lasts().as_secs() * field.fleet.members.len() as u64;
     let progress = Progress::new(seconds);
@@ -106,7 +105,12 @@ fn load(plan: &Plan, member: &Member, watch: Watch<'_>) -> Result<(), String> {
     // Clients bring their connections with them.
     let shape = Shape { connections: 0, ..Shape::default() };
     let run = || -> Result<_, LoadError> {
-        Generator::connect_comparing(&target, &shape)?.run_arrivals(&plan.arrivals, watch)
+        let placement = Placement::on(
+            &plan.common.settings.generator_cores,
+            plan.arrivals.clients(),
+        );
+        let mut threads = Threads::connect_comparing(&target, &shape, &placement)?;
+        threads.run_arrivals(&plan.arrivals, watch)
     };
     let outcome = run().map_err(|error| error.to_string())?;
     match outcome.errors.answers() {
@@ -120,29 +124,22 @@ fn load(plan: &Plan, member: &Member, watch: Watch<'_>) -> Result<(), String> {
     }
 }
 
-/// Enters what both ends used since the last entry.
+/// Enters what the server used since the last entry, and what the generator tells.
 struct Diary {
     server: u32,
     server_used: Option<Usage>,
-    /// CPU time, and time waiting for a CPU.
-    generator_used: (Duration, Duration),
 }
 
 impl Diary {
     fn begin(server: u32) -> Self {
-        let server_used = Usage::of(server).ok();
-        Self { server, server_used, generator_used: usage::of_this_thread().unwrap_or_default() }
+        Self { server, server_used: Usage::of(server).ok() }
     }
 
     fn enter(&mut self, snapshot: &Snapshot) -> Second {
         let now = Usage::of(self.server).ok();
         let used = now.as_ref().zip(self.server_used.as_ref());
         let server = used.and_then(|(now, then)| now.since(then).ok());
-        let generator = usage::of_this_thread().unwrap_or_default();
-        let (cpu, wait) = self.generator_used;
-        let (generator_cpu, generator_wait) =
-            (generator.0.saturating_sub(cpu), generator.1.saturating_sub(wait));
-        (self.server_used, self.generator_used) = (now, generator);
+        self.server_used = now;
         let errors = snapshot.errors.iter().filter(|&(_, count)| count > 0);
         Second {
             at_s: snapshot.at_seconds,
@@ -154,8 +151,9 @@ impl Diary {
             errors: errors.map(|(kind, count)| (kind.to_string(), count)).collect(),
             server_cpu_ns: server.map(|used| used.cpu.as_nanos() as u64),
             server_wait_ns: server.map(|used| used.threads.wait.as_nanos() as u64),
-            generator_cpu_ns: generator_cpu.as_nanos() as u64,
-            generator_wait_ns: generator_wait.as_nanos() as u64,
+            generator_cpu_ns: snapshot.generator_cpu_ns,
+            generator_busiest_cpu_ns: snapshot.generator_busiest_cpu_ns,
+            generator_wait_ns: snapshot.generator_wait_ns,
         }
     }
 }
@@ -204,6 +202,8 @@ mod tests {
         assert_eq!((second.p50_ns, second.p99_ns), (740_000, 1_500_000));
         assert_eq!(second.errors.into_iter().collect::<Vec<_>>(), [("timeout".to_string(), 2)]);
         assert!(second.server_cpu_ns.is_some());
+        assert_eq!((second.generator_cpu_ns, second.generator_busiest_cpu_ns), (70, 40));
+        assert_eq!(second.generator_wait_ns, 5);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::results::{Failure, Occasion};
+use crate::results::{Failure, Occasion, busiest_or_only};
 
 /// The study `arrivals`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -63,10 +63,20 @@ pub struct Second {
     /// Time that threads of the server could have run and waited for a CPU; none
     /// where it could not be read.
     pub server_wait_ns: Option<u64>,
-    /// CPU time of the generator's thread.
+    /// CPU time of the generator's threads.
     pub generator_cpu_ns: u64,
-    /// Time that it could have run and waited for a CPU.
+    /// CPU time of its busiest thread; 0 in files of older versions, which have one thread.
+    #[serde(default)]
+    pub generator_busiest_cpu_ns: u64,
+    /// Time that its threads could have run and waited for a CPU.
     pub generator_wait_ns: u64,
+}
+
+impl Second {
+    /// Returns the CPU time of the generator's busiest thread.
+    pub fn generator_busiest_ns(&self) -> u64 {
+        busiest_or_only(self.generator_busiest_cpu_ns, self.generator_cpu_ns)
+    }
 }
 
 impl Tour {

@@ -68,7 +68,7 @@ pub fn run(
             }
         }
     }
-    load::pin(settings.generator_core)?;
+    load::pin(settings.generator_core())?;
     let parts = workloads.iter().map(|workload| Part::of(workload, subjects, &tools));
     let parts: Vec<Part> = parts.collect();
     let progress = Progress::new(parts.iter().map(Part::runs).sum());

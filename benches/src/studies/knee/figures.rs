@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::report::units::{latency, thousands};
-use crate::results::{Knee, Probe, Results};
+use crate::results::{Knee, Occasion, Probe, Results};
 use crate::stats;
 use crate::stats::Estimate;
 
@@ -36,7 +36,7 @@ pub struct Figures {
     pub latency_ns: [f64; 3],
     /// Share of its CPUs' time that the server used there, 0 to 1.
     pub server_busy: f64,
-    /// Share of its CPU's time that the generator used there, 0 to 1.
+    /// Share of its CPU's time that the generator's busiest thread used there, 0 to 1.
     pub generator_busy: f64,
     /// Share of the time of all looks in which the server or the generator could have run
     /// and waited for a CPU, 0 to 1: the larger of the two.
@@ -100,8 +100,8 @@ fn figures(results: &Results, knee: &Knee, key: &str) -> Option<Result<Figures, 
             median(&|probe| probe.p99_9_ns as f64),
         ],
         server_busy: median(&|probe| probe.server_cpu_ns as f64 / lasted(probe) / cores),
-        generator_busy: median(&|probe| probe.generator_cpu_ns as f64 / lasted(probe)),
-        disturbed: disturbed(&probes, cores),
+        generator_busy: median(&|probe| probe.generator_busiest_ns() as f64 / lasted(probe)),
+        disturbed: disturbed(&probes, &knee.occasion),
         curve: curve(&probes),
     }))
 }
@@ -110,10 +110,12 @@ fn of<'a>(knee: &'a Knee, key: &'a str) -> impl Iterator<Item = &'a Probe> {
     knee.probes.iter().filter(move |probe| probe.contender == key)
 }
 
-fn disturbed(probes: &[&Probe], cores: f64) -> f64 {
+fn disturbed(probes: &[&Probe], occasion: &Occasion) -> f64 {
+    let cores = |cores: &[usize]| cores.len().max(1) as f64;
     let sum = |part: &dyn Fn(&Probe) -> u64| probes.iter().map(|p| part(p)).sum::<u64>() as f64;
-    let server = sum(&|probe| probe.server_wait_ns) / cores;
-    let generator = sum(&|probe| probe.generator_wait_ns);
+    let server = sum(&|probe| probe.server_wait_ns) / cores(&occasion.server_cores);
+    let generator =
+        sum(&|probe| probe.generator_wait_ns) / cores(&occasion.generator_cores);
     server.max(generator) / sum(&|probe| probe.elapsed_ns).max(1.0)
 }
 

@@ -11,14 +11,13 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
-use crate::load::{self, Generator, Pace, Shape, Stop};
+use crate::load::{self, Pace, Placement, Shape, Stop, Threads};
 use crate::results::{Bound, Contender, Failure, Knee, Probe, Results};
 use crate::rig::fleet::{Entrant, Member};
 use crate::rig::meter::{judge, metered};
 use crate::rig::process::Process;
 use crate::rig::progress::Progress;
 use crate::rig::study::Common;
-use crate::rig::usage;
 use crate::studies::knee::search;
 use crate::studies::knee::search::Bracket;
 
@@ -71,7 +70,7 @@ pub fn run(
     results.studies.knee = Some(knee.clone());
     results.write(path)?;
     // From here on this thread is the load generator.
-    load::pin(plan.common.settings.generator_core)?;
+    load::pin(plan.common.settings.generator_core())?;
 
     let looks = STEP_LOOKS + SEARCH_LOOKS * plan.searches as u64;
     let progress = Progress::new(looks * field.fleet.members.len() as u64);
@@ -134,7 +133,7 @@ enum Halt {
 struct Lane<'a> {
     key: String,
     process: &'a mut Process,
-    generator: Generator,
+    generator: Threads,
     /// Bracket of the knee that the steps have found.
     bracket: Bracket,
 }
@@ -151,7 +150,9 @@ fn connect<'a>(
         let shape = Shape { connections: plan.connections, ..Shape::default() };
         let (key, process) = (member.key.clone(), &mut member.process);
         let bracket = Bracket { low: 0.0, high: f64::INFINITY };
-        match Generator::connect_comparing(&target, &shape) {
+        let cores = &plan.common.settings.generator_cores;
+        let placement = Placement::on(cores, plan.connections);
+        match Threads::connect_comparing(&target, &shape, &placement) {
             Ok(generator) => lanes.push(Lane { key, process, generator, bracket }),
             Err(error) => failures.push(Failure { contender: key, reason: error.to_string() }),
         }
@@ -202,15 +203,11 @@ impl Lane<'_> {
 
     fn probe(&mut self, plan: &Plan, search: usize, rate: f64) -> Result<Probe, Halt> {
         let (generator, cores) = (&mut self.generator, &plan.common.settings.server_cores);
-        let waited = || usage::of_this_thread().map_or(Duration::ZERO, |(_, wait)| wait);
         let run = || {
-            let before = waited();
             let outcome = generator.run(Pace::Rate(rate), Stop::After(plan.probe));
-            let outcome = outcome.map_err(|error| error.to_string())?;
-            Ok((outcome, waited().saturating_sub(before)))
+            outcome.map_err(|error| error.to_string())
         };
-        let ((outcome, generator_wait), reading) =
-            metered(self.process, cores, run).map_err(Halt::Failed)?;
+        let (outcome, reading) = metered(self.process, cores, run).map_err(Halt::Failed)?;
         let percentile = |share| outcome.latency_ns.value_at_quantile(share);
         Ok(Probe {
             contender: self.key.clone(),
@@ -226,7 +223,8 @@ impl Lane<'_> {
             server_cpu_ns: reading.used.cpu.as_nanos() as u64,
             server_wait_ns: reading.used.threads.wait.as_nanos() as u64,
             generator_cpu_ns: outcome.cpu.as_nanos() as u64,
-            generator_wait_ns: generator_wait.as_nanos() as u64,
+            generator_busiest_cpu_ns: outcome.busiest_cpu.as_nanos() as u64,
+            generator_wait_ns: outcome.wait.as_nanos() as u64,
             steal_ticks: reading.steal_ticks,
         })
     }

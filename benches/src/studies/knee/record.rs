@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::results::{Failure, Occasion};
+use crate::results::{Failure, Occasion, busiest_or_only};
 
 /// The study `knee`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -60,15 +60,23 @@ pub struct Probe {
     pub server_cpu_ns: u64,
     /// Time that threads of the server could have run and waited for a CPU.
     pub server_wait_ns: u64,
-    /// CPU time of the generator's thread.
+    /// CPU time of the generator's threads.
     pub generator_cpu_ns: u64,
-    /// Time that it could have run and waited for a CPU.
+    /// CPU time of its busiest thread; 0 in files of older versions, which have one thread.
+    #[serde(default)]
+    pub generator_busiest_cpu_ns: u64,
+    /// Time that its threads could have run and waited for a CPU.
     pub generator_wait_ns: u64,
     /// Time that the hypervisor took from the server's CPUs, sampled by tick.
     pub steal_ticks: u64,
 }
 
 impl Probe {
+    /// Returns the CPU time of the generator's busiest thread.
+    pub fn generator_busiest_ns(&self) -> u64 {
+        busiest_or_only(self.generator_busiest_cpu_ns, self.generator_cpu_ns)
+    }
+
     /// Answers per second.
     pub fn requests_per_s(&self) -> f64 {
         self.requests as f64 / self.elapsed_ns.max(1) as f64 * 1e9

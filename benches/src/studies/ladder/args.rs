@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
@@ -69,6 +69,8 @@ pub(crate) fn run(arguments: &Ladder) -> anyhow::Result<ExitCode> {
     let by_wrk = arguments.generator == GeneratorKind::Wrk;
     if by_wrk {
         wrk::is_installed().map_err(anyhow::Error::msg)?;
+        let cores = plan.settings.generator_cores.len();
+        ensure!(cores == 1, "--generator wrk runs on one CPU; --generator-cores has {cores}");
     }
     plan.budget = Duration::from_secs(match arguments.seconds {
         Some(seconds) => seconds,

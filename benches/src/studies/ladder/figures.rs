@@ -243,7 +243,7 @@ fn stall(results: &Results, samples: &[&Sample]) -> Stall {
     let sum = |part: &dyn Fn(&Sample) -> u64| samples.iter().map(|s| part(s)).sum::<u64>() as f64;
     let elapsed = sum(&|sample| sample.elapsed_ns);
     let cores = results.settings.server_cores.len().max(1) as f64;
-    if sum(&|sample| sample.generator.cpu_ns) / elapsed > GENERATOR_BUSY {
+    if sum(&|sample| sample.generator.busiest_ns()) / elapsed > GENERATOR_BUSY {
         Stall::Generator
     } else if sum(&|sample| sample.wait_ns) / elapsed / cores > KEPT_OFF {
         Stall::KeptOff

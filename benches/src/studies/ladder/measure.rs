@@ -63,7 +63,7 @@ pub fn run(
     fleet.check();
     fleet.expect(&mut entrants, &verdict.expected);
     // From here on this thread is the load generator.
-    load::pin(plan.settings.generator_core)?;
+    load::pin(plan.settings.generator_core())?;
 
     let parts: Vec<Part> = plan.regimes.iter().map(|r| Part::of(r, &fleet, &verdict)).collect();
     drop(fleet);

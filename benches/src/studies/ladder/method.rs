@@ -24,7 +24,8 @@ pub(crate) fn warnings(results: &Results, regimes: &[RegimeFigures]) -> Vec<Stri
     let left_out = &results.left_out;
     warnings.extend(left_out.iter().map(|of| format!("{} was left out: {}.", of.contender, of.reason)));
     let settings = &results.settings;
-    if !regimes.is_empty() && settings.server_cores.contains(&settings.generator_core) {
+    if !regimes.is_empty() && settings.generator_cores.iter().any(|core| settings.server_cores.contains(core))
+    {
         warnings.push(
             "Servers and generator share a CPU: they disturb each other, and these figures mean \
              little."
@@ -76,16 +77,19 @@ pub(crate) fn sections(results: &Results) -> [Section; 2] {
 fn steps(results: &Results) -> Vec<String> {
     let settings = &results.settings;
     let generator = match settings.generator {
-        GeneratorKind::Own => "the load generator is one thread",
-        GeneratorKind::Wrk => "the load generator is wrk, one process for each slice,",
+        GeneratorKind::Own => match settings.generator_cores.len() {
+            0 | 1 => "the load generator is one thread".to_string(),
+            threads => format!("the load generator has {threads} threads, one each"),
+        },
+        GeneratorKind::Wrk => "the load generator is wrk, one process for each slice,".to_string(),
     };
-    vec![
+    let mut steps = vec![
         format!(
-            "Every server is a process of its own on {}; {generator} on CPU {}. A block starts \
+            "Every server is a process of its own on {}; {generator} on {}. A block starts \
              all servers anew. In each regime it warms each of them up for {} ms and then takes a \
              slice of {} ms of each, in a random order (seed {}). There are {} starts.",
             cpus(&settings.server_cores),
-            settings.generator_core,
+            cpus(&settings.generator_cores),
             settings.warm_up_ms,
             settings.slice_ms,
             settings.seed,
@@ -116,7 +120,25 @@ fn steps(results: &Results) -> Vec<String> {
          Percentiles are those of a slice, estimated over the starts; requests that could not be \
          sent in time count as slower than all others."
             .to_string(),
-    ]
+    ];
+    steps.extend(busiest(results));
+    steps
+}
+
+/// Describes the load of the generator's busiest thread, if it has several.
+fn busiest(results: &Results) -> Option<String> {
+    if results.settings.generator_cores.len() < 2 {
+        return None;
+    }
+    let blocks = results.regimes.iter().flat_map(|regime| &regime.blocks);
+    let share = |of: &Sample| of.generator.busiest_ns() as f64 / of.elapsed_ns.max(1) as f64;
+    let shares: Vec<f64> = blocks.flat_map(|block| &block.samples).map(share).collect();
+    (!shares.is_empty()).then(|| {
+        format!(
+            "The generator's busiest thread used {:.0} % of its CPU, as the median of all slices.",
+            stats::median(&shares) * 100.0
+        )
+    })
 }
 
 fn doubts(results: &Results) -> Vec<String> {

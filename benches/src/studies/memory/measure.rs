@@ -58,7 +58,7 @@ pub fn run(
     };
     let allowed = memory.descriptors_max.saturating_sub(DESCRIPTORS_SPARE) as usize;
     let levels = LEVELS.map(|part| (part * connections.min(allowed) as f64) as usize);
-    load::pin(settings.generator_core)?;
+    load::pin(settings.generator_core())?;
     let goes_on = || !stop.load(Ordering::Relaxed);
     let progress = Progress::new((entrants.len() * levels.len()) as u64);
     for entrant in entrants {

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::load::{self, Generator, Outcome, Pace, Shape, Stop, Target};
+use crate::load::{
+    self, Generator, LoadError, Outcome, Pace, Placement, Shape, Stop, Target, Threads,
+};
 use crate::results::{
     Contender, Latency, LongSlice, Offload, OffloadPoint, OffloadSlice, Results, Settings,
 };
@@ -132,8 +134,8 @@ impl Bench for Turns<'_, '_> {
 struct Lane<'a> {
     key: String,
     process: &'a mut Process,
-    /// Generators for short and long requests, or the reason why they could not connect.
-    generators: Result<[Generator; 2], String>,
+    /// Generators for short and for long requests, or the reason why they could not connect.
+    generators: Result<(Threads, Generator), String>,
     settings: &'a Settings,
     short_rate: f64,
 }
@@ -143,12 +145,14 @@ impl<'a> Lane<'a> {
     fn open(plan: &'a Plan, member: &'a mut Member) -> Self {
         let long = plan.common.target(member.process.address());
         let short = Target { request: regimes::get(&plan.short_path), ..long.clone() };
-        let connect = |target: &Target, connections| {
-            let shape = Shape { connections, ..Shape::default() };
-            Generator::connect_comparing(target, &shape).map_err(|error| error.to_string())
+        let shape = |connections| Shape { connections, ..Shape::default() };
+        let connections = plan.short_connections;
+        let placement = Placement::on(&plan.common.settings.generator_cores, connections);
+        let connect = || {
+            let short = Threads::connect_comparing(&short, &shape(connections), &placement)?;
+            Ok((short, Generator::connect_comparing(&long, &shape(1))?))
         };
-        let generators = connect(&short, plan.short_connections)
-            .and_then(|short| Ok([short, connect(&long, 1)?]));
+        let generators = connect().map_err(|error: LoadError| error.to_string());
         let mut lane = Self {
             key: member.key.clone(),
             process: &mut member.process,
@@ -163,23 +167,24 @@ impl<'a> Lane<'a> {
     }
 
     fn slice(&mut self) -> Result<OffloadSlice, String> {
-        let [short, long] = self.generators.as_mut().map_err(|reason| reason.clone())?;
+        let (short, long) = self.generators.as_mut().map_err(|reason| reason.clone())?;
         let pace = Pace::Rate(self.short_rate);
         let stop = Stop::After(Duration::from_millis(self.settings.slice_ms));
-        let core = self.settings.generator_core;
+        // The thread of the long requests mostly waits.
+        let core = self.settings.generator_core();
 
-        let alone = run_one(short, pace, stop)?;
+        let alone = judged(short.run(pace, stop))?;
         let (beside, beside_long) = thread::scope(|scope| {
             let busy = scope.spawn(|| {
                 load::pin(core).map_err(|error| error.to_string())?;
-                run_one(long, Pace::Closed, stop)
+                judged(long.run(Pace::Closed, stop))
             });
-            let beside = run_one(short, pace, stop);
+            let beside = judged(short.run(pace, stop));
             let busy = busy.join();
             let busy = busy.unwrap_or_else(|_| Err("its load generator has panicked".to_string()));
             Ok::<_, String>((beside?, busy?))
         })?;
-        let load = || run_one(long, Pace::Closed, stop);
+        let load = || judged(long.run(Pace::Closed, stop));
         let (long, reading) = metered(self.process, &self.settings.server_cores, load)?;
         Ok(OffloadSlice {
             alone: latency(&alone),
@@ -194,8 +199,8 @@ impl<'a> Lane<'a> {
     }
 }
 
-fn run_one(generator: &mut Generator, pace: Pace, stop: Stop) -> Result<Outcome, String> {
-    let outcome = generator.run(pace, stop).map_err(|error| error.to_string())?;
+fn judged(outcome: Result<Outcome, LoadError>) -> Result<Outcome, String> {
+    let outcome = outcome.map_err(|error| error.to_string())?;
     judge(&outcome)?;
     Ok(outcome)
 }

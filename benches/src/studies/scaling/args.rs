@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: &Scaling) -> anyhow::Result<ExitCode> {
     common.settings.slice_ms = arguments.slice_ms;
     let plan = measure::Plan {
         common,
-        generator_cores: setup.generator_core.map_or(allowed, |core| vec![core]),
+        generator_cores: setup.generator_cores.map_or(allowed, |Cores(cores)| cores),
         connections_per_core: arguments.connections,
         blocks: arguments.blocks,
         plan_cores: arguments.plan,

@@ -57,6 +57,9 @@ pub struct Size {
     pub cores: usize,
     /// CPUs of the generators.
     pub generator_cores: Vec<usize>,
+    /// Share of its CPU's time that the busiest generator used, 0 to 1; none in files of older
+    /// versions.
+    pub generator_busy: Option<f64>,
     /// True if a generator had to run on a CPU of the server.
     pub is_shared: bool,
     /// Answers per second.
@@ -122,6 +125,11 @@ fn size(point: &Point) -> Size {
     Size {
         cores: point.server_cores.len(),
         generator_cores: point.generator_cores.clone(),
+        generator_busy: slices.iter().all(|slice| slice.generator_busiest_cpu_ns > 0).then(|| {
+            median(&|at| {
+                slices[at].generator_busiest_cpu_ns as f64 / slices[at].elapsed_ns as f64
+            })
+        }),
         is_shared: point.shares_a_core(),
         requests_per_s: median(&|at| {
             slices[at].requests as f64 / slices[at].elapsed_ns as f64 * 1e9
@@ -321,10 +329,15 @@ fn sharing(scaling: &Scaling) -> Option<String> {
     ))
 }
 
-/// `1`, or `2, shared`.
+/// `1, 80 % busy`, or `2, the busiest 95 %, shared`.
 pub fn generators_text(size: &Size) -> String {
+    let count = size.generator_cores.len();
+    let busy = size.generator_busy.map_or(String::new(), |share| match count {
+        1 => format!(", {:.0} % busy", share * 100.0),
+        _ => format!(", the busiest {:.0} %", share * 100.0),
+    });
     let shared = if size.is_shared { ", shared" } else { "" };
-    format!("{}{shared}", size.generator_cores.len())
+    format!("{count}{busy}{shared}")
 }
 
 /// Formats the interval of the capacity.

@@ -9,12 +9,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::load::{self, Generator, Outcome, Pace, Shape, Stop, Target};
+use crate::load::{self, Pace, Placement, Shape, Stop, Threads};
 use crate::results::{Contender, Point, Results, Scaling, Settings, Slice};
 use crate::rig::event_loops;
 use crate::rig::fleet::{Entrant, Member};
@@ -156,8 +155,8 @@ struct Lane<'a> {
     process: &'a mut Process,
     /// With nothing measured yet.
     point: Point,
-    /// One generator on each of their CPUs, or the reason why they could not connect.
-    generators: Result<Vec<Generator>, String>,
+    /// One thread on each of the generators' CPUs, or the reason why they could not connect.
+    generators: Result<Threads, String>,
 }
 
 impl<'a> Lane<'a> {
@@ -165,7 +164,10 @@ impl<'a> Lane<'a> {
         let generator_cores = generator_cores(&plan.generator_cores, cores);
         let target = plan.common.target(member.process.address());
         let connections = plan.connections_per_core * cores.len();
-        let generators = connect(&target, connections, generator_cores.len());
+        let shape = Shape { connections, ..Shape::default() };
+        let placement = Placement::on(&generator_cores, connections);
+        let generators = Threads::connect_comparing(&target, &shape, &placement)
+            .map_err(|error| error.to_string());
         let point = Point {
             contender: member.key.clone(),
             server_cores: cores.to_vec(),
@@ -181,61 +183,29 @@ impl<'a> Lane<'a> {
     }
 
     fn slice(&mut self, length: Duration) -> Result<Slice, String> {
-        let cores = &self.point.generator_cores;
         let generators = self.generators.as_mut().map_err(|reason| reason.clone())?;
-        let load = || load_at_once(generators, cores, length);
-        let (outcomes, reading) = metered(self.process, &self.point.server_cores, load)?;
-        outcomes.iter().try_for_each(judge)?;
-        let sum = |part: &dyn Fn(&Outcome) -> u64| outcomes.iter().map(part).sum();
-        let elapsed = outcomes.iter().map(|outcome| outcome.elapsed).max().unwrap_or_default();
+        let load = || {
+            let outcome = generators.run(Pace::Closed, Stop::After(length));
+            outcome.map_err(|error| error.to_string())
+        };
+        let (outcome, reading) = metered(self.process, &self.point.server_cores, load)?;
+        judge(&outcome)?;
         Ok(Slice {
-            requests: sum(&|outcome| outcome.requests),
-            elapsed_ns: elapsed.as_nanos() as u64,
+            requests: outcome.requests,
+            elapsed_ns: outcome.elapsed.as_nanos() as u64,
             cpu_ns: reading.used.cpu.as_nanos() as u64,
             cpu_ns_max: reading.used.busiest.as_nanos() as u64,
-            generator_cpu_ns: sum(&|outcome| outcome.cpu.as_nanos() as u64),
+            generator_cpu_ns: outcome.cpu.as_nanos() as u64,
+            generator_busiest_cpu_ns: outcome.busiest_cpu.as_nanos() as u64,
             steal_ticks: reading.steal_ticks,
         })
     }
 
     /// Returns the number of answers on each connection, by its address.
     fn answered(&self) -> BTreeMap<SocketAddr, u64> {
-        self.generators.iter().flatten().flat_map(Generator::answered).collect()
+        let of = |threads: &Threads| threads.answered().unwrap_or_default();
+        self.generators.iter().flat_map(of).collect()
     }
-}
-
-/// Spreads connections over generators, as evenly as it goes.
-fn connect(target: &Target, connections: usize, count: usize) -> Result<Vec<Generator>, String> {
-    (0..count)
-        .map(|nth| {
-            let connections = (connections + nth) / count;
-            Generator::connect_comparing(target, &Shape { connections, ..Shape::default() })
-        })
-        .collect::<Result<_, _>>()
-        .map_err(|error| error.to_string())
-}
-
-fn load_at_once(
-    generators: &mut [Generator],
-    cores: &[usize],
-    length: Duration,
-) -> Result<Vec<Outcome>, String> {
-    let load = |generator: &mut Generator, core: usize| {
-        load::pin(core).map_err(|error| error.to_string())?;
-        let outcome = generator.run(Pace::Closed, Stop::After(length));
-        outcome.map_err(|error| error.to_string())
-    };
-    thread::scope(|scope| {
-        let threads: Vec<_> = generators
-            .iter_mut()
-            .zip(cores)
-            .map(|(generator, &core)| scope.spawn(move || load(generator, core)))
-            .collect();
-        let ended = |thread: thread::ScopedJoinHandle<'_, _>| {
-            thread.join().unwrap_or_else(|_| Err("its load generator has panicked".to_string()))
-        };
-        threads.into_iter().map(ended).collect()
-    })
 }
 
 /// The numbers of cores to measure: up to `most`, and that one surely.

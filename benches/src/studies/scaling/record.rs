@@ -51,6 +51,9 @@ pub struct Slice {
     pub cpu_ns_max: u64,
     /// CPU time of all generators.
     pub generator_cpu_ns: u64,
+    /// CPU time of the busiest one; 0 in files of older versions.
+    #[serde(default)]
+    pub generator_busiest_cpu_ns: u64,
     /// Time that the hypervisor took from the server's CPUs, sampled by tick.
     pub steal_ticks: u64,
 }

@@ -62,7 +62,7 @@ pub fn run(
         slice_ms: plan.settings.slice_ms,
         ..Work::default()
     };
-    load::pin(plan.settings.generator_core)?;
+    load::pin(plan.settings.generator_core())?;
     let mut rng = Rng::with_seed(plan.settings.seed);
     let regime = Regime {
         connections: CONNECTIONS,
