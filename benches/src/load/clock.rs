@@ -1,6 +1,6 @@
 //! Time as whole nanoseconds of the monotonic clock, what a thread has used of a CPU, and a timer
-//! with a resolution of nanoseconds. epoll's own timeout is in milliseconds, too coarse for a schedule of
-//! thousands of requests a second.
+//! with a resolution of nanoseconds. epoll's own timeout is in milliseconds, too coarse for a
+//! schedule of thousands of requests a second.
 
 use std::fs;
 use std::io;

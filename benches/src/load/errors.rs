@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::ops::{AddAssign, Sub};
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -84,36 +84,21 @@ impl Errors {
             Fault::Different(_) => &mut self.different,
         } += 1;
     }
-
-    fn zip(self, other: Self, with: impl Fn(u64, u64) -> u64) -> Self {
-        Self {
-            refused: with(self.refused, other.refused),
-            connect: with(self.connect, other.connect),
-            no_port: with(self.no_port, other.no_port),
-            reset: with(self.reset, other.reset),
-            read: with(self.read, other.read),
-            write: with(self.write, other.write),
-            timeout: with(self.timeout, other.timeout),
-            closed_early: with(self.closed_early, other.closed_early),
-            malformed: with(self.malformed, other.malformed),
-            status: with(self.status, other.status),
-            different: with(self.different, other.different),
-        }
-    }
 }
 
 impl AddAssign for Errors {
     fn add_assign(&mut self, other: Self) {
-        *self = self.zip(other, |a, b| a + b);
-    }
-}
-
-impl Sub for Errors {
-    type Output = Self;
-
-    /// Returns the errors since `earlier`.
-    fn sub(self, earlier: Self) -> Self {
-        self.zip(earlier, |a, b| a - b)
+        self.refused += other.refused;
+        self.connect += other.connect;
+        self.no_port += other.no_port;
+        self.reset += other.reset;
+        self.read += other.read;
+        self.write += other.write;
+        self.timeout += other.timeout;
+        self.closed_early += other.closed_early;
+        self.malformed += other.malformed;
+        self.status += other.status;
+        self.different += other.different;
     }
 }
 

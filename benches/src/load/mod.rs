@@ -22,8 +22,9 @@
 //! | `threads.rs`, `worker.rs`, `placement.rs` | several generators, each on a thread and a core |
 //! | `deal.rs`, `intervals.rs` | each thread's part of a load, and the intervals of all threads |
 //! | `encoding.rs` | a load and its outcome as JSON, for other machines |
-//! | `command.rs`, `arguments.rs`, `url.rs`, `request.rs`, `summary.rs`, `hgrm.rs` | `cargo bench -- load URL` |
-//! | `clock.rs`, `cores.rs`, `source.rs`, `descriptors.rs` | time and a timer, CPUs, local addresses, limits |
+//! | `command.rs`, `arguments.rs`, `summary.rs`, `hgrm.rs` | `cargo bench -- load URL` |
+//! | `url.rs`, `request.rs` | the URL and the request of that command |
+//! | `clock.rs`, `cores.rs`, `source.rs`, `descriptors.rs` | time, CPUs, local addresses, limits |
 //!
 //! **Rule**: this module uses nothing of crate `pinloop`. The generator parses answers with its own
 //! code, so that a fault in the server's parser cannot hide in the server's measure.

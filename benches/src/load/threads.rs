@@ -172,7 +172,7 @@ impl Threads {
     /// Closes all connections and ends the threads. Dropping the generator does the same.
     pub fn close(self) {}
 
-    fn for_each(
+    pub(super) fn for_each(
         &mut self,
         job: impl Fn(&mut Generator) + Clone + Send + 'static,
     ) -> Result<(), LoadError> {

@@ -176,6 +176,18 @@ fn a_refused_connection_of_a_thread_is_reported_at_once() {
 }
 
 #[test]
+fn a_thread_that_is_gone_ends_the_run_of_the_others() {
+    let server = Server::answering(OK);
+    let mut threads = server.connect_threads(2, 2);
+    // The first thread panics, and the second one would wait for it.
+    let gone = threads.for_each(|_| panic!("on purpose"));
+    assert!(matches!(gone, Err(LoadError::Panicked)));
+    let error = threads.run(Pace::Closed, Stop::Requests(10)).unwrap_err();
+    assert_eq!(error.to_string(), "a thread of the load generator has panicked");
+    assert_eq!(server.requests.load(Relaxed), 0);
+}
+
+#[test]
 fn bad_threads_and_rates_are_refused_once() {
     let server = Server::answering(OK);
     let connect = |shape: &Shape, placement: &Placement| {

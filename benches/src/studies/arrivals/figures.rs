@@ -27,7 +27,8 @@ pub struct Figures {
     /// Share of its CPUs' time that the server used in the last seconds, 0 to 1; none
     /// where it could not be read.
     pub server_busy: Option<f64>,
-    /// Share of its CPU's time that the generator's busiest thread used in the last seconds, 0 to 1.
+    /// Share of its CPU's time that the generator's busiest thread used in the last seconds,
+    /// 0 to 1.
     pub generator_busy: f64,
     /// Share of all the time in which the server or the generator could have run and
     /// waited for a CPU, 0 to 1: the larger of the two.
