@@ -18,6 +18,7 @@ use self::outside::Become;
 use self::report::Report;
 use crate::load;
 use crate::load::command::LoadArgs;
+use crate::rig::agent;
 use crate::serve::{self, Serve};
 use crate::studies::ladder::args::{self as ladder, Ladder};
 use crate::studies::state::args::State;
@@ -54,6 +55,9 @@ enum Command {
     /// Serve one variant until the process is ended
     #[command(hide = true)]
     Serve(Serve),
+    /// Start servers and read what they use, as told over stdin
+    #[command(hide = true)]
+    Agent,
     /// Become a server from outside that ends with the process that measures it
     #[command(hide = true)]
     Become(Become),
@@ -70,6 +74,9 @@ pub fn main() -> ExitCode {
         Some(Command::Coverage(arguments)) => coverage::run(&arguments),
         Some(Command::Load(arguments)) => return load::command::run(&arguments),
         Some(Command::Serve(arguments)) => serve::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Some(Command::Agent) => {
+            agent::program::run().map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::from)
+        }
         Some(Command::Become(arguments)) => outside::become_server(&arguments),
         None if bench => ladder::run(&ladder),
         // `cargo test --all-targets` runs benches too, without `--bench`.

@@ -1,7 +1,7 @@
 //! One variant as a process: `cargo bench -- serve`.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -16,7 +16,10 @@ use crate::variants;
 pub struct Serve {
     /// Name of the variant
     variant: String,
-    /// Port on the loopback address; 0 picks a free one
+    /// Address to listen on
+    #[arg(long, default_value_t = Ipv4Addr::LOCALHOST.into())]
+    listen: IpAddr,
+    /// Port; 0 picks a free one
     #[arg(long, default_value_t = 0)]
     port: u16,
     /// CPUs to pin a thread to, one each
@@ -48,7 +51,7 @@ pub fn run(arguments: &Serve) -> anyhow::Result<()> {
         bail!("there is no variant {name:?}; there are {}", names.join(", "));
     };
     let settings = variants::Settings {
-        port: arguments.port,
+        address: SocketAddr::new(arguments.listen, arguments.port),
         cores: arguments.cores.0.clone(),
         rounds: arguments.work,
         connections: arguments.connections,

@@ -2,7 +2,7 @@
 //! against an honest one.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -138,7 +138,8 @@ fn measure(mode: &str) -> Measured {
 
 fn start(mode: &str, cores: &[usize]) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cheat"));
-    Process::start(command.arg(mode), cores, Readiness::Announced, PATIENCE).unwrap()
+    let loopback = Ipv4Addr::LOCALHOST.into();
+    Process::start(command.arg(mode), cores, loopback, Readiness::Announced, PATIENCE).unwrap()
 }
 
 /// Sends one request, and returns the number in the body of the answer.
@@ -162,7 +163,7 @@ fn ask(mut stream: &TcpStream) -> u64 {
 
 /// Returns the remark of the report on a server with this life.
 fn remark(life: Life) -> Option<String> {
-    let starts = vec![Start { thermometer: None, lives: vec![life] }];
+    let starts = vec![Start { lives: vec![life], ..Start::default() }];
     lives::of(&Results { starts, ..Results::default() }, "it").unwrap().remark()
 }
 

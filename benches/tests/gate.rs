@@ -177,7 +177,8 @@ fn serve(variant: &str, rounds: u32) -> Server {
     let cores = vec![machine::allowed_cores().unwrap()[0]];
     let (ready, address) = mpsc::channel();
     thread::spawn(move || {
-        let settings = Settings { port: 0, cores, rounds, connections: 0 };
+        let settings =
+            Settings { address: ([127, 0, 0, 1], 0).into(), cores, rounds, connections: 0 };
         let announce = |address: SocketAddr| ready.send(address).unwrap();
         (variant.serve)(&settings, &announce).unwrap();
     });

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -12,8 +13,9 @@ use pinloop_bench::load::Expected;
 use pinloop_bench::results::{Contender, Settings};
 use pinloop_bench::rig::fleet::{Entrant, Fleet};
 use pinloop_bench::rig::gate::Server;
+use pinloop_bench::rig::host::Host;
 use pinloop_bench::rig::machine::allowed_cores;
-use pinloop_bench::rig::process::Readiness;
+use pinloop_bench::rig::process::{PARENT, Readiness};
 use pinloop_bench::rig::regimes::{self, Regime};
 use pinloop_bench::rig::rehearsal::{self, Rehearsed};
 use pinloop_bench::rig::slice::Lane;
@@ -100,12 +102,13 @@ fn a_slice_is_compared_with_the_answer_from_the_gate() {
         warm_up_ms: 10,
         ..Settings::default()
     };
+    let host = Host::local(Path::new(env!("CARGO_BIN_EXE_pinloop-bench"))).unwrap();
     let regime = &regimes::quick()[0];
     let wrong = Expected::new(b"HTTP/1.1 200 OK\r\n\r\n", b"another answer");
     for (expected, fails) in [(None, false), (Some(wrong), true)] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pinloop-bench"));
         command.args(["serve", "pinloop", "--cores", &core.to_string()]);
-        command.args(["--parent", &std::process::id().to_string()]);
+        command.args(["--parent", PARENT]);
         let mut entrants = [Entrant {
             contender: Contender {
                 key: "pinloop".to_string(),
@@ -122,7 +125,7 @@ fn a_slice_is_compared_with_the_answer_from_the_gate() {
             patience: PATIENCE,
             expected: expected.map(|of| (regime.key.to_string(), of)).into_iter().collect(),
         }];
-        let mut fleet = Fleet::start(&mut entrants, &[core], &|| true);
+        let mut fleet = Fleet::start(&host, &mut entrants, &[core], &|| true);
         let slice = Lane::open(&mut fleet.members[0], regime, &settings).slice();
         assert_eq!(slice.is_err(), fails, "{slice:?}");
         if let Err(reason) = slice {

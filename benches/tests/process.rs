@@ -1,5 +1,6 @@
 //! Server processes: ready, ended, silent, and never left behind.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,8 @@ use pinloop_bench::rig::usage;
 const ANNOUNCED: Readiness = Readiness::Announced;
 
 const PATIENCE: Duration = Duration::from_secs(30);
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 #[test]
 fn a_server_is_ready_when_it_says_its_address() {
@@ -69,8 +72,8 @@ fn a_server_that_writes_much_to_stderr_is_not_blocked() {
 #[test]
 fn a_command_that_does_not_exist_is_an_error() {
     let cores = allowed_cores().unwrap();
-    let error = Process::start(&mut Command::new("/nowhere/at-all"), &cores, ANNOUNCED, PATIENCE)
-        .unwrap_err();
+    let error =
+        try_start(&mut Command::new("/nowhere/at-all"), &cores, ANNOUNCED, PATIENCE).unwrap_err();
     assert!(matches!(error, ProcessError::Io(_)), "{error}");
 }
 
@@ -80,7 +83,7 @@ fn a_server_runs_on_the_given_cores_only() {
     let mine = allowed_cores().unwrap();
     let command = &mut Command::new("sh");
     command.args(["-c", "echo listening on 127.0.0.1:1; exec sleep 600"]);
-    let process = Process::start(command, &[core], ANNOUNCED, PATIENCE).unwrap();
+    let process = try_start(command, &[core], ANNOUNCED, PATIENCE).unwrap();
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
     assert!(status.contains(&format!("Cpus_allowed_list:\t{core}\n")), "{status}");
     assert_eq!(allowed_cores().unwrap(), mine, "the starting thread keeps its own");
@@ -106,7 +109,7 @@ fn a_server_that_announces_nothing_is_ready_when_it_accepts() {
     let mut command = Command::new("sh");
     command.args(["-c", &script, "{port}"]);
     let cores = allowed_cores().unwrap();
-    let process = Process::start(&mut command, &cores, Readiness::Accepting, PATIENCE).unwrap();
+    let process = try_start(&mut command, &cores, Readiness::Accepting, PATIENCE).unwrap();
     let listener = listener.join().unwrap();
     assert_eq!(process.address(), listener.local_addr().unwrap());
     std::fs::remove_file(file).unwrap();
@@ -118,7 +121,7 @@ fn a_server_that_never_accepts_is_reported() {
     command.arg("600");
     let cores = allowed_cores().unwrap();
     let patience = Duration::from_millis(50);
-    let error = Process::start(&mut command, &cores, Readiness::Accepting, patience).unwrap_err();
+    let error = try_start(&mut command, &cores, Readiness::Accepting, patience).unwrap_err();
     assert!(matches!(error, ProcessError::Deaf(..)), "{error}");
 }
 
@@ -154,5 +157,14 @@ fn members_of(group: u32) -> Vec<char> {
 
 fn start(script: &str, patience: Duration) -> Result<Process, ProcessError> {
     let cores = allowed_cores().unwrap();
-    Process::start(Command::new("sh").args(["-c", script]), &cores, ANNOUNCED, patience)
+    try_start(Command::new("sh").args(["-c", script]), &cores, ANNOUNCED, patience)
+}
+
+fn try_start(
+    command: &mut Command,
+    cores: &[usize],
+    readiness: Readiness,
+    patience: Duration,
+) -> Result<Process, ProcessError> {
+    Process::start(command, cores, LOOPBACK, readiness, patience)
 }

@@ -199,7 +199,8 @@ impl Server {
         let cores = vec![machine::allowed_cores().unwrap()[0]];
         let (ready, address) = mpsc::channel();
         thread::spawn(move || {
-            let settings = Settings { port: 0, cores, rounds: 1, connections: 0 };
+            let settings =
+                Settings { address: ([127, 0, 0, 1], 0).into(), cores, rounds: 1, connections: 0 };
             (variant.serve)(&settings, &|address| ready.send(address).unwrap()).unwrap();
         });
         let address = address.recv().unwrap();

@@ -12,7 +12,7 @@ use clap::Args;
 use super::servers::AGAIN;
 use crate::results::{Contender, Settings};
 use crate::rig::fleet::Entrant;
-use crate::rig::process::{PORT, Readiness, end_with_parent};
+use crate::rig::process::{PARENT, PORT, Readiness, end_with_parent};
 use crate::variants::{self, REFERENCE};
 
 #[derive(Args, Clone, Default)]
@@ -25,7 +25,8 @@ pub(crate) struct Outside {
     /// open as the other servers do.
     ///
     /// Address: it must listen on 127.0.0.1 at the port that it is told in place of {port}, and
-    /// nowhere else.
+    /// nowhere else. With --server-on it runs on that machine, and must listen on the address that
+    /// it is told in place of {listen}.
     ///
     /// Readiness: it is ready when that port accepts a connection, which must happen within
     /// --ready-within. Nothing is measured if it does not start.
@@ -79,7 +80,7 @@ impl Outside {
         }
         let entrant = |own: &Own| {
             let mut command = Command::new(&program);
-            command.args(["become", "--parent", &std::process::id().to_string(), &own.command]);
+            command.args(["become", "--parent", PARENT, &own.command]);
             Entrant {
                 contender: Contender {
                     key: own.name.clone(),

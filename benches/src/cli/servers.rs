@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -15,8 +17,9 @@ use crate::load::command::parse_time;
 use crate::report::units::cpus;
 use crate::results::{Allocator, Contender, Failure, Settings, Square};
 use crate::rig::fleet::Entrant;
-use crate::rig::process::Readiness;
-use crate::rig::{machine, regimes};
+use crate::rig::host::{Host, Place};
+use crate::rig::process::{LISTEN, PARENT, Readiness};
+use crate::rig::{machine, regimes, site};
 use crate::serve::{Cores, cores};
 use crate::studies::ladder::measure::Plan;
 use crate::variants::{self, REFERENCE, SQUARE, VARIANTS, Variant};
@@ -35,6 +38,23 @@ pub(crate) struct Setup {
     /// CPUs for the servers, one thread each, such as 0,2-3 [default: the first]
     #[arg(long, value_parser = cores)]
     pub(crate) server_cores: Option<Cores>,
+    /// Run the servers on another machine: a command that runs the command behind it there, such as
+    /// 'ssh HOST', 'docker exec -i NAME', 'kubectl exec -i POD --' or 'ip netns exec NAME'. This
+    /// program is copied there, and is an agent as long as this command runs
+    #[arg(long, value_name = "COMMAND", requires = "address", value_parser = command)]
+    pub(crate) server_on: Option<String>,
+    /// IP address at which the servers of --server-on are reached
+    #[arg(long, value_name = "IP", requires = "server_on")]
+    pub(crate) address: Option<IpAddr>,
+    /// IP address that they listen on [default: --address]
+    #[arg(long, value_name = "IP", requires = "server_on")]
+    pub(crate) listen: Option<IpAddr>,
+    /// The same build of this program for the platform of --server-on, if that is another one
+    #[arg(long, value_name = "PATH", requires = "server_on")]
+    pub(crate) agent: Option<PathBuf>,
+    /// Every CPU of the servers' machine is the default.
+    #[arg(skip)]
+    pub(crate) on_all_cores: bool,
     /// CPUs for the load generator, one thread each, such as 2-7 [default: one apart from the
     /// servers']. It has no more threads than connections
     #[arg(long, alias = "generator-core", value_name = "LIST", value_parser = cores)]
@@ -74,19 +94,22 @@ pub(crate) fn leave_out(variants: &mut Vec<&Variant>) -> Vec<Failure> {
 }
 
 pub(crate) fn plan(setup: &Setup) -> anyhow::Result<Plan> {
-    let machine = machine::describe().context("cannot tell what machine this is")?;
-    let allowed = &machine.cores;
+    let host = setup.host()?;
+    let side = host.side();
     let server_cores = match &setup.server_cores {
         Some(cores) => cores.0.clone(),
-        None => vec![allowed[0]],
+        None if setup.on_all_cores => side.machine.cores.clone(),
+        None => vec![side.machine.cores[0]],
     };
+    let here = site::describe(None).context("cannot tell what machine this is")?;
+    // Namespaces and containers of one machine share its CPUs.
+    let taken = if side.boot == here.boot { server_cores.as_slice() } else { &[] };
     let generator_cores = match &setup.generator_cores {
         Some(cores) => cores.0.clone(),
-        None => vec![machine::generator_core(&machine, &server_cores)],
+        None => vec![machine::generator_core(&here.machine, taken)],
     };
-    for core in server_cores.iter().chain(&generator_cores) {
-        ensure!(allowed.contains(core), "CPU {core} may not be used; allowed are {allowed:?}");
-    }
+    may_use(&server_cores, &side.machine.cores, &side.host)?;
+    may_use(&generator_cores, &here.machine.cores, "this machine")?;
     let settings = Settings {
         study: "ladder".to_string(),
         server_cores,
@@ -99,6 +122,7 @@ pub(crate) fn plan(setup: &Setup) -> anyhow::Result<Plan> {
     };
     Ok(Plan {
         settings,
+        host,
         regimes: regimes::quick(),
         reference: REFERENCE.to_string(),
         square: Some(square()),
@@ -106,6 +130,41 @@ pub(crate) fn plan(setup: &Setup) -> anyhow::Result<Plan> {
         budget: Duration::ZERO,
         name: None,
     })
+}
+
+impl Setup {
+    /// Starts the agent, on this machine or on another one.
+    fn host(&self) -> anyhow::Result<Arc<Host>> {
+        let program = env::current_exe().context("cannot find this program")?;
+        let (Some(command), Some(address)) = (&self.server_on, self.address) else {
+            return Ok(Host::local(&program)?);
+        };
+        let place = Place {
+            command: command.clone(),
+            address,
+            listen: self.listen.unwrap_or(address),
+            agent: self.agent.clone(),
+        };
+        Host::remote(&place, &program).context("--server-on")
+    }
+}
+
+fn may_use(cores: &[usize], allowed: &[usize], host: &str) -> anyhow::Result<()> {
+    for core in cores {
+        ensure!(
+            allowed.contains(core),
+            "CPU {core} of {host} may not be used; allowed are {allowed:?}"
+        );
+    }
+    Ok(())
+}
+
+/// Parses a command for the shell.
+fn command(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("expected a command such as 'ssh HOST'".to_string()),
+        command => Ok(command.to_string()),
+    }
 }
 
 pub(crate) fn square() -> Square {
@@ -136,7 +195,7 @@ pub(crate) fn entrants_of(
             command
                 .args(["serve", variant.name, "--port", "0", "--cores", &cores.join(",")])
                 .args(["--work", &settings.work_rounds.to_string()])
-                .args(["--parent", &std::process::id().to_string()]);
+                .args(["--listen", LISTEN, "--parent", PARENT]);
             entrants.push(Entrant {
                 contender: Contender {
                     key: format!("{}{again}", variant.name),

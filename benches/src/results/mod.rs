@@ -9,6 +9,7 @@ mod gate;
 mod hardware;
 mod latency;
 mod occasion;
+mod remote;
 mod run;
 
 use std::fs::{self, File};
@@ -29,6 +30,7 @@ pub use gate::{Difference, Gate, OutsideAnswers, Subject};
 pub use hardware::{CounterAccess, HardwareCounts, HardwareEvents};
 pub use latency::Latency;
 pub use occasion::Occasion;
+pub use remote::{Baseline, Interface, MachineTicks, Remote, Side};
 pub use run::Run;
 
 /// Raised when a field changes its meaning or goes.
@@ -65,6 +67,9 @@ pub struct Results {
     /// Servers that were asked for and that this machine cannot run, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<Failure>,
+    /// The servers' machine; none if it is this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<Remote>,
     /// In the order measured.
     pub regimes: Vec<Regime>,
     /// In order. Empty in files of older versions.
@@ -79,7 +84,7 @@ pub struct Results {
 }
 
 /// The machine at the start of the run.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 pub struct Machine {
     /// Model name of the CPU.
     pub cpu: String,
@@ -241,6 +246,10 @@ pub struct Start {
     pub thermometer: Option<Thermometer>,
     /// CPU time of each server's life.
     pub lives: Vec<Life>,
+    /// What the servers' machine did without load, before the slices and after them. Empty if that
+    /// is the generator's machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub baselines: Vec<Baseline>,
 }
 
 /// CPU time that a fixed amount of work takes on the servers' CPU.
@@ -321,6 +330,9 @@ pub struct Sample {
     pub involuntary_switches: u64,
     /// Time that the hypervisor took from the server's CPUs, sampled by tick.
     pub steal_ticks: u64,
+    /// Time that all CPUs of the servers' machine were busy; none if it is the generator's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<MachineTicks>,
     /// Counts of the CPU's own counters, if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hardware: Option<HardwareCounts>,

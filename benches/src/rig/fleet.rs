@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::load::Expected;
 use crate::results::{Contender, Failure, Life};
 use crate::rig::gate::{Answers, Server};
-use crate::rig::meter::Account;
-use crate::rig::process::{Process, Readiness};
+use crate::rig::host::{Host, Server as Running};
+use crate::rig::meter::{Account, Watched};
+use crate::rig::process::Readiness;
 
 /// A server that is to take part.
 #[derive(Debug)]
@@ -53,15 +55,20 @@ pub struct Member {
     /// Answers that it must give, by key of the regime.
     pub expected: BTreeMap<String, Expected>,
     /// Ends with this value.
-    pub process: Process,
+    pub process: Running,
     /// All CPU time that it uses.
     pub account: Account,
 }
 
 impl Fleet {
-    /// Starts `entrants` on `cores`, each to the end of its patience, as long as it
+    /// Starts `entrants` on these `cores` of `host`, each to the end of its patience, as long as it
     /// `goes_on`.
-    pub fn start(entrants: &mut [Entrant], cores: &[usize], goes_on: &dyn Fn() -> bool) -> Self {
+    pub fn start(
+        host: &Arc<Host>,
+        entrants: &mut [Entrant],
+        cores: &[usize],
+        goes_on: &dyn Fn() -> bool,
+    ) -> Self {
         let mut fleet = Self::default();
         for entrant in entrants {
             if !goes_on() {
@@ -69,8 +76,8 @@ impl Fleet {
             }
             let key = entrant.contender.key.clone();
             let Entrant { command, readiness, patience, .. } = entrant;
-            let started = Process::start(command, cores, *readiness, *patience);
-            let opened = started.and_then(|mut process| {
+            let started = host.start(command, cores, *readiness, *patience);
+            let opened = started.map_err(io::Error::from).and_then(|mut process| {
                 let account = Account::open(&mut process)?;
                 Ok((process, account))
             });
@@ -131,9 +138,9 @@ impl Fleet {
         let failures = &mut self.failures;
         self.members.retain_mut(|member| match member.process.check() {
             Ok(()) => true,
-            Err(ended) => {
+            Err(reason) => {
                 let contender = member.key.clone();
-                failures.push(Failure { contender, reason: ended.to_string() });
+                failures.push(Failure { contender, reason });
                 false
             }
         });

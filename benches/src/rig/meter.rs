@@ -2,20 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::thread;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::load::{Outcome, Shape};
-use crate::results::Life;
-use crate::rig::process::Process;
-use crate::rig::usage::{self, Usage, Used};
-
-/// Number of looks at a server after its last answer, until its usage is read even if it
-/// does not sleep.
-const SETTLE_CHECKS: u32 = 50;
-
-/// Between two looks at whether it sleeps.
-const SETTLE: Duration = Duration::from_micros(200);
+use crate::results::{Life, MachineTicks};
+use crate::rig::machine_time::MachineTime;
+use crate::rig::usage::{Usage, Used};
 
 /// Usage of a server during one load.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,6 +18,28 @@ pub struct Reading {
     pub used: Used,
     /// Clock ticks that the hypervisor took from its CPUs.
     pub steal_ticks: u64,
+    /// Time that all CPUs of its machine were busy.
+    pub machine: MachineTicks,
+}
+
+/// What the kernel has counted so far.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Observed {
+    /// For a server.
+    pub usage: Usage,
+    /// Clock ticks that the hypervisor took from the server's CPUs.
+    pub steal_ticks: u64,
+    /// For the whole machine.
+    pub machine: MachineTime,
+}
+
+/// A server whose usage can be read: a process of this machine, or one that an agent has started.
+pub trait Watched {
+    /// Reads what it has used since its start, on `cores`. With `settle` it sleeps first.
+    fn observe(&mut self, cores: &[usize], settle: bool) -> io::Result<Observed>;
+
+    /// Fails if it has ended. The error is a sentence for people.
+    fn check(&mut self) -> Result<(), String>;
 }
 
 /// Accounts for all CPU time of a server, from its start to its end, so that work outside
@@ -40,9 +56,8 @@ pub struct Account {
 
 impl Account {
     /// Begins when the server is ready and sleeps: its workers may start after it is ready.
-    pub fn open(process: &mut Process) -> io::Result<Self> {
-        fall_asleep(process)?;
-        let last = process.usage()?;
+    pub fn open(process: &mut impl Watched) -> io::Result<Self> {
+        let last = process.observe(&[], true)?.usage;
         let startup = last.cpu();
         let (loaded, idle) = (Duration::ZERO, Duration::ZERO);
         let processes = last.processes();
@@ -52,7 +67,7 @@ impl Account {
     /// Meters a load as [`metered`] does. CPU time since the last load counts as idle.
     pub fn metered<T>(
         &mut self,
-        process: &mut Process,
+        process: &mut impl Watched,
         cores: &[usize],
         load: impl FnOnce() -> Result<T, String>,
     ) -> Result<(T, Reading), String> {
@@ -65,8 +80,8 @@ impl Account {
     }
 
     /// Ends with a last reading.
-    pub fn close(mut self, contender: &str, process: &mut Process, cores: &[usize]) -> Life {
-        if let Ok(end) = process.usage() {
+    pub fn close(mut self, contender: &str, process: &mut impl Watched, cores: &[usize]) -> Life {
+        if let Ok(end) = process.observe(cores, false).map(|seen| seen.usage) {
             self.idle += end.cpu().saturating_sub(self.last.cpu());
             self.note(end, cores);
         }
@@ -91,7 +106,7 @@ impl Account {
 /// Reads what `process`, on `cores`, used while `load` loaded it. The errors are
 /// sentences for people. A server that has ended explains all other errors.
 pub fn metered<T>(
-    process: &mut Process,
+    process: &mut impl Watched,
     cores: &[usize],
     load: impl FnOnce() -> Result<T, String>,
 ) -> Result<(T, Reading), String> {
@@ -108,12 +123,12 @@ struct Metered<T> {
 }
 
 fn metered_between<T>(
-    process: &mut Process,
+    process: &mut impl Watched,
     cores: &[usize],
     load: impl FnOnce() -> Result<T, String>,
 ) -> Result<Metered<T>, String> {
     let taken = take(process, cores, load);
-    process.check().map_err(|ended| ended.to_string())?;
+    process.check()?;
     taken
 }
 
@@ -147,29 +162,18 @@ pub fn judge_connections(outcome: &Outcome, shape: &Shape) -> Result<(), String>
 }
 
 fn take<T>(
-    process: &mut Process,
+    process: &mut impl Watched,
     cores: &[usize],
     load: impl FnOnce() -> Result<T, String>,
 ) -> Result<Metered<T>, String> {
     let unreadable = |error: io::Error| format!("its usage cannot be read: {error}");
-    let steal_before = usage::steal_ticks(cores).map_err(unreadable)?;
-    let before = process.usage().map_err(unreadable)?;
+    let before = process.observe(cores, false).map_err(unreadable)?;
     let loaded = load()?;
-    fall_asleep(process).map_err(unreadable)?;
-    let after = process.usage().map_err(unreadable)?;
-    let used = after.since(&before).map_err(unreadable)?;
-    let steal_after = usage::steal_ticks(cores).map_err(unreadable)?;
-    let reading = Reading { used, steal_ticks: steal_after.saturating_sub(steal_before) };
-    Ok(Metered { loaded, before, after, reading })
-}
-
-/// Waits until the server sleeps: the kernel has booked all of its time then.
-pub(crate) fn fall_asleep(process: &mut Process) -> io::Result<()> {
-    for _ in 0..SETTLE_CHECKS {
-        thread::sleep(SETTLE);
-        if process.sleeps()? {
-            break;
-        }
-    }
-    Ok(())
+    let after = process.observe(cores, true).map_err(unreadable)?;
+    let reading = Reading {
+        used: after.usage.since(&before.usage).map_err(unreadable)?,
+        steal_ticks: after.steal_ticks.saturating_sub(before.steal_ticks),
+        machine: after.machine.since(&before.machine),
+    };
+    Ok(Metered { loaded, before: before.usage, after: after.usage, reading })
 }

@@ -9,19 +9,26 @@
 //! Figures may not live here. Medians, ratios and intervals are made by
 //! [`crate::report`] from the recorded counts.
 
+pub mod agent;
 pub mod event_loops;
 pub mod exchange;
 mod exchanges;
 pub mod fleet;
 pub mod gate;
 pub mod hardware;
+pub mod host;
 pub mod machine;
+pub mod machine_time;
+pub mod memory;
 pub mod meter;
+pub mod network;
+pub mod pipe;
 pub mod process;
 pub mod progress;
 pub mod regimes;
 pub mod rehearsal;
 pub mod rounds;
+pub mod site;
 pub mod slice;
 pub mod study;
 pub mod thermometer;

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsFd;
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
@@ -12,24 +11,40 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{
     Pid, Signal, WaitOptions, getppid, kill_process, kill_process_group, set_child_subreaper,
     set_parent_process_death_signal, waitpid,
 };
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use serde::{Deserialize, Serialize};
 
+use crate::rig::machine_time::MachineTime;
+use crate::rig::meter::{Observed, Watched};
+use crate::rig::pipe::readable_within;
 use crate::rig::usage::{self, Stat, Usage};
 
 /// Text that a server prints before its address when it accepts connections.
 pub const READY: &str = "listening on ";
 
+/// Number of looks at a server after its last answer, until its usage is read even if it
+/// does not sleep.
+const SETTLE_CHECKS: u32 = 50;
+
+/// Between two looks at whether it sleeps.
+const SETTLE: Duration = Duration::from_micros(200);
+
 /// Number of bytes that are quoted from the end of a failed server's stderr.
 const QUOTED_BYTES_MAX: usize = 2048;
 
-/// In the arguments of a command, stands for the port it is to listen on.
+/// In the arguments of a command, stands for the port that it is to listen on.
 pub const PORT: &str = "{port}";
+
+/// Likewise for the IP address.
+pub const LISTEN: &str = "{listen}";
+
+/// Likewise for the id of the process that starts it, with which it is to end.
+pub const PARENT: &str = "{parent}";
 
 /// Name of the environment variable that marks the descendants of a server.
 const MARK: &str = "PINLOOP_BENCH_SERVER";
@@ -41,12 +56,11 @@ static STARTED: AtomicU32 = AtomicU32::new(0);
 const KNOCK_EVERY: Duration = Duration::from_millis(10);
 
 /// Sign that a server is ready.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
 pub enum Readiness {
     /// It prints [`READY`] and its address to stdout.
     Announced,
-    /// It accepts connections on the port of this machine that its command is given
-    /// in place of [`PORT`].
+    /// It accepts connections on the port that its command is given in place of [`PORT`].
     Accepting,
 }
 
@@ -85,26 +99,28 @@ pub enum ProcessError {
 }
 
 impl Process {
-    /// Starts `command` on `cores` and waits until it is ready.
+    /// Starts `command` on `cores` and waits until it is ready. It is to listen on `listen`.
     ///
     /// It is in a process group of its own, so that an interrupt from the
     /// terminal reaches only this process, which then ends it in order.
     pub fn start(
-        command: &mut Command,
+        command: &Command,
         cores: &[usize],
+        listen: IpAddr,
         readiness: Readiness,
         patience: Duration,
     ) -> Result<Self, ProcessError> {
         match readiness {
             Readiness::Announced => {
-                let mut process = Self::spawn(command, cores, Stdio::piped())?;
+                let mut command = with_address(command, SocketAddr::new(listen, 0));
+                let mut process = Self::spawn(&mut command, cores, Stdio::piped())?;
                 process.address = process.announced_address(patience)?;
                 Ok(process)
             }
             Readiness::Accepting => {
-                let address = free_address()?;
-                let mut process =
-                    Self::spawn(&mut with_port(command, address.port()), cores, Stdio::null())?;
+                let address = free_address(listen)?;
+                let mut command = with_address(command, address);
+                let mut process = Self::spawn(&mut command, cores, Stdio::null())?;
                 process.address = address;
                 process.knock(patience)?;
                 Ok(process)
@@ -199,6 +215,17 @@ impl Process {
         true
     }
 
+    /// Waits until it sleeps, or for 10 ms: the kernel has booked all of its time then.
+    pub fn fall_asleep(&mut self) -> io::Result<()> {
+        for _ in 0..SETTLE_CHECKS {
+            thread::sleep(SETTLE);
+            if self.sleeps()? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// An error if it has ended.
     pub fn check(&mut self) -> Result<(), ProcessError> {
         match self.child.try_wait()? {
@@ -275,14 +302,24 @@ impl Process {
     }
 
     fn stderr_end(&self) -> String {
-        let length = self.stderr.metadata().map_or(0, |metadata| metadata.len());
-        let start = length.saturating_sub(QUOTED_BYTES_MAX as u64);
-        let mut bytes = vec![0; (length - start) as usize];
-        // read_at, because the server writes at the offset of this file.
-        match self.stderr.read_exact_at(&mut bytes, start) {
-            Ok(()) => String::from_utf8_lossy(&bytes).trim_end().to_string(),
-            Err(error) => format!("(its stderr cannot be read: {error})"),
+        end_of(&self.stderr)
+    }
+}
+
+impl Watched for Process {
+    fn observe(&mut self, cores: &[usize], settle: bool) -> io::Result<Observed> {
+        if settle {
+            self.fall_asleep()?;
         }
+        Ok(Observed {
+            usage: self.usage()?,
+            steal_ticks: usage::steal_ticks(cores)?,
+            machine: MachineTime::now()?,
+        })
+    }
+
+    fn check(&mut self) -> Result<(), String> {
+        Self::check(self).map_err(|ended| ended.to_string())
     }
 }
 
@@ -305,6 +342,18 @@ impl Drop for Process {
     }
 }
 
+/// Returns the end of what was written to `stderr`, a file in memory.
+pub(crate) fn end_of(stderr: &File) -> String {
+    let length = stderr.metadata().map_or(0, |metadata| metadata.len());
+    let start = length.saturating_sub(QUOTED_BYTES_MAX as u64);
+    let mut bytes = vec![0; (length - start) as usize];
+    // read_at, because the other process writes at the offset of this file.
+    match stderr.read_exact_at(&mut bytes, start) {
+        Ok(()) => String::from_utf8_lossy(&bytes).trim_end().to_string(),
+        Err(error) => format!("(its stderr cannot be read: {error})"),
+    }
+}
+
 /// Waits for a child that has ended or was killed; does nothing for another process.
 fn wait_for(id: u32) {
     let pid = Pid::from_raw(id as i32);
@@ -312,18 +361,23 @@ fn wait_for(id: u32) {
 }
 
 /// A port of this machine that nobody listens on.
-fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+fn free_address(listen: IpAddr) -> io::Result<SocketAddr> {
+    let free = TcpListener::bind((listen, 0)).and_then(|listener| listener.local_addr());
+    free.map_err(|error| {
+        io::Error::new(error.kind(), format!("this machine cannot listen on {listen}: {error}"))
+    })
 }
 
-fn with_port(command: &Command, port: u16) -> Command {
-    let mut with_port = Command::new(command.get_program());
-    let port = port.to_string();
-    with_port.args(command.get_args().map(|argument| {
+fn with_address(command: &Command, address: SocketAddr) -> Command {
+    let mut replaced = Command::new(command.get_program());
+    let (listen, port) = (address.ip().to_string(), address.port().to_string());
+    let parent = std::process::id().to_string();
+    replaced.args(command.get_args().map(|argument| {
         let argument = argument.to_string_lossy();
-        argument.replace(PORT, &port)
+        argument.replace(PORT, &port).replace(LISTEN, &listen).replace(PARENT, &parent)
     }));
-    with_port
+    replaced.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    replaced
 }
 
 /// Has the kernel kill this process when the thread that started it ends, in
@@ -350,17 +404,6 @@ fn spawn_on(command: &mut Command, cores: &[usize]) -> io::Result<Child> {
     let child = command.spawn();
     sched_setaffinity(None, &mine)?;
     child
-}
-
-fn readable_within(stdout: &ChildStdout, time: Duration) -> io::Result<bool> {
-    let stdout = stdout.as_fd();
-    let time = Timespec::try_from(time).map_err(io::Error::other)?;
-    loop {
-        match poll(&mut [PollFd::from_borrowed_fd(stdout, PollFlags::IN)], Some(&time)) {
-            Err(rustix::io::Errno::INTR) => {}
-            ready => return Ok(ready? > 0),
-        }
-    }
 }
 
 /// The address in the first whole line that has one.

@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 use crate::load::{Expected, LoadError, Outcome, Pace, Placement, Shape, Stop, Target, Threads};
 use crate::results::{self, GeneratorKind, HardwareCounts, Latency, Sample, Settings};
 use crate::rig::fleet::Member;
-use crate::rig::hardware::{self, Attached};
+use crate::rig::hardware;
 use crate::rig::meter::{Reading, judge, judge_connections};
 use crate::rig::regimes::Regime;
 use crate::rig::wrk::Wrk;
@@ -128,6 +128,7 @@ impl<'a> Lane<'a> {
             voluntary_switches: used.threads.voluntary_switches,
             involuntary_switches: used.threads.involuntary_switches,
             steal_ticks: reading.steal_ticks,
+            machine: self.member.process.is_elsewhere().then_some(reading.machine),
             hardware: None,
             latency: answered.latency,
             generator: answered.generator,
@@ -137,13 +138,16 @@ impl<'a> Lane<'a> {
     /// Loads the server once more, at the same pace, with hardware counters if there are any. This
     /// is apart from the slice because counters make each context switch take longer.
     pub fn count_hardware(&mut self) -> Result<Option<HardwareCounts>, String> {
-        let Some(mut counters) = Attached::to(&mut self.member.process) else { return Ok(None) };
+        let counts = self.member.process.count_hardware();
+        if !counts.map_err(|error| error.to_string())? {
+            return Ok(None);
+        }
         let pace = self.pace;
-        counters.enable().map_err(|error| format!("its events cannot be counted: {error}"))?;
         let (answered, _) = self.metered(|driver| {
             driver.as_mut().map_err(|reason| reason.clone())?.run(pace, hardware::COUNTED)
         })?;
-        Ok(Some(counters.finish(answered.requests)))
+        let counts = self.member.process.hardware_counts(answered.requests);
+        counts.map(Some).map_err(|error| error.to_string())
     }
 
     /// Closes the connections, which is work for the server too.

@@ -6,11 +6,13 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::load::Target;
 use crate::results::{self, Contender, Gate, Machine, Occasion, ReadError, Results, Settings};
 use crate::rig::fleet::{Entrant, Fleet};
+use crate::rig::host::Host;
 use crate::rig::regimes;
 use crate::rig::regimes::Regime;
 use crate::rig::{gate, machine};
@@ -23,6 +25,8 @@ const STUDIED: &str = "studied";
 pub struct Common {
     /// Settings as recorded.
     pub settings: Settings,
+    /// Machine of the servers.
+    pub host: Arc<Host>,
     /// Path that is requested with GET.
     pub path: String,
     /// Key of the contender that the others are held against.
@@ -75,7 +79,8 @@ impl Common {
         mut entrants: Vec<Entrant>,
         goes_on: &dyn Fn() -> bool,
     ) -> io::Result<Field> {
-        let mut fleet = Fleet::start(&mut entrants, &self.settings.server_cores, goes_on);
+        let mut fleet =
+            Fleet::start(&self.host, &mut entrants, &self.settings.server_cores, goes_on);
         fleet.check_outside(&entrants)?;
         let studied = Regime {
             work: self.path.split('?').next() == Some("/data"),

@@ -16,11 +16,12 @@ use nix::time::clock_getcpuclockid;
 use nix::unistd::Pid;
 use rustix::param::clock_ticks_per_second;
 use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
 
 use crate::rig::machine;
 
 /// Usage of a tree of processes since it began.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Usage {
     processes: BTreeMap<u32, OneProcess>,
     /// CPU time of the processes that this one adopted and waited for.
@@ -43,7 +44,7 @@ pub struct Used {
 }
 
 /// One process of the tree.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 struct OneProcess {
     cpu: Duration,
     /// CPU time of the children that were waited for, in clock ticks.
@@ -56,7 +57,7 @@ struct OneProcess {
 }
 
 /// Counts of a thread. Those of a thread that has ended are lost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 pub struct Thread {
     /// CPU time; 0 if the kernel does not count it.
     pub cpu: Duration,
@@ -81,7 +82,7 @@ impl Usage {
         for id in tree(roots) {
             match OneProcess::read(id) {
                 Ok(process) => drop(usage.processes.insert(id, process)),
-                Err(error) if has_ended(&error) && Some(&id) != roots.first() => {}
+                Err(error) if is_gone(&error) && Some(&id) != roots.first() => {}
                 Err(error) => return Err(error),
             }
         }
@@ -165,7 +166,7 @@ impl OneProcess {
             let task = task?;
             let id = number(&task.file_name().to_string_lossy())? as u32;
             match Thread::read(&task.path()) {
-                Err(error) if has_ended(&error) => {}
+                Err(error) if is_gone(&error) => {}
                 read => {
                     let (thread, allowed) = read?;
                     process.threads.insert(id, thread);
@@ -185,7 +186,7 @@ impl Thread {
     /// With the CPUs that it may run on.
     fn read(task: &Path) -> io::Result<(Self, Vec<usize>)> {
         let (cpu, wait) = match fs::read_to_string(task.join("schedstat")) {
-            Err(error) if has_ended(&error) && task.exists() => Default::default(),
+            Err(error) if is_gone(&error) && task.exists() => Default::default(),
             text => schedstat(&text?)?,
         };
         let status = fs::read_to_string(task.join("status"))?;
@@ -293,7 +294,7 @@ pub(crate) fn sleep(ids: &[u32]) -> io::Result<bool> {
         for task in tasks {
             match fs::read_to_string(task?.path().join("stat")) {
                 Ok(stat) if Stat::read(&stat)?.state == 'R' => return Ok(false),
-                Err(error) if !has_ended(&error) => return Err(error),
+                Err(error) if !is_gone(&error) => return Err(error),
                 _ => {}
             }
         }
@@ -307,12 +308,17 @@ pub(crate) fn of_the_ended(id: u32) -> io::Result<Duration> {
     Ok(OneProcess::read(id)?.cpu_with_children())
 }
 
+/// Reports whether a process is gone, or a zombie.
+pub(crate) fn has_ended(id: u32) -> bool {
+    !Stat::of(id).is_ok_and(|stat| stat.state != 'Z')
+}
+
 fn of_ticks(ticks: u64) -> Duration {
     Duration::from_nanos(ticks * (1_000_000_000 / clock_ticks_per_second().max(1)))
 }
 
 /// Reports whether reading failed because the process or thread is gone.
-fn has_ended(error: &io::Error) -> bool {
+fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound
         || error.raw_os_error() == Some(Errno::ESRCH as i32)
         || error.raw_os_error() == Some(Errno::EINVAL as i32)

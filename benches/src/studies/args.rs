@@ -15,6 +15,7 @@ use crate::report::section::Options;
 use crate::results::{Results, Settings};
 use crate::rig::fleet::Entrant;
 use crate::rig::study::Common;
+use crate::studies::ladder::measure::Plan;
 use crate::variants::{REFERENCE, VARIANTS};
 
 /// Arguments that these studies share.
@@ -66,12 +67,12 @@ impl Study {
     pub(crate) fn common(&self, name: &str, setup: &Setup) -> anyhow::Result<Common> {
         self.outside.check_path(&self.path)?;
         let names = self.names();
-        let mut settings = plan(setup)?.settings;
+        let Plan { mut settings, host, .. } = plan(setup)?;
         settings.study = name.to_string();
         settings.seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
         let reference = names.iter().find(|&&name| name == REFERENCE).or(names.first());
         let reference = reference.map(ToString::to_string).unwrap_or_default();
-        Ok(Common { settings, path: self.path.clone(), reference })
+        Ok(Common { settings, host, path: self.path.clone(), reference })
     }
 
     /// Returns the variants that take part, from the bottom of the ladder up.

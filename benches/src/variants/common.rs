@@ -1,7 +1,7 @@
 //! Parts that every rung shares: the listening socket, and a pinned thread per core.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc;
 use std::thread;
 
@@ -17,8 +17,8 @@ pub(super) const BACKLOG: u16 = 4096;
 /// Settings that a rung is started with.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Port on the loopback address; 0 picks a free one.
-    pub port: u16,
+    /// Address to listen on; port 0 picks a free one.
+    pub address: SocketAddr,
     /// CPUs to pin one thread to each; never empty.
     pub cores: Vec<usize>,
     /// Rounds of the work function for one `GET /data`.
@@ -36,14 +36,14 @@ where
 {
     // All listeners are bound before `ready` is called, because the kernel spreads
     // connections over the listeners that exist when a connection arrives.
-    let mut port = settings.port;
+    let mut address = settings.address;
     let mut listeners = Vec::new();
     for _ in &settings.cores {
-        let listener = listen(port, true)?;
-        port = listener.local_addr()?.port();
+        let listener = listen(address, true)?;
+        address = listener.local_addr()?;
         listeners.push(listener);
     }
-    ready(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    ready(address);
 
     let (ended, first_end) = mpsc::channel();
     for (&core, listener) in settings.cores.iter().zip(listeners) {
@@ -63,7 +63,7 @@ pub(super) fn single(
     ready: Ready<'_>,
     run: impl FnOnce(TcpListener) -> io::Result<()>,
 ) -> io::Result<()> {
-    let listener = listen(settings.port, false)?;
+    let listener = listen(settings.address, false)?;
     ready(listener.local_addr()?);
     pin(&settings.cores[..1])?;
     run(listener)
@@ -75,21 +75,21 @@ pub(super) fn shared(
     ready: Ready<'_>,
     run: impl FnOnce(TcpListener) -> io::Result<()>,
 ) -> io::Result<()> {
-    let listener = listen(settings.port, false)?;
+    let listener = listen(settings.address, false)?;
     ready(listener.local_addr()?);
     pin(&settings.cores)?;
     run(listener)
 }
 
-/// A non-blocking listener on the loopback address. Accepted sockets inherit
+/// A non-blocking listener. Accepted sockets inherit
 /// `TCP_NODELAY` from it, so that no rung pays a system call for it.
-fn listen(port: u16, reuse_port: bool) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+fn listen(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(reuse_port)?;
     socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
-    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
+    socket.bind(&address.into())?;
     socket.listen(BACKLOG.into())?;
     Ok(socket.into())
 }
@@ -122,9 +122,11 @@ mod tests {
 
     use super::*;
 
+    const ANY_PORT: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
+
     #[test]
     fn accepted_sockets_inherit_no_delay() {
-        let listener = listen(0, true).unwrap();
+        let listener = listen(ANY_PORT.into(), true).unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         // The connection is complete once connect has returned.
         let (accepted, _) = listener.accept().unwrap();
@@ -133,9 +135,9 @@ mod tests {
 
     #[test]
     fn listeners_share_a_port() {
-        let first = listen(0, true).unwrap();
-        let port = first.local_addr().unwrap().port();
-        assert!(listen(port, true).is_ok());
-        assert!(listen(port, false).is_err());
+        let first = listen(ANY_PORT.into(), true).unwrap();
+        let address = first.local_addr().unwrap();
+        assert!(listen(address, true).is_ok());
+        assert!(listen(address, false).is_err());
     }
 }

@@ -2,7 +2,6 @@
 //! `floor_batched`.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 
 use pinloop::Config;
 use pinloop::app::App;
@@ -23,7 +22,7 @@ pub(super) fn serve(settings: &Settings, ready: Ready<'_>) -> io::Result<()> {
 pub(super) fn config(settings: &Settings) -> Config {
     let defaults = Config::default();
     Config {
-        addr: SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port)),
+        addr: settings.address,
         cores: Some(settings.cores.clone()),
         backlog: BACKLOG.into(),
         connections_max: defaults.connections_max.max(settings.connections),
@@ -38,7 +37,8 @@ mod tests {
     #[test]
     fn more_connections_than_the_default_raise_the_limit_and_fewer_do_not_lower_it() {
         let admitted = |connections| {
-            config(&Settings { port: 0, cores: vec![0], rounds: 1, connections }).connections_max
+            let address = ([127, 0, 0, 1], 0).into();
+            config(&Settings { address, cores: vec![0], rounds: 1, connections }).connections_max
         };
         assert_eq!(admitted(15_000), 15_000);
         assert_eq!(admitted(0), Config::default().connections_max);

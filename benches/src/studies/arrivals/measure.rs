@@ -2,6 +2,7 @@
 //! server after the other, seen second by second.
 
 use std::io;
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +13,7 @@ use crate::results::{Arrivals, Contender, Phase, Results, Second, Tour};
 use crate::rig::fleet::{Entrant, Member};
 use crate::rig::progress::Progress;
 use crate::rig::study::Common;
+use crate::rig::meter::Watched;
 use crate::rig::usage::Usage;
 
 /// The grain of the pictures.
@@ -81,7 +83,8 @@ fn begin(plan: &Plan) -> Arrivals {
 }
 
 fn tour(plan: &Plan, member: &mut Member, progress: &Progress, stop: &AtomicBool) -> Tour {
-    let mut diary = Diary::begin(member.process.id());
+    let address = member.process.address();
+    let mut diary = Diary::begin(&mut member.process);
     let cores = plan.common.settings.server_cores.len();
     let mut seconds = Vec::new();
     let mut tell = |snapshot: &Snapshot| {
@@ -93,15 +96,15 @@ fn tour(plan: &Plan, member: &mut Member, progress: &Progress, stop: &AtomicBool
             false => ControlFlow::Continue(()),
         }
     };
-    let ended = load(plan, member, Watch::new(TELL_EVERY, &mut tell));
+    let ended = load(plan, address, Watch::new(TELL_EVERY, &mut tell));
     // A server that has ended explains whatever else went wrong.
-    let ended = member.process.check().map_err(|e| e.to_string()).and(ended);
+    let ended = member.process.check().and(ended);
     Tour { contender: member.key.clone(), seconds, failure: ended.err() }
 }
 
 /// Lets the clients come. The error is a sentence for people.
-fn load(plan: &Plan, member: &Member, watch: Watch<'_>) -> Result<(), String> {
-    let target = plan.common.target(member.process.address());
+fn load(plan: &Plan, address: SocketAddr, watch: Watch<'_>) -> Result<(), String> {
+    let target = plan.common.target(address);
     // Clients bring their connections with them.
     let shape = Shape { connections: 0, ..Shape::default() };
     let run = || -> Result<_, LoadError> {
@@ -125,18 +128,24 @@ fn load(plan: &Plan, member: &Member, watch: Watch<'_>) -> Result<(), String> {
 }
 
 /// Enters what the server used since the last entry, and what the generator tells.
-struct Diary {
-    server: u32,
+struct Diary<'a, S> {
+    server: &'a mut S,
     server_used: Option<Usage>,
 }
 
-impl Diary {
-    fn begin(server: u32) -> Self {
-        Self { server, server_used: Usage::of(server).ok() }
+impl<'a, S: Watched> Diary<'a, S> {
+    fn begin(server: &'a mut S) -> Self {
+        let mut diary = Self { server, server_used: None };
+        diary.server_used = diary.server_usage();
+        diary
+    }
+
+    fn server_usage(&mut self) -> Option<Usage> {
+        self.server.observe(&[], false).ok().map(|seen| seen.usage)
     }
 
     fn enter(&mut self, snapshot: &Snapshot) -> Second {
-        let now = Usage::of(self.server).ok();
+        let now = self.server_usage();
         let used = now.as_ref().zip(self.server_used.as_ref());
         let server = used.and_then(|(now, then)| now.since(then).ok());
         self.server_used = now;
@@ -170,10 +179,35 @@ fn line(key: &str, snapshot: &Snapshot, second: &Second, cores: usize) -> String
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
-
     use super::*;
     use crate::load::Errors;
+    use crate::rig::meter::Observed;
+
+    /// A server that uses nothing.
+    struct Idle;
+
+    impl Watched for Idle {
+        fn observe(&mut self, _: &[usize], _: bool) -> io::Result<Observed> {
+            Ok(Observed::default())
+        }
+
+        fn check(&mut self) -> Result<(), String> {
+            Ok(())
+        }
+    }
+
+    /// A server that has ended.
+    struct Gone;
+
+    impl Watched for Gone {
+        fn observe(&mut self, _: &[usize], _: bool) -> io::Result<Observed> {
+            Err(io::ErrorKind::NotFound.into())
+        }
+
+        fn check(&mut self) -> Result<(), String> {
+            Err("it has ended".to_string())
+        }
+    }
 
     fn snapshot() -> Snapshot {
         Snapshot {
@@ -192,25 +226,20 @@ mod tests {
 
     #[test]
     fn a_second_has_what_was_seen_and_the_errors_that_occurred() {
-        // Not this process, because its threads come and go with its tests.
-        let mut server = Command::new("sleep").arg("600").spawn().unwrap();
-        let second = Diary::begin(server.id()).enter(&snapshot());
-        server.kill().unwrap();
-        server.wait().unwrap();
+        let second = Diary::begin(&mut Idle).enter(&snapshot());
         assert_eq!((second.at_s, second.lasts_s), (3.0, 0.5));
         assert_eq!((second.clients, second.requests), (24, 12_345));
         assert_eq!((second.p50_ns, second.p99_ns), (740_000, 1_500_000));
         assert_eq!(second.errors.into_iter().collect::<Vec<_>>(), [("timeout".to_string(), 2)]);
-        assert!(second.server_cpu_ns.is_some());
+        assert_eq!(second.server_cpu_ns, Some(0));
         assert_eq!((second.generator_cpu_ns, second.generator_busiest_cpu_ns), (70, 40));
         assert_eq!(second.generator_wait_ns, 5);
     }
 
     #[test]
     fn a_server_that_is_gone_used_nobody_knows_what() {
-        // Above what a process id can be.
-        let mut diary = Diary::begin(u32::MAX);
-        assert_eq!(diary.enter(&snapshot()).server_cpu_ns, None);
+        let second = Diary::begin(&mut Gone).enter(&snapshot());
+        assert_eq!(second.server_cpu_ns, None);
     }
 
     #[test]

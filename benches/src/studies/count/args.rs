@@ -9,7 +9,7 @@ use crate::rig::study::Common;
 use crate::studies::count::measure::Subject;
 use crate::studies::count::{measure as counts, workloads};
 use crate::variants::REFERENCE;
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Args;
 
 use crate::cli::output::{ended, interrupts, results_path, show};
@@ -33,6 +33,10 @@ pub(crate) struct Count {
 
 pub(crate) fn run(arguments: &Count) -> anyhow::Result<ExitCode> {
     let mut plan = plan(&arguments.setup)?;
+    ensure!(
+        !plan.host.is_elsewhere(),
+        "--server-on: count runs on this machine alone, because its counts do not depend on the network"
+    );
     warn(&plan.settings);
     // Counts are of one thread's work, and more would only share it.
     plan.settings.server_cores.truncate(1);
@@ -44,6 +48,7 @@ pub(crate) fn run(arguments: &Count) -> anyhow::Result<ExitCode> {
     let path = results_path(arguments.out.as_deref())?;
     let common = Common {
         settings: plan.settings.clone(),
+        host: plan.host.clone(),
         path: "/".to_string(),
         reference: REFERENCE.to_string(),
     };

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -20,12 +21,15 @@ use super::{allocator, callgrind, strace};
 use crate::load::{self, Generator, Outcome, Pace, Shape, Stop, Target};
 use crate::results::{self, Contender, Counts, Failure, Settings, Tally, Twice, Unavailable};
 use crate::rig::study;
-use crate::rig::meter::{fall_asleep, judge};
+use crate::rig::meter::judge;
 use crate::rig::process::{Process, Readiness};
 use crate::rig::progress::Progress;
 
 /// A server under callgrind takes some 50 times as long for everything.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Address that servers listen on.
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Between two looks at a file that is being written.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
@@ -207,14 +211,14 @@ fn run_once(
         Tool::Callgrind | Tool::Strace => &subject.timed,
     };
     let file = Scratch::new();
-    let mut command = tool.around(server, &file.path);
+    let command = tool.around(server, &file.path);
     let mut process =
-        Process::start(&mut command, &settings.server_cores, Readiness::Announced, PATIENCE)
+        Process::start(&command, &settings.server_cores, LOOPBACK, Readiness::Announced, PATIENCE)
             .map_err(|error| error.to_string())?;
 
     let (outcome, generator) = ask(&process, workload, requests)?;
     // So that the kernel is done with the last answer, and the server as well.
-    fall_asleep(&mut process).map_err(|error| format!("its threads cannot be read: {error}"))?;
+    process.fall_asleep().map_err(|error| format!("its threads cannot be read: {error}"))?;
     let printed = process.finish(PATIENCE).map_err(|error| error.to_string())?;
     // Its connections stayed open, so that no run counts their end.
     drop(generator);

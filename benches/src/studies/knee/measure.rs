@@ -14,8 +14,8 @@ use fastrand::Rng;
 use crate::load::{self, Pace, Placement, Shape, Stop, Threads};
 use crate::results::{Bound, Contender, Failure, Knee, Probe, Results};
 use crate::rig::fleet::{Entrant, Member};
+use crate::rig::host::Server;
 use crate::rig::meter::{judge, metered};
-use crate::rig::process::Process;
 use crate::rig::progress::Progress;
 use crate::rig::study::Common;
 use crate::studies::knee::search;
@@ -132,7 +132,7 @@ enum Halt {
 /// A server with its connections.
 struct Lane<'a> {
     key: String,
-    process: &'a mut Process,
+    process: &'a mut Server,
     generator: Threads,
     /// Bracket of the knee that the steps have found.
     bracket: Bracket,

@@ -82,7 +82,7 @@ mod tests {
             processes: 1,
             strayed_cpus: strayed_cpus.to_vec(),
         };
-        let starts = vec![Start { lives: vec![life], thermometer: None }; 3];
+        let starts = vec![Start { lives: vec![life], ..Start::default() }; 3];
         let results = Results { starts, ..Results::default() };
         assert_eq!(of(&results, "b"), None);
         of(&results, "a").unwrap()

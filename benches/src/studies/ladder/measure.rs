@@ -3,20 +3,22 @@
 use std::io;
 use std::num::NonZeroU64;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fastrand::Rng;
 
 use crate::load;
-use crate::results::{self, Contender, Failure, Gate, Results, Sample, Settings, Square, Start};
+use crate::results::{self, Baseline, Contender, Failure, Gate, Results, Sample, Settings, Square, Start};
 use crate::rig::fleet::{Entrant, Fleet, Member};
 use crate::rig::gate::{self, Verdict};
+use crate::rig::host::Host;
 use crate::rig::progress::Progress;
 use crate::rig::regimes::{Pace, Regime};
 use crate::rig::rounds::{self, Bench};
 use crate::rig::slice::Lane;
-use crate::rig::{hardware, study, thermometer};
+use crate::rig::{hardware, study};
 use crate::stats::starts::STARTS_MIN;
 
 /// Time that a slice takes beside its loads: connecting, settling, /proc.
@@ -25,11 +27,16 @@ pub(crate) const SLICE_OVERHEAD: Duration = Duration::from_millis(8);
 /// Time that starting and ending one server takes.
 pub(crate) const START_OVERHEAD: Duration = Duration::from_millis(15);
 
+/// Length of each observation of the servers' machine without load.
+const BASELINE: Duration = Duration::from_millis(200);
+
 /// Plan of a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Settings as recorded.
     pub settings: Settings,
+    /// Machine of the servers.
+    pub host: Arc<Host>,
     /// In this order.
     pub regimes: Vec<Regime>,
     /// Key of the contender that ratios are taken to.
@@ -56,8 +63,10 @@ pub fn run(
     let mut results = begin(plan, path, contenders)?;
 
     let goes_on = || !stop.load(Ordering::Relaxed);
-    let mut fleet = Fleet::start(&mut entrants, &plan.settings.server_cores, &goes_on);
+    let mut fleet = Fleet::start(&plan.host, &mut entrants, &plan.settings.server_cores, &goes_on);
     fleet.check_outside(&entrants)?;
+    let reached = fleet.members.first().map(|member| member.process.address());
+    results.remote = plan.host.describe(reached)?;
     results.write(path)?;
     let verdict = gate::run(&fleet.servers(&plan.reference), &plan.regimes, &goes_on);
     fleet.check();
@@ -108,8 +117,10 @@ impl Run<'_> {
     ) -> bool {
         let settings = &self.plan.settings;
         let goes_on = || !stop.load(Ordering::Relaxed);
-        let thermometer = thermometer::read(settings.server_cores[0]).ok();
-        let mut fleet = Fleet::start(self.entrants, &settings.server_cores, &goes_on);
+        let thermometer = self.plan.host.thermometer(settings.server_cores[0]).ok();
+        let host = &self.plan.host;
+        let mut baselines: Vec<Baseline> = baseline(host).into_iter().collect();
+        let mut fleet = Fleet::start(host, self.entrants, &settings.server_cores, &goes_on);
         let mut blocks = Vec::new();
         for (part, regime) in parts.iter().zip(&mut results.regimes) {
             regime.fail(&fleet.failures);
@@ -125,7 +136,8 @@ impl Run<'_> {
             turns.lanes.into_iter().for_each(Lane::close);
         }
         let lives = fleet.end(&settings.server_cores);
-        results.starts.push(Start { thermometer, lives });
+        baselines.extend(baseline(host));
+        results.starts.push(Start { thermometer, lives, baselines });
         results.regimes.iter_mut().zip(blocks).for_each(|(of, block)| of.blocks.push(block));
         true
     }
@@ -147,12 +159,17 @@ impl Plan {
 
 /// Runs only the gate. Returns its findings, and the servers that do not start, or hang.
 pub fn check(plan: &Plan, mut entrants: Vec<Entrant>) -> io::Result<(Gate, Vec<Failure>)> {
-    let mut fleet = Fleet::start(&mut entrants, &plan.settings.server_cores, &|| true);
+    let mut fleet = Fleet::start(&plan.host, &mut entrants, &plan.settings.server_cores, &|| true);
     fleet.check_outside(&entrants)?;
     let verdict = gate::run(&fleet.servers(&plan.reference), &plan.regimes, &|| true);
     fleet.failures.extend(verdict.failures);
     fleet.check();
     Ok((verdict.gate, fleet.failures))
+}
+
+/// Observes the servers' machine without load, if it is not this one.
+fn baseline(host: &Host) -> Option<Baseline> {
+    host.baseline(BASELINE).ok().flatten()
 }
 
 /// Opens the file and begins a new run in it.

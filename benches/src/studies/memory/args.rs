@@ -40,6 +40,7 @@ pub(crate) fn run(arguments: &Memory) -> anyhow::Result<ExitCode> {
     let path = results_path(arguments.out.as_deref())?;
     let common = Common {
         settings: plan.settings.clone(),
+        host: plan.host.clone(),
         path: "/".to_string(),
         reference: REFERENCE.to_string(),
     };
@@ -47,7 +48,7 @@ pub(crate) fn run(arguments: &Memory) -> anyhow::Result<ExitCode> {
 
     let stop = interrupts()?;
     let connections = arguments.connections as usize;
-    let found = memory::run(&plan.settings, connections, entrants, &stop, &mut |memory| {
+    let found = memory::run(&plan.settings, &plan.host, connections, entrants, &stop, &mut |memory| {
         results.studies.memory = Some(memory.clone());
         results.write(&path)
     });

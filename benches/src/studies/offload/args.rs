@@ -10,6 +10,7 @@ use clap::builder::PossibleValuesParser;
 use crate::load::command::parse_rate;
 use crate::results::Settings;
 use crate::rig::study::Common;
+use crate::studies::ladder::measure as ladder;
 use crate::studies::offload::measure as offload;
 use crate::studies::offload::measure::Plan;
 use crate::variants::{self, REFERENCE, Variant};
@@ -70,7 +71,7 @@ pub(crate) struct Offload {
 
 pub(crate) fn run(arguments: &Offload) -> anyhow::Result<ExitCode> {
     let variants = arguments.variants();
-    let mut settings = plan(&arguments.setup)?.settings;
+    let ladder::Plan { mut settings, host, .. } = plan(&arguments.setup)?;
     settings.study = "offload".to_string();
     settings.slice_ms = arguments.slice_ms;
     settings.seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
@@ -80,6 +81,7 @@ pub(crate) fn run(arguments: &Offload) -> anyhow::Result<ExitCode> {
     let plan = Plan {
         common: Common {
             settings,
+            host,
             path: arguments.long.clone(),
             reference: reference.unwrap_or_default(),
         },

@@ -20,8 +20,8 @@ use crate::results::{
     Contender, Latency, LongSlice, Offload, OffloadPoint, OffloadSlice, Results, Settings,
 };
 use crate::rig::fleet::{Entrant, Member};
+use crate::rig::host::Server;
 use crate::rig::meter::{judge, metered};
-use crate::rig::process::Process;
 use crate::rig::progress::Progress;
 use crate::rig::regimes;
 use crate::rig::rounds::{self, Bench};
@@ -133,7 +133,7 @@ impl Bench for Turns<'_, '_> {
 /// A server with its connections of both kinds.
 struct Lane<'a> {
     key: String,
-    process: &'a mut Process,
+    process: &'a mut Server,
     /// Generators for short and for long requests, or the reason why they could not connect.
     generators: Result<(Threads, Generator), String>,
     settings: &'a Settings,

@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: &Scaling) -> anyhow::Result<ExitCode> {
     let study = &arguments.study;
     let allowed = machine::allowed_cores().context("cannot tell which CPUs may be used")?;
     let mut setup = study.setup.clone();
-    setup.server_cores.get_or_insert(Cores(allowed.clone()));
+    setup.on_all_cores = true;
     let mut common = study.common("scaling", &setup)?;
     common.settings.slice_ms = arguments.slice_ms;
     let plan = measure::Plan {

@@ -15,10 +15,9 @@ use fastrand::Rng;
 
 use crate::load::{self, Pace, Placement, Shape, Stop, Threads};
 use crate::results::{Contender, Point, Results, Scaling, Settings, Slice};
-use crate::rig::event_loops;
 use crate::rig::fleet::{Entrant, Member};
+use crate::rig::host::Server;
 use crate::rig::meter::{judge, metered};
-use crate::rig::process::Process;
 use crate::rig::progress::Progress;
 use crate::rig::rounds::{self, Bench};
 use crate::rig::study::Common;
@@ -107,7 +106,7 @@ pub fn run(
     progress.clear();
     for (lane, point) in lanes.iter().zip(&mut scaling.points) {
         // Without it there is still a figure, only not how it is spread.
-        point.loops = event_loops::of(lane.process.id(), &lane.answered()).unwrap_or_default();
+        point.loops = lane.process.event_loops(&lane.answered()).unwrap_or_default();
     }
     scaling.occasion.complete = goes_on();
     results.studies.scaling = Some(scaling);
@@ -152,7 +151,7 @@ impl Bench for Turns<'_, '_> {
 
 /// A server on some cores, with its connections.
 struct Lane<'a> {
-    process: &'a mut Process,
+    process: &'a mut Server,
     /// With nothing measured yet.
     point: Point,
     /// One thread on each of the generators' CPUs, or the reason why they could not connect.

@@ -54,12 +54,14 @@ pub(crate) fn run(arguments: &Work) -> anyhow::Result<ExitCode> {
     let path = results_path(arguments.out.as_deref())?;
     let common = Common {
         settings: ladder.settings.clone(),
+        host: ladder.host.clone(),
         path: "/data".to_string(),
         reference: REFERENCE.to_string(),
     };
     let mut results = common.open(&path, contenders)?;
     let plan = Plan {
         settings: ladder.settings,
+        host: ladder.host,
         base: REFERENCE.to_string(),
         over: over.to_string(),
         again: again.clone(),

@@ -2,6 +2,7 @@
 //! where on does it no longer matter which one it is?
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::load;
 use crate::results::{self, Failure, Latency, Sample, Settings, Work, WorkPoint};
 use crate::rig::exchange::Exchange;
 use crate::rig::fleet::{Entrant, Fleet, Member};
+use crate::rig::host::Host;
 use crate::rig::progress::Progress;
 use crate::rig::regimes;
 use crate::rig::regimes::Regime;
@@ -41,6 +43,8 @@ pub struct Plan {
     pub over: String,
     /// Likewise.
     pub again: String,
+    /// Machine of the servers.
+    pub host: Arc<Host>,
     /// For all slices of all points.
     pub budget: Duration,
 }
@@ -86,7 +90,7 @@ pub fn run(
         let mut blocks = Vec::new();
         for WorkPoint { rounds, regime: record } in &mut work.points {
             let cores = &plan.settings.server_cores;
-            let mut fleet = Fleet::start(&mut entrants(*rounds)?, cores, &goes_on);
+            let mut fleet = Fleet::start(&plan.host, &mut entrants(*rounds)?, cores, &goes_on);
             record.fail(&fleet.failures);
             record.fail(&drop_those_that_differ(&mut fleet.members, &regime));
             let members = fleet.members.iter_mut().filter(|of| !record.has_failed(&of.key));

@@ -18,7 +18,8 @@ fn start(change: impl FnOnce(&mut Config)) -> Option<SocketAddr> {
     }
     let allowed = sched_getaffinity(None).unwrap();
     let cores = vec![(0..CpuSet::MAX_CPU).find(|&core| allowed.is_set(core)).unwrap()];
-    let settings = Settings { port: 0, cores, rounds: 1, connections: 0 };
+    let settings =
+        Settings { address: ([127, 0, 0, 1], 0).into(), cores, rounds: 1, connections: 0 };
     let mut config = config(&settings);
     change(&mut config);
     let (ready, address) = mpsc::channel();

@@ -1,0 +1,74 @@
+//! The other machines of a run: where the servers ran, and what lies between.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::Machine;
+
+/// Servers on another machine than the measure.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+pub struct Remote {
+    /// Command in front of which the agent was started, such as `ssh HOST`.
+    pub command: String,
+    /// Address that the servers were reached at.
+    pub address: Option<IpAddr>,
+    /// The servers' side.
+    pub server: Side,
+    /// The measure's side.
+    pub client: Side,
+    /// True if both are the same machine, in other namespaces or containers.
+    pub is_same_machine: bool,
+    /// Times to open a connection to a server, which is one round trip, ascending.
+    pub round_trips_ns: Vec<u64>,
+}
+
+/// One side of the network.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+pub struct Side {
+    /// Name that the machine gives itself.
+    pub host: String,
+    /// Number of this boot of the kernel: equal in two containers of one machine.
+    pub boot: String,
+    /// The machine.
+    pub machine: Machine,
+    /// Interface that has the address; none if it was not found.
+    pub interface: Option<Interface>,
+}
+
+/// A network interface.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+pub struct Interface {
+    /// Such as `eth0`.
+    pub name: String,
+    /// The kernel's driver; none of an interface without a device, or where it is not said.
+    pub driver: Option<String>,
+    /// Largest packet, in bytes.
+    pub mtu: Option<u64>,
+    /// In Mbit/s; none where it is not known.
+    pub speed_mbit_s: Option<u64>,
+    /// Queues for receiving.
+    pub receive_queues: usize,
+    /// Queues for sending.
+    pub send_queues: usize,
+    /// Features of the interface that are on, as `ethtool -k` names them; none without ethtool.
+    pub offloads: Option<Vec<String>>,
+}
+
+/// Busy time of all CPUs of a machine, in clock ticks.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+pub struct MachineTicks {
+    /// In processes, interrupts and softirqs.
+    pub busy: u64,
+    /// Of it, in softirqs.
+    pub softirqs: u64,
+}
+
+/// What a machine does without load.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+pub struct Baseline {
+    /// Length of the observation, in ns.
+    pub elapsed_ns: u64,
+    /// Busy time in it.
+    pub ticks: MachineTicks,
+}

@@ -1,0 +1,182 @@
+//! Copies a program of this machine to another one, once for each build: its name there is its
+//! hash, and it is used again only with that hash.
+
+use std::fs;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::connection::AgentError;
+use super::shell::Shell;
+
+/// In front of each line that a script answers with. A login may print other lines before.
+const ANSWER: &str = "pinloop-install: ";
+
+/// Days after which a program that was not used is deleted from the cache.
+const KEPT_DAYS: u32 = 30;
+
+/// Tells what the machine is, and whether it has the program `HASH`. `touch` marks it as used.
+const PROBE: &str = r#"
+say() { printf '\npinloop-install: %s\n' "$*"; }
+say platform "$(uname -s)" "$(uname -m)"
+folder=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/pinloop-bench
+mkdir -p "$folder" 2>/dev/null || { folder=/tmp/pinloop-bench-$(id -u); mkdir -p "$folder"; }
+chmod 700 "$folder"
+[ -O "$folder" ] || { echo "$folder belongs to another user" >&2; exit 1; }
+find "$folder" -name '*.unfinished-*' -mmin +60 -exec rm -f {} +
+find "$folder" -type f -mtime +DAYS -exec rm -f {} +
+if [ -f "$folder/HASH" ]; then
+    touch "$folder/HASH"
+    say hash $(sha256sum < "$folder/HASH")
+fi
+say folder "$folder"
+"#;
+
+/// Gives the copy its name if it is whole.
+const FINISH: &str = r#"
+found=$(sha256sum < 'FILE') || exit 1
+case $found in
+    HASH*) chmod 700 'FILE' && mv 'FILE' 'FOLDER/HASH' ;;
+    *) rm -f 'FILE'; echo 'the copy is not whole' >&2; exit 1 ;;
+esac
+"#;
+
+/// What a machine has told about itself.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Probed {
+    platform: String,
+    folder: String,
+    hash: Option<String>,
+}
+
+/// Copies `program` to the machine unless it is there, and returns its path there. It is this
+/// program itself if `is_own`, and must be of the machine's platform then.
+///
+/// # Errors
+/// A sentence: the machine cannot be reached, is of another platform, has no room, and the like.
+pub fn install(shell: &Shell, program: &Path, is_own: bool) -> Result<String, AgentError> {
+    let name = shell.name();
+    let bytes = fs::read(program).map_err(|error| {
+        AgentError::Lost(format!("{} cannot be read: {error}", program.display()))
+    })?;
+    let hash = hex(&Sha256::digest(&bytes));
+    let days = KEPT_DAYS.to_string();
+    let probed =
+        answered(shell, "looked at", &PROBE.replace("HASH", &hash).replace("DAYS", &days))?;
+    let probed = parse(&probed);
+    if probed.folder.is_empty() {
+        return Err(AgentError::Lost(format!(
+            "{name} cannot be looked at: its shell did not run a script from stdin"
+        )));
+    }
+    if is_own && probed.platform != own_platform() {
+        return Err(AgentError::Lost(format!(
+            "{name} is {}, and this program is for {}: build it there, and give its path here with \
+             --agent",
+            probed.platform,
+            own_platform()
+        )));
+    }
+    if !is_plain(&probed.folder) {
+        return Err(AgentError::Lost(format!(
+            "{name} caches programs in {:?}, a name that would need quotes: set XDG_CACHE_HOME there",
+            probed.folder
+        )));
+    }
+    let path = format!("{}/{hash}", probed.folder);
+    if probed.hash.as_deref() != Some(hash.as_str()) {
+        copy(shell, &bytes, &probed.folder, &hash)?;
+    }
+    Ok(path)
+}
+
+fn copy(shell: &Shell, bytes: &[u8], folder: &str, hash: &str) -> Result<(), AgentError> {
+    let file = format!("{folder}/{hash}.unfinished-{}", fastrand::u32(..));
+    let to = format!("of={file}");
+    let failed = |reason: String| {
+        let mebibytes = bytes.len().div_ceil(1024 * 1024);
+        AgentError::Lost(format!(
+            "the agent cannot be copied to {}: {reason}; it needs {mebibytes} MiB in {folder}",
+            shell.name()
+        ))
+    };
+    let copied = shell.run(&["dd", &to, "bs=65536"], bytes).map_err(failed)?;
+    if !copied.status.success() {
+        // The reason is known; this only tidies up.
+        let _ = shell.script(&format!("rm -f '{file}'\n"));
+        return Err(failed(first_line(&copied.stderr)));
+    }
+    let finish = FINISH.replace("FILE", &file).replace("FOLDER", folder).replace("HASH", hash);
+    answered(shell, "given the agent", &finish).map(drop)
+}
+
+/// Runs a script that must end well, and returns what it printed.
+fn answered(shell: &Shell, what: &str, script: &str) -> Result<String, AgentError> {
+    let lost =
+        |reason: String| AgentError::Lost(format!("{} cannot be {what}: {reason}", shell.name()));
+    let output = shell.script(script).map_err(lost)?;
+    if !output.status.success() {
+        return Err(lost(format!("{}; {}", output.status, first_line(&output.stderr))));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn parse(printed: &str) -> Probed {
+    let mut probed = Probed::default();
+    for line in printed.lines().filter_map(|line| line.strip_prefix(ANSWER)) {
+        let (name, value) = line.split_once(' ').unwrap_or((line, ""));
+        match name {
+            "platform" => probed.platform = value.to_string(),
+            "folder" => probed.folder = value.to_string(),
+            // `HASH  -`
+            "hash" => probed.hash = value.split(' ').next().map(String::from),
+            _ => {}
+        }
+    }
+    probed
+}
+
+/// The platform of this program, as `uname` names it.
+fn own_platform() -> String {
+    format!("Linux {}", std::env::consts::ARCH)
+}
+
+fn is_plain(path: &str) -> bool {
+    path.starts_with('/')
+        && path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+@,:=".contains(c))
+}
+
+fn first_line(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    text.trim().lines().next().unwrap_or("it did not say why").to_string()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_a_login_are_not_answers() {
+        let printed = "Welcome!\n\npinloop-install: platform Linux x86_64\nlast login: yesterday\n\
+            pinloop-install: hash 12ab  -\npinloop-install: folder /home/me/.cache/pinloop-bench\n";
+        let expected = Probed {
+            platform: "Linux x86_64".to_string(),
+            folder: "/home/me/.cache/pinloop-bench".to_string(),
+            hash: Some("12ab".to_string()),
+        };
+        assert_eq!(parse(printed), expected);
+        assert_eq!(parse("Welcome!\n"), Probed::default());
+    }
+
+    #[test]
+    fn a_folder_that_needs_quotes_is_not_plain() {
+        assert!(is_plain("/home/me/.cache/pinloop-bench"));
+        for folder in ["/home/a b", "/home/$x", "relative", "/home/'", "/home/é"] {
+            assert!(!is_plain(folder), "{folder}");
+        }
+    }
+}

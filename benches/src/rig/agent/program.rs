@@ -1,0 +1,159 @@
+//! The agent itself: `pinloop-bench agent`.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::process::{self, Command};
+use std::sync::mpsc;
+use std::thread;
+
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, getrlimit, kill_process, set_child_subreaper, setrlimit,
+};
+use serde::Serialize;
+
+use super::wire::{self, Answer, Ask, Question, Start, Started};
+use crate::rig::hardware::Attached;
+use crate::rig::machine_time::MachineTime;
+use crate::rig::memory::MemoryUse;
+use crate::rig::meter::Watched;
+use crate::rig::process::Process;
+use crate::rig::{event_loops, site, thermometer, usage};
+
+/// What has been started, by number.
+#[derive(Default)]
+struct Agent {
+    started: u32,
+    servers: BTreeMap<u32, Process>,
+    counters: BTreeMap<u32, Attached>,
+}
+
+/// Answers questions from stdin on stdout until stdin ends. Then it ends every process that it has
+/// started, also in the middle of an answer.
+pub fn run() -> io::Result<()> {
+    raise_descriptors()?;
+    set_child_subreaper(Pid::from_raw(process::id() as i32))?;
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(wire::greeting().as_bytes())?;
+    stdout.flush()?;
+    let (sender, questions) = mpsc::channel::<Question>();
+    // Servers end with the thread that starts them, and so this other one only reads.
+    thread::spawn(move || {
+        let mut stdin = io::stdin().lock();
+        while let Ok(question) = wire::read(&mut stdin) {
+            if sender.send(question).is_err() {
+                break;
+            }
+        }
+        end_all();
+        process::exit(0);
+    });
+    let mut agent = Agent::default();
+    for Question { number, ask } in questions {
+        let answer = Answer { number, result: agent.answer(ask) };
+        if wire::write(&mut stdout, &answer).is_err() {
+            break;
+        }
+    }
+    drop(agent);
+    end_all();
+    Ok(())
+}
+
+/// Kills all descendants. Those that lost their parents are children of this process.
+fn end_all() {
+    let this = process::id();
+    loop {
+        let others: Vec<u32> = usage::tree(&[this]).into_iter().filter(|&id| id != this).collect();
+        let alive = others.iter().filter(|&&id| !usage::has_ended(id));
+        let alive: Vec<Pid> = alive.filter_map(|&id| Pid::from_raw(id as i32)).collect();
+        if alive.is_empty() {
+            return;
+        }
+        for pid in alive {
+            // Fails only if it has ended meanwhile.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        thread::yield_now();
+    }
+}
+
+/// Lets this process and its servers have as many descriptors as they may.
+fn raise_descriptors() -> io::Result<()> {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
+}
+
+impl Agent {
+    fn answer(&mut self, ask: Ask) -> Result<serde_json::Value, String> {
+        match ask {
+            Ask::Describe { address } => value(site::describe(address)),
+            Ask::Start(start) => value(self.start(start)),
+            Ask::Read { server, cores, settle } => {
+                value(self.server(server)?.observe(&cores, settle))
+            }
+            Ask::Check(server) => value(Watched::check(self.server(server)?)),
+            Ask::End(server) => {
+                self.counters.remove(&server);
+                value(Ok::<_, String>(self.servers.remove(&server).is_some()))
+            }
+            Ask::Memory(server) => value(self.memory(server)),
+            Ask::EventLoops(server, clients) => {
+                value(event_loops::of(self.server(server)?.id(), &clients))
+            }
+            Ask::CountHardware(server) => value(self.count_hardware(server)),
+            Ask::HardwareCounts(server, requests) => {
+                let counters = self.counters.remove(&server).map(|of| of.finish(requests));
+                value(counters.ok_or("nothing was counted"))
+            }
+            Ask::Thermometer(core) => value(thermometer::read(core)),
+            Ask::MachineTime => value(MachineTime::now()),
+        }
+    }
+
+    fn server(&mut self, number: u32) -> Result<&mut Process, String> {
+        self.servers.get_mut(&number).ok_or_else(|| format!("there is no server {number}"))
+    }
+
+    fn start(&mut self, start: Start) -> Result<Started, String> {
+        let Start { program, arguments, cores, listen, readiness, patience } = start;
+        check_address(listen)?;
+        let mut command = Command::new(program);
+        command.args(arguments);
+        let process = Process::start(&command, &cores, listen, readiness, patience);
+        let process = process.map_err(|error| error.to_string())?;
+        let started =
+            Started { server: self.started, id: process.id(), address: process.address() };
+        self.started += 1;
+        self.servers.insert(started.server, process);
+        Ok(started)
+    }
+
+    fn memory(&mut self, number: u32) -> Result<MemoryUse, String> {
+        let server = self.server(number)?;
+        server.fall_asleep().map_err(|error| format!("its threads cannot be read: {error}"))?;
+        MemoryUse::of(server.id()).map_err(|error| format!("its memory cannot be read: {error}"))
+    }
+
+    fn count_hardware(&mut self, number: u32) -> Result<bool, String> {
+        let Some(mut attached) = Attached::to(self.server(number)?) else { return Ok(false) };
+        let enabled = attached.enable();
+        enabled.map_err(|error| format!("its events cannot be counted: {error}"))?;
+        self.counters.insert(number, attached);
+        Ok(true)
+    }
+}
+
+/// Fails if this machine does not have the address, before a server says so in its own words.
+fn check_address(listen: IpAddr) -> Result<(), String> {
+    let refused = std::net::TcpListener::bind((listen, 0)).err();
+    refused.map_or(Ok(()), |error| {
+        Err(format!("cannot be started: its machine cannot listen on {listen}: {error}"))
+    })
+}
+
+fn value<T: Serialize, E: Display>(result: Result<T, E>) -> Result<serde_json::Value, String> {
+    let result = result.map_err(|error| error.to_string())?;
+    serde_json::to_value(result).map_err(|error| error.to_string())
+}

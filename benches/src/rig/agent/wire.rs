@@ -1,0 +1,190 @@
+//! Messages between the measure and an agent: a greeting in one line, then frames of JSON.
+//!
+//! A frame is a length, four bytes with the highest first, and as many bytes of JSON. Each question
+//! has a number, and its answer has the same one.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::rig::process::Readiness;
+
+/// Version of these messages. Raise it with every change.
+pub const PROTOCOL: u32 = 1;
+
+/// Beginning of the line that an agent greets with. A remote shell may print lines before it.
+pub const GREETING: &str = "pinloop-agent ";
+
+/// Largest frame: the answers of a load with a histogram have some 100 KiB.
+const FRAME_BYTES_MAX: u32 = 64 * 1024 * 1024;
+
+/// A question with its number.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Question {
+    /// Counts up from 0.
+    pub number: u64,
+    /// What is asked.
+    pub ask: Ask,
+}
+
+/// An answer with the number of its question.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Answer {
+    /// Number of the question.
+    pub number: u64,
+    /// The result as each [`Ask`] says, or a sentence for people about the server asked for.
+    pub result: Result<serde_json::Value, String>,
+}
+
+/// What the measure asks of an agent. Servers have the numbers that [`Ask::Start`] returned.
+#[derive(Debug, Deserialize, Serialize)]
+pub enum Ask {
+    /// Describe the machine. Returns a [`Side`](crate::results::Side).
+    Describe {
+        /// Address whose network interface is described.
+        address: Option<IpAddr>,
+    },
+    /// Start a server and wait until it is ready. Returns a [`Started`].
+    Start(Start),
+    /// Read what a server and the machine have used so far. Returns an
+    /// [`Observed`](crate::rig::meter::Observed).
+    Read {
+        /// Number of the server.
+        server: u32,
+        /// CPUs of the server.
+        cores: Vec<usize>,
+        /// Wait until the server sleeps.
+        settle: bool,
+    },
+    /// Report whether a server still runs.
+    Check(u32),
+    /// End a server, whatever it does.
+    End(u32),
+    /// Return the memory of a server, and that of the kernel for sockets, as
+    /// [`MemoryUse`](crate::rig::memory::MemoryUse).
+    Memory(u32),
+    /// Return how a server's event loops share these clients, each with its number of requests.
+    EventLoops(u32, BTreeMap<SocketAddr, u64>),
+    /// Attach hardware counters to a server, and start them. Returns false if there are none.
+    CountHardware(u32),
+    /// Stop the counters of a server. Returns the counts of so many requests.
+    HardwareCounts(u32, u64),
+    /// Take the machine's pace on this CPU.
+    Thermometer(usize),
+    /// Return the time that the machine's CPUs have been busy.
+    MachineTime,
+}
+
+/// A server to start.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Start {
+    /// Path of the program on the agent's machine.
+    pub program: String,
+    /// Arguments; see [`crate::rig::process::PORT`] and its neighbors for the words that are
+    /// replaced.
+    pub arguments: Vec<String>,
+    /// CPUs that it may run on.
+    pub cores: Vec<usize>,
+    /// Address to listen on.
+    pub listen: IpAddr,
+    /// Sign that it is ready.
+    pub readiness: Readiness,
+    /// Time until it must be ready.
+    pub patience: Duration,
+}
+
+/// A server that is ready.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Started {
+    /// Number of the server at its agent.
+    pub server: u32,
+    /// Process id on its machine.
+    pub id: u32,
+    /// Address that it listens on.
+    pub address: SocketAddr,
+}
+
+/// Writes one frame.
+pub fn write(to: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
+    let json = serde_json::to_vec(message)?;
+    let length = u32::try_from(json.len()).ok().filter(|&length| length <= FRAME_BYTES_MAX);
+    let length = length.ok_or_else(|| invalid(format!("a message of {} bytes", json.len())))?;
+    // In one write, so that a message is one packet.
+    let frame = [&length.to_be_bytes(), json.as_slice()].concat();
+    to.write_all(&frame)?;
+    to.flush()
+}
+
+/// Reads one frame. An error of kind `UnexpectedEof` if the other side has ended.
+pub fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<T> {
+    let mut length = [0; 4];
+    from.read_exact(&mut length)?;
+    let length = u32::from_be_bytes(length);
+    if length > FRAME_BYTES_MAX {
+        return Err(invalid(format!("a message of {length} bytes")));
+    }
+    let mut json = vec![0; length as usize];
+    from.read_exact(&mut json)?;
+    Ok(serde_json::from_slice(&json)?)
+}
+
+/// Returns the line that an agent greets with.
+pub fn greeting() -> String {
+    format!("{GREETING}{PROTOCOL} {}\n", env!("CARGO_PKG_VERSION"))
+}
+
+/// Checks the greeting of an agent, the line without [`GREETING`]. The error is a sentence.
+pub fn check_greeting(rest: &str) -> Result<(), String> {
+    let (protocol, version) = rest.trim_end().split_once(' ').unwrap_or((rest, "unknown"));
+    if protocol == PROTOCOL.to_string() && version == env!("CARGO_PKG_VERSION") {
+        return Ok(());
+    }
+    Err(format!(
+        "its agent is of version {version} with protocol {protocol}, and this program of version {} \
+         with protocol {PROTOCOL}: both must be the same build",
+        env!("CARGO_PKG_VERSION")
+    ))
+}
+
+fn invalid(what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("{what} is not of this protocol"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_comes_back_as_it_was() {
+        let mut bytes = Vec::new();
+        write(&mut bytes, &Question { number: 7, ask: Ask::Check(3) }).unwrap();
+        write(&mut bytes, &Question { number: 8, ask: Ask::MachineTime }).unwrap();
+        let mut rest = bytes.as_slice();
+        let first: Question = read(&mut rest).unwrap();
+        assert!(matches!(first, Question { number: 7, ask: Ask::Check(3) }), "{first:?}");
+        let second: Question = read(&mut rest).unwrap();
+        assert!(matches!(second.ask, Ask::MachineTime), "{second:?}");
+        let end = read::<Question>(&mut rest).unwrap_err();
+        assert_eq!(end.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn text_in_place_of_a_frame_is_an_error_and_takes_no_memory() {
+        let error = read::<Question>(&mut "Welcome to this host!\n".as_bytes()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
+    }
+
+    #[test]
+    fn another_version_or_protocol_is_refused_by_name() {
+        let line = greeting();
+        assert_eq!(check_greeting(line.strip_prefix(GREETING).unwrap()), Ok(()));
+        for other in ["1 0.0.1\n", "99 0.2.0\n", "what?\n"] {
+            let error = check_greeting(other).unwrap_err();
+            assert!(error.contains("its agent is of version"), "{error}");
+        }
+    }
+}

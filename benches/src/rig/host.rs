@@ -1,0 +1,285 @@
+//! The machine that the servers run on, and the servers there: always through an agent.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use crate::results::{Baseline, EventLoop, HardwareCounts, Remote, Side, Thermometer};
+use crate::rig::agent::connection::{AgentError, Connection};
+use crate::rig::agent::install::install;
+use crate::rig::agent::shell::Shell;
+use crate::rig::agent::wire::{Ask, Start, Started};
+use crate::rig::machine_time::MachineTime;
+use crate::rig::memory::MemoryUse;
+use crate::rig::meter::{Observed, Watched};
+use crate::rig::process::Readiness;
+use crate::rig::{network, site};
+
+/// Time that a connection to a server may take which its own machine can reach.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
+/// A machine with an agent.
+#[derive(Debug)]
+pub struct Host {
+    connection: Mutex<Connection>,
+    listen: IpAddr,
+    side: Side,
+    /// Set if servers are on another machine, or in another namespace.
+    elsewhere: Option<Elsewhere>,
+    /// Where programs of this machine are there.
+    programs: Mutex<BTreeMap<PathBuf, String>>,
+}
+
+#[derive(Debug)]
+struct Elsewhere {
+    shell: Shell,
+    address: IpAddr,
+}
+
+/// Servers on another machine, as on the command line.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Command that leads there, such as `ssh HOST`.
+    pub command: String,
+    /// Address at which the servers are reached.
+    pub address: IpAddr,
+    /// Address that the servers listen on.
+    pub listen: IpAddr,
+    /// Program of that machine's platform; this one if none.
+    pub agent: Option<PathBuf>,
+}
+
+/// A server that an agent has started. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    host: Arc<Host>,
+    number: u32,
+    id: u32,
+    address: SocketAddr,
+}
+
+impl Host {
+    /// Uses this machine. `program` is this program, or one that has its subcommand `agent`.
+    pub fn local(program: &Path) -> Result<Arc<Self>, AgentError> {
+        let mut command = Command::new(program);
+        command.arg("agent");
+        let connection = Connection::open(command, "this machine")?;
+        Self::of(connection, Ipv4Addr::LOCALHOST.into(), None)
+    }
+
+    /// Uses another machine, to which `program` is copied unless the place has its own.
+    pub fn remote(place: &Place, program: &Path) -> Result<Arc<Self>, AgentError> {
+        let shell = Shell::new(&place.command);
+        let is_own = place.agent.is_none();
+        let path = install(&shell, place.agent.as_deref().unwrap_or(program), is_own)?;
+        let connection = Connection::open(shell.command(&[&path, "agent"]), shell.name())?;
+        if !connection.banner().trim().is_empty() {
+            let banner = connection.banner().trim();
+            eprintln!("note: {} printed before the agent spoke: {banner}", shell.name());
+        }
+        let elsewhere = Elsewhere { shell, address: place.address };
+        let host = Self::of(connection, place.listen, Some(elsewhere))?;
+        host.programs().insert(program.to_path_buf(), path);
+        Ok(host)
+    }
+
+    fn of(
+        connection: Connection,
+        listen: IpAddr,
+        elsewhere: Option<Elsewhere>,
+    ) -> Result<Arc<Self>, AgentError> {
+        let mut host = Self {
+            connection: Mutex::new(connection),
+            listen,
+            side: Side::default(),
+            elsewhere,
+            programs: Mutex::default(),
+        };
+        host.side = host.ask(Ask::Describe { address: Some(listen) })?;
+        Ok(Arc::new(host))
+    }
+
+    /// Returns the machine, with the interface that servers listen on.
+    pub fn side(&self) -> &Side {
+        &self.side
+    }
+
+    /// Reports whether servers are on another machine, or in another namespace of this one.
+    pub fn is_elsewhere(&self) -> bool {
+        self.elsewhere.is_some()
+    }
+
+    /// Returns the process id of the agent, or of the command that leads to it.
+    pub fn agent_id(&self) -> u32 {
+        self.connection().id()
+    }
+
+    /// Describes both sides and what lies between, by a server that is up. Returns none if the
+    /// servers are on this machine.
+    pub fn describe(&self, server: Option<SocketAddr>) -> io::Result<Option<Remote>> {
+        let Some(elsewhere) = &self.elsewhere else { return Ok(None) };
+        let client = site::describe(network::own_address(elsewhere.address).ok())?;
+        Ok(Some(Remote {
+            command: elsewhere.shell.name().to_string(),
+            address: Some(elsewhere.address),
+            is_same_machine: client.boot == self.side.boot,
+            server: self.side.clone(),
+            client,
+            round_trips_ns: server.map(network::round_trips).transpose()?.unwrap_or_default(),
+        }))
+    }
+
+    /// Starts `command` there on `cores`, waits until it is ready, and connects to it once.
+    pub fn start(
+        self: &Arc<Self>,
+        command: &Command,
+        cores: &[usize],
+        readiness: Readiness,
+        patience: Duration,
+    ) -> Result<Server, AgentError> {
+        let text = |word: &std::ffi::OsStr| word.to_string_lossy().into_owned();
+        let start = Start {
+            program: self.program(Path::new(command.get_program()))?,
+            arguments: command.get_args().map(text).collect(),
+            cores: cores.to_vec(),
+            listen: self.listen,
+            readiness,
+            patience,
+        };
+        let started: Started = self.ask_within(Ask::Start(start), patience)?;
+        let address = match &self.elsewhere {
+            Some(elsewhere) => SocketAddr::new(elsewhere.address, started.address.port()),
+            None => started.address,
+        };
+        let server = Server { host: self.clone(), number: started.server, id: started.id, address };
+        if self.is_elsewhere() {
+            reach(address)?;
+        }
+        Ok(server)
+    }
+
+    /// Takes the pace of the machine on one of its CPUs.
+    pub fn thermometer(&self, core: usize) -> Result<Thermometer, AgentError> {
+        self.ask(Ask::Thermometer(core))
+    }
+
+    /// Observes for this time what the machine does without load. Returns none if it is also the
+    /// generator's.
+    pub fn baseline(&self, time: Duration) -> Result<Option<Baseline>, AgentError> {
+        if !self.is_elsewhere() {
+            return Ok(None);
+        }
+        let before: MachineTime = self.ask(Ask::MachineTime)?;
+        let begin = std::time::Instant::now();
+        std::thread::sleep(time);
+        let elapsed_ns = begin.elapsed().as_nanos() as u64;
+        let after: MachineTime = self.ask(Ask::MachineTime)?;
+        Ok(Some(Baseline { elapsed_ns, ticks: after.since(&before) }))
+    }
+
+    /// Returns the path there of a program of this machine.
+    fn program(&self, program: &Path) -> Result<String, AgentError> {
+        let here = program.to_string_lossy().into_owned();
+        let Some(elsewhere) = &self.elsewhere else { return Ok(here) };
+        if let Some(there) = self.programs().get(program) {
+            return Ok(there.clone());
+        }
+        let there = install(&elsewhere.shell, program, true)?;
+        self.programs().insert(program.to_path_buf(), there.clone());
+        Ok(there)
+    }
+
+    fn ask<T: DeserializeOwned>(&self, ask: Ask) -> Result<T, AgentError> {
+        self.ask_within(ask, Duration::ZERO)
+    }
+
+    fn ask_within<T: DeserializeOwned>(
+        &self,
+        ask: Ask,
+        patience: Duration,
+    ) -> Result<T, AgentError> {
+        self.connection().ask(ask, patience)
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn programs(&self) -> MutexGuard<'_, BTreeMap<PathBuf, String>> {
+        self.programs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Connects from this machine to a server that is ready on its own.
+fn reach(address: SocketAddr) -> Result<(), AgentError> {
+    TcpStream::connect_timeout(&address, CONNECT_WITHIN).map(drop).map_err(|error| {
+        AgentError::Refused(format!(
+            "listens, but this machine cannot connect to it at {address}: {error}; is --address \
+             right, and does a firewall let this port through?"
+        ))
+    })
+}
+
+impl Server {
+    /// Returns the address that it is reached at.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns its process id on its machine.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Reads its memory once it sleeps.
+    pub fn memory(&self) -> Result<MemoryUse, AgentError> {
+        self.host.ask(Ask::Memory(self.number))
+    }
+
+    /// Returns how its event loops share these clients, each with its number of requests.
+    pub fn event_loops(
+        &self,
+        clients: &BTreeMap<SocketAddr, u64>,
+    ) -> Result<Vec<EventLoop>, AgentError> {
+        self.host.ask(Ask::EventLoops(self.number, clients.clone()))
+    }
+
+    /// Starts hardware counters. Returns false if there are none.
+    pub fn count_hardware(&self) -> Result<bool, AgentError> {
+        self.host.ask(Ask::CountHardware(self.number))
+    }
+
+    /// Stops them, and returns the counts of so many requests.
+    pub fn hardware_counts(&self, requests: u64) -> Result<HardwareCounts, AgentError> {
+        self.host.ask(Ask::HardwareCounts(self.number, requests))
+    }
+
+    /// Reports whether the machine is another one than the generator's.
+    pub fn is_elsewhere(&self) -> bool {
+        self.host.is_elsewhere()
+    }
+}
+
+impl Watched for Server {
+    fn observe(&mut self, cores: &[usize], settle: bool) -> io::Result<Observed> {
+        let read = Ask::Read { server: self.number, cores: cores.to_vec(), settle };
+        Ok(self.host.ask(read)?)
+    }
+
+    fn check(&mut self) -> Result<(), String> {
+        self.host.ask(Ask::Check(self.number)).map_err(|error| error.to_string())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Fails only without an agent, and then without a server.
+        let _ = self.host.ask::<bool>(Ask::End(self.number));
+    }
+}
