@@ -10,7 +10,7 @@ use syn::visit::{self, Visit};
 use syn::{ItemUse, UseTree};
 
 /// Code that makes figures and sections of a study's record.
-const SHOWN: [&str; 13] = [
+const SHOWN: [&str; 14] = [
     "answer",
     "assertion",
     "comparison",
@@ -20,6 +20,7 @@ const SHOWN: [&str; 13] = [
     "interface",
     "lives",
     "method",
+    "network",
     "section",
     "sizes",
     "skipped",

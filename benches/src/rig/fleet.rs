@@ -121,6 +121,16 @@ impl Fleet {
         }
     }
 
+    /// Fails if no server got ready: whatever is wrong is wrong with all of them.
+    pub fn check_any(&self) -> io::Result<()> {
+        match (self.members.is_empty(), self.failures.first()) {
+            (true, Some(Failure { contender, reason })) => Err(io::Error::other(format!(
+                "nothing was measured, because no server is ready: {contender} {reason}"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// Has every server, now and when it is started again, compared with the answers that it gave
     /// in the gate.
     pub fn expect(&mut self, entrants: &mut [Entrant], answers: &Answers) {

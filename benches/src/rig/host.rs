@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -32,7 +32,9 @@ pub struct Host {
     side: Side,
     /// Set if servers are on another machine, or in another namespace.
     elsewhere: Option<Elsewhere>,
-    /// Where programs of this machine are there.
+    /// Why a server there could not be connected to. The next one is not even started.
+    unreachable: OnceLock<AgentError>,
+    /// Paths there of programs of this machine.
     programs: Mutex<BTreeMap<PathBuf, String>>,
 }
 
@@ -99,6 +101,7 @@ impl Host {
             listen,
             side: Side::default(),
             elsewhere,
+            unreachable: OnceLock::new(),
             programs: Mutex::default(),
         };
         host.side = host.ask(Ask::Describe { address: Some(listen) })?;
@@ -143,6 +146,9 @@ impl Host {
         readiness: Readiness,
         patience: Duration,
     ) -> Result<Server, AgentError> {
+        if let Some(error) = self.unreachable.get() {
+            return Err(error.clone());
+        }
         let text = |word: &std::ffi::OsStr| word.to_string_lossy().into_owned();
         let start = Start {
             program: self.program(Path::new(command.get_program()))?,
@@ -159,7 +165,7 @@ impl Host {
         };
         let server = Server { host: self.clone(), number: started.server, id: started.id, address };
         if self.is_elsewhere() {
-            reach(address)?;
+            reach(address).map_err(|error| self.unreachable.get_or_init(|| error).clone())?;
         }
         Ok(server)
     }

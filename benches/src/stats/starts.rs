@@ -177,6 +177,15 @@ pub fn level(values: &[f64]) -> Option<Estimate> {
     Some(center.estimate().map(f64::exp))
 }
 
+/// Returns the plain mean of values that may be 0 or less, one for each start: clock ticks in a slice
+/// are few, so that neither their logarithm nor their trimmed mean is of use. None without values.
+pub fn mean(values: &[f64]) -> Option<Estimate> {
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let influences: Vec<f64> = values.iter().map(|value| value - mean).collect();
+    let freedom = values.len().checked_sub(1)?;
+    Some(Center { mean, influences, freedom }.estimate())
+}
+
 /// Returns the 97.5 % quantile of Student's t.
 pub fn student_t(freedom: usize) -> f64 {
     const EXACT: [f64; 9] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262];
@@ -250,6 +259,19 @@ mod tests {
         values[5..12].fill(f64::INFINITY);
         assert!(level(&values).is_none());
         assert!(level(&[]).is_none());
+    }
+
+    #[test]
+    fn a_mean_is_not_biased_by_ticks_that_are_mostly_0() {
+        // One tick of 10 in every fourth start.
+        let values: Vec<f64> = (0..20).map(|at| if at % 4 == 0 { 10.0 } else { 0.0 }).collect();
+        let Estimate { value, interval } = mean(&values).unwrap();
+        assert_eq!(value, 2.5);
+        let Interval { low, high } = interval.unwrap();
+        // Student's t with 19 degrees of freedom times 4.443 / √20.
+        assert!((high - 4.579).abs() < 0.01 && (low - 0.421).abs() < 0.01, "{low} {high}");
+        assert!(mean(&[]).is_none());
+        assert_eq!(mean(&[1.0]).unwrap().interval, None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod exact;
 mod interface;
 mod ladder;
+mod network;
 mod offload;
 mod published;
 mod rendered;

@@ -65,6 +65,9 @@ pub fn run(
     let goes_on = || !stop.load(Ordering::Relaxed);
     let mut fleet = Fleet::start(&plan.host, &mut entrants, &plan.settings.server_cores, &goes_on);
     fleet.check_outside(&entrants)?;
+    if goes_on() {
+        fleet.check_any()?;
+    }
     let reached = fleet.members.first().map(|member| member.process.address());
     results.remote = plan.host.describe(reached)?;
     results.write(path)?;

@@ -141,12 +141,20 @@ fn busiest(results: &Results) -> Option<String> {
     })
 }
 
+const LOOPBACK: &str = "Loopback has neither a network card nor distance, and the thread that sends also \
+    runs the receiver's TCP input. Some of the generator's work is booked on the server, and some of the \
+    server's on the generator. That part is in every cost and dilutes every ratio, so the difference is \
+    the better figure.";
+
+const NETWORK: &str = "The servers' machine receives packets in interrupts and softirqs. A kernel books \
+    them on the process that they interrupt, on a thread of its own, or on none, so the CPU time of a \
+    process is not all that a request costs: see the whole machine's. Each side of a pair is booked \
+    alike, so the difference is the better figure.";
+
 fn doubts(results: &Results) -> Vec<String> {
+    let way = if results.remote.is_some() { NETWORK } else { LOOPBACK };
     let mut doubts: Vec<String> = [
-        "Loopback has neither a network card nor distance, and the thread that sends also runs \
-         the receiver's TCP input. Some of the generator's work is booked on the server, and \
-         some of the server's on the generator. That part is in every cost and dilutes every \
-         ratio, so the difference is the better figure.",
+        way,
         "Only pinloop has timeouts on heads, bodies, idle connections and writes, and limits on \
          what it buffers. hyper_per_core_timeouts shows the cost of hyper's header timeout.",
         "hyper is set to flush pipelined answers together, which is its fastest way here. With \

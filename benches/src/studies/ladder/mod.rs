@@ -11,6 +11,7 @@ pub mod interface;
 pub mod lives;
 pub mod measure;
 pub(crate) mod method;
+mod network;
 pub mod plot;
 pub(crate) mod section;
 mod sizes;

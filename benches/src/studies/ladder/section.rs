@@ -4,7 +4,7 @@ use super::answer::{added, apart};
 use super::figures::{self, Figures, RegimeFigures, Row, Stall};
 use super::interface::{self, InterfaceFigures};
 use super::square::{self, SquareFigures};
-use super::{comparison, hardware, lives, plot};
+use super::{comparison, hardware, lives, network, plot};
 use crate::report::colors;
 use crate::report::plots::{self, PlotError};
 use crate::report::section::{Cell, Context, Key, Section, Sections, Table, Tone};
@@ -25,6 +25,7 @@ pub(crate) fn sections(context: &Context<'_>) -> Sections {
     for regime in &regimes {
         sections.push(of_regime(context, regime)?);
     }
+    sections.extend(network::section(context.results, &regimes));
     sections.extend(price(context, &regimes));
     Ok(sections)
 }
@@ -52,9 +53,10 @@ fn overview(context: &Context<'_>, regimes: &[RegimeFigures]) -> Option<Section>
     }
     section.tables.push(table);
     section.notes.push(format!(
-        "Beside each difference: the ratio over loopback, with its 95 % interval. Green costs less, orange \
-         more; a grey cell is not told apart from {reference}. {reference}_again is a second \
-         process of {reference}."
+        "Beside each difference: the ratio {}, with its 95 % interval. Green costs less, orange more; \
+         a grey cell is not told apart from {reference}. {reference}_again is a second process of \
+         {reference}.",
+        if context.results.remote.is_some() { "over the network" } else { "over loopback" }
     ));
     Some(section)
 }

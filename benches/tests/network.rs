@@ -1,0 +1,275 @@
+//! The measure over a network: namespaces with a switch between them, and a real sshd.
+
+#[path = "support/namespaces.rs"]
+mod namespaces;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use namespaces::Namespaces;
+use pinloop_bench::results::Results;
+use pinloop_bench::rig::machine::allowed_cores;
+use pinloop_bench::stats::Interval;
+use pinloop_bench::studies::ladder::figures;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_pinloop-bench");
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Host of the measure.
+const NEAR: usize = 1;
+
+/// Host of the servers.
+const FAR: usize = 2;
+
+#[test]
+fn the_ladder_runs_with_servers_on_another_host() {
+    let Some(hosts) = Namespaces::new(2) else { return };
+    let folder = Folder::new("ladder");
+    let results = folder.measure(&hosts, &hosts.on(FAR), "quick");
+    let (results, said) = (results.0, results.1);
+    // The gate has found the same bytes from every server.
+    let gate = results.gate.as_ref().unwrap();
+    assert!(gate.exchanges.len() > 20 && gate.is_passed(), "{said}");
+    let closed = &figures::of(&results)[0];
+    assert!(closed.rows.iter().all(|row| row.figures.is_ok()), "{said}");
+    let Interval { low, high } = closed.a_to_a.unwrap().interval.unwrap();
+    assert!(low < high, "{said}");
+
+    let remote = results.remote.as_ref().unwrap();
+    assert!(remote.is_same_machine);
+    assert_eq!(remote.address, Some([10, 203, 0, 2].into()));
+    for side in [&remote.server, &remote.client] {
+        let interface = side.interface.as_ref().unwrap();
+        assert_eq!((interface.name.as_str(), interface.mtu), ("eth0", Some(1500)), "{side:?}");
+    }
+    assert!(remote.round_trips_ns.iter().all(|&ns| ns > 0) && remote.round_trips_ns.len() > 10);
+    let samples = results.regimes.iter().flat_map(|of| &of.blocks).flat_map(|of| &of.samples);
+    assert!(samples.clone().count() > 10 && samples.clone().all(|of| of.machine.is_some()));
+    assert!(results.starts.iter().all(|start| start.baselines.len() == 2));
+
+    assert_eq!(hosts.processes(FAR), Vec::<String>::new());
+    assert_eq!(folder.cached(), [hash_of(Path::new(PROGRAM))]);
+}
+
+#[test]
+fn servers_behind_a_firewall_or_at_a_wrong_address_are_named() {
+    let Some(hosts) = Namespaces::new(2) else { return };
+    let folder = Folder::new("firewall");
+    // Nobody has this address.
+    let said = folder.fail(&hosts, &["--address", "10.203.0.9", "--listen", "10.203.0.2"]);
+    assert!(said.contains("cannot connect to it at 10.203.0.9:"), "{said}");
+    assert!(said.contains("firewall"), "{said}");
+    let said = folder.fail(&hosts, &["--address", "10.203.0.9"]);
+    assert!(said.contains("its machine cannot listen on 10.203.0.9"), "{said}");
+    assert_eq!(hosts.processes(FAR), Vec::<String>::new());
+}
+
+#[test]
+fn a_full_disk_is_named_and_leaves_no_file() {
+    let Some(hosts) = Namespaces::new(2) else { return };
+    let folder = Folder::new("full");
+    let cache = folder.path.join("small");
+    fs::create_dir(&cache).unwrap();
+    let mount = ["-t", "tmpfs", "-o", "size=1m", "tmpfs", cache.to_str().unwrap()];
+    assert!(Command::new("mount").args(mount).status().unwrap().success());
+    let command = format!("{} env XDG_CACHE_HOME={}", hosts.on(FAR), cache.display());
+    let said = folder.fail(&hosts, &["--server-on", &command, "--address", "10.203.0.2"]);
+    let left = fs::read_dir(cache.join("pinloop-bench")).unwrap().count();
+    assert!(Command::new("umount").arg(&cache).status().unwrap().success());
+    assert!(said.contains("cannot be copied to"), "{said}");
+    assert!(said.contains("No space left on device"), "{said}");
+    assert_eq!(left, 0);
+}
+
+#[test]
+fn a_killed_measure_leaves_no_process_on_the_other_host() {
+    let Some(hosts) = Namespaces::new(2) else { return };
+    let folder = Folder::new("killed");
+    let arguments = folder.arguments(&hosts.on(FAR), &["--seconds", "600"]);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut measure = hosts.command(NEAR, PROGRAM, &arguments).spawn().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let wait = |count: &dyn Fn(usize) -> bool| {
+        while !count(hosts.processes(FAR).len()) {
+            assert!(Instant::now() < deadline, "{:?}", hosts.processes(FAR));
+            std::thread::yield_now();
+        }
+    };
+    // The agent, and servers.
+    wait(&|processes| processes >= 3);
+    // 'ip netns exec' becomes the program.
+    measure.kill().unwrap();
+    measure.wait().unwrap();
+    wait(&|processes| processes == 0);
+}
+
+#[test]
+fn the_ladder_runs_over_ssh() {
+    let Some(hosts) = Namespaces::new(2) else { return };
+    let Some(ssh) = Sshd::start(&hosts) else { return };
+    let folder = Folder::new("ssh");
+    let (results, said) = folder.measure(&hosts, &ssh.command(), "ssh");
+    let gate = results.gate.as_ref().unwrap();
+    assert!(gate.exchanges.len() > 20 && gate.is_passed(), "{said}");
+    assert!(figures::of(&results)[0].a_to_a.unwrap().interval.is_some(), "{said}");
+    assert!(said.contains("a login that prints"), "{said}");
+    let deadline = Instant::now() + PATIENCE;
+    // The daemon alone, once it has ended the session.
+    while hosts.processes(FAR).len() != 1 {
+        assert!(Instant::now() < deadline, "{:?}", hosts.processes(FAR));
+        std::thread::yield_now();
+    }
+
+    // Another key of the host is not accepted, and nothing is asked that nobody can answer.
+    fs::write(ssh.folder.path.join("known_hosts"), "").unwrap();
+    let said = folder.fail(&hosts, &["--server-on", &ssh.command(), "--address", "10.203.0.2"]);
+    assert!(said.contains("host key is known"), "{said}");
+}
+
+/// A folder for one test.
+struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let name = format!("pinloop-network-{}-{name}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        Self { path }
+    }
+
+    fn arguments(&self, server_on: &str, more: &[&str]) -> Vec<String> {
+        let (cores, out) = (allowed_cores().unwrap(), self.path.join("results.json"));
+        let command = format!("{server_on} env XDG_CACHE_HOME={}", self.path.display());
+        let (first, last) = (cores[0].to_string(), cores[cores.len() - 1].to_string());
+        let all = [
+            ["--server-on", &command],
+            ["--address", "10.203.0.2"],
+            ["--out", out.to_str().unwrap()],
+            ["--variants", "pinloop,hyper_per_core"],
+            ["--regimes", "closed"],
+            ["--server-cores", &first],
+            ["--generator-core", &last],
+        ];
+        // An option that is given again is the test's.
+        let is_new = |pair: &&[&str; 2]| !more.contains(&pair[0]);
+        let kept = all.iter().filter(is_new).flatten();
+        ["--bench"].iter().chain(kept).chain(more).map(ToString::to_string).collect()
+    }
+
+    /// Runs the ladder near, with servers far. Returns the results, and what it printed.
+    fn measure(&self, hosts: &Namespaces, server_on: &str, name: &str) -> (Results, String) {
+        let arguments = self.arguments(server_on, &["--seconds", "4", "--name", name]);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let output = hosts.run(NEAR, PROGRAM, &arguments);
+        let said = text(&output);
+        assert!(output.status.success(), "{said}");
+        (Results::read(&self.path.join("results.json")).unwrap(), said)
+    }
+
+    /// Runs the ladder near, which must fail. Returns what it printed.
+    fn fail(&self, hosts: &Namespaces, more: &[&str]) -> String {
+        let arguments = self.arguments(&hosts.on(FAR), more);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let output = hosts.run(NEAR, PROGRAM, &[&arguments[..], &["--seconds", "4"]].concat());
+        assert!(!output.status.success(), "{}", text(&output));
+        text(&output)
+    }
+
+    fn cached(&self) -> Vec<String> {
+        let files = fs::read_dir(self.path.join("pinloop-bench")).unwrap().flatten();
+        files.map(|file| file.file_name().to_string_lossy().into_owned()).collect()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// An sshd on the far host, with keys of its own.
+struct Sshd {
+    daemon: Child,
+    folder: Folder,
+}
+
+impl Sshd {
+    const PORT: &str = "2222";
+
+    /// Returns none, and says why, if it is not installed.
+    fn start(hosts: &Namespaces) -> Option<Self> {
+        let program = Path::new("/usr/sbin/sshd");
+        if !program.exists() {
+            println!("skipped: there is no sshd; Debian has it in openssh-server");
+            return None;
+        }
+        let folder = Folder::new("sshd");
+        let file = |name: &str| folder.path.join(name).display().to_string();
+        for key in ["host", "user"] {
+            let arguments = ["-q", "-t", "ed25519", "-N", "", "-f", &file(key)];
+            assert!(Command::new("ssh-keygen").args(arguments).status().unwrap().success());
+        }
+        fs::copy(file("user.pub"), file("authorized_keys")).unwrap();
+        let host_key = fs::read_to_string(file("host.pub")).unwrap();
+        let known = format!("[10.203.0.2]:{} {host_key}", Self::PORT);
+        fs::write(file("known_hosts"), known).unwrap();
+        // A login that prints comes from ssh's 'ForceCommand' here, as from a shell's profile.
+        let forced = "echo a login that prints; eval \"$SSH_ORIGINAL_COMMAND\"";
+        let config = format!(
+            "ListenAddress 10.203.0.2:{}\nHostKey {}\nAuthorizedKeysFile {}\nStrictModes no\n\
+             UsePAM no\nPidFile none\nPermitRootLogin yes\nForceCommand {forced}\n",
+            Self::PORT,
+            file("host"),
+            file("authorized_keys")
+        );
+        fs::write(file("sshd_config"), config).unwrap();
+        // Where it keeps its child without privileges.
+        fs::create_dir_all("/run/sshd").unwrap();
+        let mut command = hosts.command(FAR, program, &["-D", "-e", "-f", &file("sshd_config")]);
+        let daemon = command.stderr(Stdio::null()).spawn().unwrap();
+        let sshd = Self { daemon, folder };
+        let deadline = Instant::now() + PATIENCE;
+        let is_up = || {
+            let script = format!("exec 3<>/dev/tcp/10.203.0.2/{}", Self::PORT);
+            hosts.run(NEAR, "bash", &["-c", &script]).status.success()
+        };
+        while !is_up() {
+            assert!(Instant::now() < deadline, "sshd does not listen");
+            std::thread::yield_now();
+        }
+        Some(sshd)
+    }
+
+    fn command(&self) -> String {
+        let file = |name: &str| self.folder.path.join(name).display().to_string();
+        format!(
+            "ssh -F none -i {} -o UserKnownHostsFile={} -o StrictHostKeyChecking=yes -o BatchMode=yes \
+             -p {} 10.203.0.2",
+            file("user"),
+            file("known_hosts"),
+            Self::PORT
+        )
+    }
+}
+
+impl Drop for Sshd {
+    fn drop(&mut self) {
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
+    }
+}
+
+fn hash_of(file: &Path) -> String {
+    let output = Command::new("sha256sum").arg(file).output().unwrap();
+    text(&output).split(' ').next().unwrap().to_string()
+}
+
+fn text(output: &Output) -> String {
+    let [out, err] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    format!("{out}{err}")
+}
