@@ -14,6 +14,7 @@ use pinloop_bench::results::{Contender, Settings};
 use pinloop_bench::rig::fleet::{Entrant, Fleet};
 use pinloop_bench::rig::gate::Server;
 use pinloop_bench::rig::host::Host;
+use pinloop_bench::rig::load_hosts::LoadHosts;
 use pinloop_bench::rig::machine::allowed_cores;
 use pinloop_bench::rig::process::{PARENT, Readiness};
 use pinloop_bench::rig::regimes::{self, Regime};
@@ -103,6 +104,7 @@ fn a_slice_is_compared_with_the_answer_from_the_gate() {
         ..Settings::default()
     };
     let host = Host::local(Path::new(env!("CARGO_BIN_EXE_pinloop-bench"))).unwrap();
+    let load_hosts = LoadHosts::from([]);
     let regime = &regimes::quick()[0];
     let wrong = Expected::new(b"HTTP/1.1 200 OK\r\n\r\n", b"another answer");
     for (expected, fails) in [(None, false), (Some(wrong), true)] {
@@ -126,7 +128,7 @@ fn a_slice_is_compared_with_the_answer_from_the_gate() {
             expected: expected.map(|of| (regime.key.to_string(), of)).into_iter().collect(),
         }];
         let mut fleet = Fleet::start(&host, &mut entrants, &[core], &|| true);
-        let slice = Lane::open(&mut fleet.members[0], regime, &settings).slice();
+        let slice = Lane::open(&mut fleet.members[0], regime, &settings, &load_hosts).slice();
         assert_eq!(slice.is_err(), fails, "{slice:?}");
         if let Err(reason) = slice {
             assert!(reason.contains("the answer differs from the first one"), "{reason}");

@@ -10,7 +10,7 @@ use syn::visit::{self, Visit};
 use syn::{ItemUse, UseTree};
 
 /// Code that makes figures and sections of a study's record.
-const SHOWN: [&str; 14] = [
+const SHOWN: [&str; 15] = [
     "answer",
     "assertion",
     "comparison",
@@ -19,6 +19,7 @@ const SHOWN: [&str; 14] = [
     "hardware",
     "interface",
     "lives",
+    "loaders",
     "method",
     "network",
     "section",

@@ -107,6 +107,60 @@ fn a_killed_measure_leaves_no_process_on_the_other_host() {
 }
 
 #[test]
+fn three_hosts_load_a_server_together_and_their_counts_add_up() {
+    let Some(hosts) = Namespaces::new(4) else { return };
+    let folder = Folder::new("loaders");
+    let others = [hosts.on(3), hosts.on(4)];
+    let from =
+        others.each_ref().map(|on| format!("{on} env XDG_CACHE_HOME={}", folder.path.display()));
+    let own = format!("env XDG_CACHE_HOME={}", folder.path.display());
+    let more = ["--load-from", &own, "--load-from", &from[0], "--load-from", &from[1]];
+    let (results, said) = folder.measure_with(&hosts, &hosts.on(FAR), &more);
+    let names: Vec<&str> = results.load_hosts.iter().map(|host| host.command.as_str()).collect();
+    assert_eq!(names, [&own, &from[0], &from[1]], "{said}");
+    let samples = results.regimes.iter().flat_map(|of| &of.blocks).flat_map(|of| &of.samples);
+    let mut seen = 0;
+    for sample in samples {
+        assert_eq!(sample.generator.hosts.len(), 3);
+        let of_hosts: u64 = sample.generator.hosts.iter().map(|share| share.requests).sum();
+        assert_eq!(of_hosts, sample.requests);
+        assert!(sample.generator.hosts.iter().all(|share| share.requests > 0));
+        let latencies: u64 = sample.latency.buckets().map(|(_, count)| count).sum();
+        assert_eq!(latencies, sample.requests);
+        seen += 1;
+    }
+    assert!(seen > 10, "{said}");
+    assert!(said.contains("The machines that loaded the servers"), "{said}");
+    assert!((1..=4).all(|host| hosts.processes(host).is_empty()));
+}
+
+#[test]
+fn a_load_host_that_dies_is_named_and_its_figures_are_not_made() {
+    let Some(hosts) = Namespaces::new(3) else { return };
+    let folder = Folder::new("dying");
+    let from = format!("{} env XDG_CACHE_HOME={}", hosts.on(3), folder.path.display());
+    let arguments = folder.arguments(&hosts.on(FAR), &["--load-from", &from, "--seconds", "600"]);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut command = hosts.command(NEAR, PROGRAM, &arguments);
+    let measure = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    // The first start was measured.
+    let results = folder.path.join("results.json");
+    while !Results::read(&results).is_ok_and(|results| !results.starts.is_empty()) {
+        assert!(Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+    for process in hosts.processes(3) {
+        assert!(Command::new("kill").args(["-KILL", &process]).status().unwrap().success());
+    }
+    let output = measure.wait_with_output().unwrap();
+    let said = text(&output);
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains(&format!("the agent on {from} ended")), "{said}");
+    assert!(hosts.processes(FAR).is_empty());
+}
+
+#[test]
 fn the_ladder_runs_over_ssh() {
     let Some(hosts) = Namespaces::new(2) else { return };
     let Some(ssh) = Sshd::start(&hosts) else { return };
@@ -163,7 +217,16 @@ impl Folder {
 
     /// Runs the ladder near, with servers far. Returns the results, and what it printed.
     fn measure(&self, hosts: &Namespaces, server_on: &str, name: &str) -> (Results, String) {
-        let arguments = self.arguments(server_on, &["--seconds", "4", "--name", name]);
+        self.measure_with(hosts, server_on, &["--name", name])
+    }
+
+    fn measure_with(
+        &self,
+        hosts: &Namespaces,
+        server_on: &str,
+        more: &[&str],
+    ) -> (Results, String) {
+        let arguments = self.arguments(server_on, &[&["--seconds", "4"], more].concat());
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let output = hosts.run(NEAR, PROGRAM, &arguments);
         let said = text(&output);

@@ -18,6 +18,7 @@ use crate::report::units::cpus;
 use crate::results::{Allocator, Contender, Failure, Settings, Square};
 use crate::rig::fleet::Entrant;
 use crate::rig::host::{Host, Place};
+use crate::rig::load_hosts::{LoadHosts, Loader};
 use crate::rig::process::{LISTEN, PARENT, Readiness};
 use crate::rig::{machine, regimes, site};
 use crate::serve::{Cores, cores};
@@ -55,6 +56,10 @@ pub(crate) struct Setup {
     /// Every CPU of the servers' machine is the default.
     #[arg(skip)]
     pub(crate) on_all_cores: bool,
+    /// Load the servers from another machine: a command as for --server-on. Can be given several times:
+    /// all machines load a server together, and start at the same instant
+    #[arg(long, value_name = "COMMAND", value_parser = command)]
+    pub(crate) load_from: Vec<String>,
     /// CPUs for the load generator, one thread each, such as 2-7 [default: one apart from the
     /// servers']. It has no more threads than connections
     #[arg(long, alias = "generator-core", value_name = "LIST", value_parser = cores)]
@@ -109,7 +114,15 @@ pub(crate) fn plan(setup: &Setup) -> anyhow::Result<Plan> {
         None => vec![machine::generator_core(&here.machine, taken)],
     };
     may_use(&server_cores, &side.machine.cores, &side.host)?;
-    may_use(&generator_cores, &here.machine.cores, "this machine")?;
+    let load_hosts = setup.load_hosts(&host, &server_cores)?;
+    if load_hosts.is_empty() {
+        may_use(&generator_cores, &here.machine.cores, "this machine")?;
+    }
+    let loaders = load_hosts.iter().map(Loader::side).map(|side| &side.boot);
+    let machines_differ = match load_hosts.is_empty() {
+        true => side.boot != here.boot,
+        false => loaders.clone().all(|boot| *boot != side.boot),
+    };
     let settings = Settings {
         study: "ladder".to_string(),
         server_cores,
@@ -117,12 +130,14 @@ pub(crate) fn plan(setup: &Setup) -> anyhow::Result<Plan> {
         work_rounds: setup.work,
         warm_up_ms: WARM_UP_MS,
         allocator: setup.allocator,
+        machines_differ,
         ready_within_ms: setup.ready_within.as_millis() as u64,
         ..Settings::default()
     };
     Ok(Plan {
         settings,
         host,
+        load_hosts,
         regimes: regimes::quick(),
         reference: REFERENCE.to_string(),
         square: Some(square()),
@@ -146,6 +161,37 @@ impl Setup {
             agent: self.agent.clone(),
         };
         Host::remote(&place, &program).context("--server-on")
+    }
+}
+
+impl Setup {
+    /// Starts the agents of the machines that load the servers.
+    fn load_hosts(&self, host: &Host, server_cores: &[usize]) -> anyhow::Result<LoadHosts> {
+        let program = env::current_exe().context("cannot find this program")?;
+        let loader = |command: &String| {
+            let mut loader = Host::loader(command, &program).context("--load-from")?;
+            let side = loader.side();
+            let taken = if side.boot == host.side().boot { server_cores } else { &[] };
+            let cores = match &self.generator_cores {
+                Some(cores) => cores.0.clone(),
+                None => vec![machine::generator_core(&side.machine, taken)],
+            };
+            may_use(&cores, &side.machine.cores, &side.host)?;
+            loader.set_cores(cores);
+            Ok(loader)
+        };
+        let loaders: anyhow::Result<Vec<Loader>> = self.load_from.iter().map(loader).collect();
+        Ok(LoadHosts::from(loaders?))
+    }
+
+    /// Fails if other machines were to load the servers of a study that cannot do that.
+    pub(crate) fn must_load_from_here(&self, study: &str) -> anyhow::Result<()> {
+        ensure!(
+            self.load_from.is_empty(),
+            "--load-from: {study} loads its servers from this machine alone; the ladder, knee and \
+             work can use other machines"
+        );
+        Ok(())
     }
 }
 
@@ -238,7 +284,8 @@ pub(crate) fn warn(settings: &Settings) {
     if cfg!(debug_assertions) {
         eprintln!("warning: this is a debug build, and its figures say nothing; use cargo bench");
     }
-    let is_shared = |core: &&usize| settings.server_cores.contains(core);
+    let is_shared =
+        |core: &&usize| !settings.machines_differ && settings.server_cores.contains(core);
     let shared: Vec<usize> = settings.generator_cores.iter().filter(is_shared).copied().collect();
     if !shared.is_empty() {
         eprintln!(

@@ -30,7 +30,7 @@ pub use gate::{Difference, Gate, OutsideAnswers, Subject};
 pub use hardware::{CounterAccess, HardwareCounts, HardwareEvents};
 pub use latency::Latency;
 pub use occasion::Occasion;
-pub use remote::{Baseline, Interface, MachineTicks, Remote, Side};
+pub use remote::{Baseline, HostShare, Interface, LoadHost, MachineTicks, Remote, Side};
 pub use run::Run;
 
 /// Raised when a field changes its meaning or goes.
@@ -70,6 +70,9 @@ pub struct Results {
     /// The servers' machine; none if it is this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote: Option<Remote>,
+    /// The machines that loaded the servers; none if this one did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub load_hosts: Vec<LoadHost>,
     /// In the order measured.
     pub regimes: Vec<Regime>,
     /// In order. Empty in files of older versions.
@@ -146,6 +149,9 @@ pub struct Settings {
     /// Allocator of all variants.
     #[serde(default)]
     pub allocator: Allocator,
+    /// True if servers and generator have CPUs of different machines, whatever their numbers.
+    #[serde(default)]
+    pub machines_differ: bool,
 }
 
 impl Settings {
@@ -365,6 +371,9 @@ pub struct Generator {
     pub wakeups: u64,
     /// Connections opened in the slice.
     pub connects: u64,
+    /// The part of each machine that loaded the servers, in their order; none if this one did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostShare>,
 }
 
 impl Generator {

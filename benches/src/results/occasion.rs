@@ -17,6 +17,9 @@ pub struct Occasion {
     /// CPUs of the load generator, one thread each.
     #[serde(alias = "generator_core", deserialize_with = "cores::one_or_more")]
     pub generator_cores: Vec<usize>,
+    /// True if servers and generator have CPUs of different machines, whatever their numbers.
+    #[serde(default)]
+    pub machines_differ: bool,
     /// Rounds of the work function for one `GET /data`.
     pub work_rounds: u32,
     /// Path that was requested with GET.
@@ -28,6 +31,7 @@ pub struct Occasion {
 impl Occasion {
     /// Reports whether the generator had to run on a CPU of the servers.
     pub fn shares_a_core(&self) -> bool {
-        self.generator_cores.iter().any(|core| self.server_cores.contains(core))
+        !self.machines_differ
+            && self.generator_cores.iter().any(|core| self.server_cores.contains(core))
     }
 }

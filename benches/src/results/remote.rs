@@ -55,6 +55,34 @@ pub struct Interface {
     pub offloads: Option<Vec<String>>,
 }
 
+/// A machine that loaded the servers.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+pub struct LoadHost {
+    /// Command in front of which the agent was started, such as `ssh HOST`.
+    pub command: String,
+    /// The machine.
+    pub side: Side,
+    /// CPUs of its threads.
+    pub cores: Vec<usize>,
+    /// Largest error of the common start, in ns: half of the round trip that clocks were compared by.
+    pub clock_error_ns: u64,
+}
+
+/// One machine's part of the load of a slice.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+pub struct HostShare {
+    /// Answered requests.
+    pub requests: u64,
+    /// From the common start to the last answer.
+    pub elapsed_ns: u64,
+    /// CPU time of all its threads.
+    pub cpu_ns: u64,
+    /// CPU time of its busiest thread.
+    pub busiest_cpu_ns: u64,
+    /// Requests that were due, and for which no connection was free in time.
+    pub unsent: u64,
+}
+
 /// Busy time of all CPUs of a machine, in clock ticks.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 pub struct MachineTicks {

@@ -5,7 +5,7 @@ use std::mem;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Contender, Failure, Gate, Regime, Remote, Results, Settings, Square, Start};
+use super::{Contender, Failure, Gate, LoadHost, Regime, Remote, Results, Settings, Square, Start};
 
 /// A whole run of the ladder.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -32,6 +32,9 @@ pub struct Run {
     /// Likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote: Option<Remote>,
+    /// Likewise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub load_hosts: Vec<LoadHost>,
     /// Likewise.
     pub regimes: Vec<Regime>,
     /// Likewise.
@@ -77,6 +80,7 @@ impl Results {
             gate: mem::replace(&mut self.gate, run.gate),
             left_out: mem::replace(&mut self.left_out, run.left_out),
             remote: mem::replace(&mut self.remote, run.remote),
+            load_hosts: mem::replace(&mut self.load_hosts, run.load_hosts),
             regimes: mem::replace(&mut self.regimes, run.regimes),
             starts: mem::replace(&mut self.starts, run.starts),
         }

@@ -15,6 +15,7 @@ use crate::rig::agent::connection::{AgentError, Connection};
 use crate::rig::agent::install::install;
 use crate::rig::agent::shell::Shell;
 use crate::rig::agent::wire::{Ask, Start, Started};
+use crate::rig::load_hosts::Loader;
 use crate::rig::machine_time::MachineTime;
 use crate::rig::memory::MemoryUse;
 use crate::rig::meter::{Observed, Watched};
@@ -81,14 +82,21 @@ impl Host {
         let is_own = place.agent.is_none();
         let path = install(&shell, place.agent.as_deref().unwrap_or(program), is_own)?;
         let connection = Connection::open(shell.command(&[&path, "agent"]), shell.name())?;
-        if !connection.banner().trim().is_empty() {
-            let banner = connection.banner().trim();
-            eprintln!("note: {} printed before the agent spoke: {banner}", shell.name());
-        }
+        note_banner(&connection, &shell);
         let elsewhere = Elsewhere { shell, address: place.address };
         let host = Self::of(connection, place.listen, Some(elsewhere))?;
         host.programs().insert(program.to_path_buf(), path);
         Ok(host)
+    }
+
+    /// Starts an agent that loads servers, by the command that leads to its machine.
+    pub fn loader(command: &str, program: &Path) -> Result<Loader, AgentError> {
+        let shell = Shell::new(command);
+        let path = install(&shell, program, true)?;
+        let mut connection = Connection::open(shell.command(&[&path, "agent"]), shell.name())?;
+        note_banner(&connection, &shell);
+        let side = connection.ask(Ask::Describe { address: None }, Duration::ZERO)?;
+        Loader::new(connection, command, side)
     }
 
     fn of(
@@ -219,6 +227,13 @@ impl Host {
 
     fn programs(&self) -> MutexGuard<'_, BTreeMap<PathBuf, String>> {
         self.programs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn note_banner(connection: &Connection, shell: &Shell) {
+    let banner = connection.banner().trim();
+    if !banner.is_empty() {
+        eprintln!("note: {} printed before the agent spoke: {banner}", shell.name());
     }
 }
 

@@ -17,6 +17,7 @@ pub mod fleet;
 pub mod gate;
 pub mod hardware;
 pub mod host;
+pub mod load_hosts;
 pub mod machine;
 pub mod machine_time;
 pub mod memory;

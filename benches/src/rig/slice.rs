@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::load::{Expected, LoadError, Outcome, Pace, Placement, Shape, Stop, Target, Threads};
-use crate::results::{self, GeneratorKind, HardwareCounts, Latency, Sample, Settings};
+use crate::load::{Expected, Outcome, Pace, Shape, Stop, Target};
+use crate::results::{self, GeneratorKind, HardwareCounts, HostShare, Latency, Sample, Settings};
 use crate::rig::fleet::Member;
 use crate::rig::hardware;
+use crate::rig::load_hosts::{Generators, LoadHosts};
 use crate::rig::meter::{Reading, judge, judge_connections};
 use crate::rig::regimes::Regime;
 use crate::rig::wrk::Wrk;
@@ -21,13 +22,14 @@ pub struct Lane<'a> {
     driver: Result<Driver, String>,
     pace: Pace,
     settings: &'a Settings,
+    load_hosts: &'a LoadHosts,
     /// Answers a second in the warm-up, which is a closed loop.
     capacity: f64,
 }
 
 /// Load generator of a server.
 enum Driver {
-    Own(Box<Threads>, Shape),
+    Own(Generators, Shape),
     Wrk(Wrk),
 }
 
@@ -47,10 +49,15 @@ pub struct Answered {
 impl<'a> Lane<'a> {
     /// Connects, and loads the server until it is warm. In a crowded regime this waits for
     /// [`connected`](Self::connected).
-    pub fn open(member: &'a mut Member, regime: &'a Regime, settings: &'a Settings) -> Self {
+    pub fn open(
+        member: &'a mut Member,
+        regime: &'a Regime,
+        settings: &'a Settings,
+        load_hosts: &'a LoadHosts,
+    ) -> Self {
         let driver = Err("it has no connections".to_string());
         let (pace, capacity) = (Pace::Closed, f64::INFINITY);
-        let mut lane = Self { member, regime, driver, pace, settings, capacity };
+        let mut lane = Self { member, regime, driver, pace, settings, load_hosts, capacity };
         if !regime.is_crowded() {
             lane.connect();
         }
@@ -58,11 +65,12 @@ impl<'a> Lane<'a> {
     }
 
     fn connect(&mut self) {
-        let (regime, settings) = (self.regime, self.settings);
+        let (regime, settings, load_hosts) = (self.regime, self.settings, self.load_hosts);
         let address = self.member.process.address();
         let expected = self.member.expected.get(regime.key).cloned();
         let warmed = self.metered(|_| {
-            let mut driver = Driver::open(address, regime, settings, expected.as_ref())?;
+            let mut driver =
+                Driver::open(address, regime, settings, load_hosts, expected.as_ref())?;
             let warm_up = Duration::from_millis(settings.warm_up_ms);
             let answered = match settings.warm_up_ms {
                 0 => None,
@@ -179,6 +187,7 @@ impl Driver {
         address: SocketAddr,
         regime: &Regime,
         settings: &Settings,
+        load_hosts: &LoadHosts,
         expected: Option<&Expected>,
     ) -> Result<Self, String> {
         if settings.generator == GeneratorKind::Wrk {
@@ -192,34 +201,26 @@ impl Driver {
             pipeline: regime.pipeline,
             requests_per_connection: regime.requests_per_connection,
         };
-        let placement = Placement::on(&settings.generator_cores, shape.connections);
-        let connect = || {
-            let mut threads = Threads::connect(&target, &shape, &placement)?;
-            match expected {
-                Some(expected) => threads.compare_with(expected.clone())?,
-                None => threads.compare_with_first()?,
-            }
-            Ok::<_, LoadError>(threads)
-        };
-        let threads = connect().map_err(|error| error.to_string())?;
-        Ok(Self::Own(Box::new(threads), shape))
+        let mut generators =
+            Generators::connect(load_hosts, &target, &shape, &settings.generator_cores)?;
+        generators.compare(expected)?;
+        Ok(Self::Own(generators, shape))
     }
 
     fn run(&mut self, pace: Pace, length: Duration) -> Result<Answered, String> {
         match self {
             Self::Wrk(wrk) => wrk.run(length),
-            Self::Own(threads, shape) => {
-                let outcome = threads.run(pace, Stop::After(length));
-                let outcome = outcome.map_err(|error| error.to_string())?;
+            Self::Own(generators, shape) => {
+                let (outcome, hosts) = generators.run(pace, Stop::After(length))?;
                 judge(&outcome)?;
                 judge_connections(&outcome, shape)?;
-                Ok(answered(&outcome))
+                Ok(answered(&outcome, hosts))
             }
         }
     }
 }
 
-fn answered(outcome: &Outcome) -> Answered {
+fn answered(outcome: &Outcome, hosts: Vec<HostShare>) -> Answered {
     Answered {
         requests: outcome.requests,
         elapsed: outcome.elapsed,
@@ -234,6 +235,7 @@ fn answered(outcome: &Outcome) -> Answered {
             writes: outcome.writes,
             wakeups: outcome.wakeups,
             connects: outcome.connects,
+            hosts,
         },
     }
 }

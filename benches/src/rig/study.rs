@@ -13,6 +13,7 @@ use crate::load::Target;
 use crate::results::{self, Contender, Gate, Machine, Occasion, ReadError, Results, Settings};
 use crate::rig::fleet::{Entrant, Fleet};
 use crate::rig::host::Host;
+use crate::rig::load_hosts::LoadHosts;
 use crate::rig::regimes;
 use crate::rig::regimes::Regime;
 use crate::rig::{gate, machine};
@@ -27,6 +28,8 @@ pub struct Common {
     pub settings: Settings,
     /// Machine of the servers.
     pub host: Arc<Host>,
+    /// Machines that load the servers; none if this process does.
+    pub load_hosts: LoadHosts,
     /// Path that is requested with GET.
     pub path: String,
     /// Key of the contender that the others are held against.
@@ -50,6 +53,7 @@ impl Common {
             complete: false,
             server_cores: self.settings.server_cores.clone(),
             generator_cores: self.settings.generator_cores.clone(),
+            machines_differ: self.settings.machines_differ,
             work_rounds: self.settings.work_rounds,
             path: self.path.clone(),
             seed: self.settings.seed,

@@ -67,12 +67,12 @@ impl Study {
     pub(crate) fn common(&self, name: &str, setup: &Setup) -> anyhow::Result<Common> {
         self.outside.check_path(&self.path)?;
         let names = self.names();
-        let Plan { mut settings, host, .. } = plan(setup)?;
+        let Plan { mut settings, host, load_hosts, .. } = plan(setup)?;
         settings.study = name.to_string();
         settings.seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
         let reference = names.iter().find(|&&name| name == REFERENCE).or(names.first());
         let reference = reference.map(ToString::to_string).unwrap_or_default();
-        Ok(Common { settings, host, path: self.path.clone(), reference })
+        Ok(Common { settings, host, load_hosts, path: self.path.clone(), reference })
     }
 
     /// Returns the variants that take part, from the bottom of the ladder up.

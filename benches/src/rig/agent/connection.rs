@@ -102,6 +102,12 @@ impl Connection {
         ask: Ask,
         patience: Duration,
     ) -> Result<T, AgentError> {
+        let number = self.send(ask)?;
+        self.receive(number, patience)
+    }
+
+    /// Asks, and returns the number of the question.
+    pub fn send(&mut self, ask: Ask) -> Result<u64, AgentError> {
         if let Some(lost) = &self.lost {
             return Err(AgentError::Lost(lost.clone()));
         }
@@ -111,6 +117,15 @@ impl Connection {
         if let Err(error) = wire::write(stdin, &Question { number, ask }) {
             return Err(self.lose(&format!("ended, or the connection to it did ({error})")));
         }
+        Ok(number)
+    }
+
+    /// Waits for the answer to the question with this number.
+    pub fn receive<T: DeserializeOwned>(
+        &mut self,
+        number: u64,
+        patience: Duration,
+    ) -> Result<T, AgentError> {
         let within = patience + ANSWER_WITHIN;
         let answer: Answer =
             self.frame(Instant::now() + within).map_err(|error| match error.kind() {

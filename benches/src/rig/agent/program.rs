@@ -7,13 +7,15 @@ use std::net::IpAddr;
 use std::process::{self, Command};
 use std::sync::mpsc;
 use std::thread;
+use std::time::Instant;
 
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, getrlimit, kill_process, set_child_subreaper, setrlimit,
 };
 use serde::Serialize;
 
-use super::wire::{self, Answer, Ask, Question, Start, Started};
+use super::wire::{self, Answer, Ask, Question, Run, Start, Started};
+use crate::load::{Expected, LoadError, Outcome, Placement, Shape, Target, Threads};
 use crate::rig::hardware::Attached;
 use crate::rig::machine_time::MachineTime;
 use crate::rig::memory::MemoryUse;
@@ -22,11 +24,14 @@ use crate::rig::process::Process;
 use crate::rig::{event_loops, site, thermometer, usage};
 
 /// What has been started, by number.
-#[derive(Default)]
 struct Agent {
+    /// The beginning of its clock.
+    began: Instant,
+    /// Number of servers and generators so far.
     started: u32,
     servers: BTreeMap<u32, Process>,
     counters: BTreeMap<u32, Attached>,
+    generators: BTreeMap<u32, Threads>,
 }
 
 /// Answers questions from stdin on stdout until stdin ends. Then it ends every process that it has
@@ -49,7 +54,7 @@ pub fn run() -> io::Result<()> {
         end_all();
         process::exit(0);
     });
-    let mut agent = Agent::default();
+    let mut agent = Agent::new();
     for Question { number, ask } in questions {
         let answer = Answer { number, result: agent.answer(ask) };
         if wire::write(&mut stdout, &answer).is_err() {
@@ -86,6 +91,16 @@ fn raise_descriptors() -> io::Result<()> {
 }
 
 impl Agent {
+    fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            started: 0,
+            servers: BTreeMap::new(),
+            counters: BTreeMap::new(),
+            generators: BTreeMap::new(),
+        }
+    }
+
     fn answer(&mut self, ask: Ask) -> Result<serde_json::Value, String> {
         match ask {
             Ask::Describe { address } => value(site::describe(address)),
@@ -109,6 +124,17 @@ impl Agent {
             }
             Ask::Thermometer(core) => value(thermometer::read(core)),
             Ask::MachineTime => value(MachineTime::now()),
+            Ask::Now => value(Ok::<_, String>(self.began.elapsed())),
+            Ask::Connect(target, shape, placement) => {
+                value(self.connect(&target, &shape, &placement))
+            }
+            Ask::Compare(generator, expected) => {
+                value(compare(self.generator(generator)?, expected))
+            }
+            Ask::Run(run) => value(self.run(run)),
+            Ask::Disconnect(generator) => {
+                value(Ok::<_, String>(self.generators.remove(&generator).is_some()))
+            }
         }
     }
 
@@ -128,6 +154,30 @@ impl Agent {
         self.started += 1;
         self.servers.insert(started.server, process);
         Ok(started)
+    }
+
+    fn generator(&mut self, number: u32) -> Result<&mut Threads, String> {
+        self.generators.get_mut(&number).ok_or_else(|| format!("there is no generator {number}"))
+    }
+
+    fn connect(
+        &mut self,
+        target: &Target,
+        shape: &Shape,
+        placement: &Placement,
+    ) -> Result<u32, LoadError> {
+        let threads = Threads::connect(target, shape, placement)?;
+        let number = self.started;
+        self.started += 1;
+        self.generators.insert(number, threads);
+        Ok(number)
+    }
+
+    fn run(&mut self, run: Run) -> Result<Outcome, String> {
+        let start = self.began + run.start;
+        let threads = self.generator(run.generator)?;
+        threads.start_next_at(start);
+        threads.run(run.pace, run.stop).map_err(|error| error.to_string())
     }
 
     fn memory(&mut self, number: u32) -> Result<MemoryUse, String> {
@@ -151,6 +201,15 @@ fn check_address(listen: IpAddr) -> Result<(), String> {
     refused.map_or(Ok(()), |error| {
         Err(format!("cannot be started: its machine cannot listen on {listen}: {error}"))
     })
+}
+
+fn compare(threads: &mut Threads, expected: Option<Expected>) -> Result<Expected, String> {
+    let compared = match expected {
+        Some(expected) => threads.compare_with(expected),
+        None => threads.compare_with_first(),
+    };
+    compared.map_err(|error| error.to_string())?;
+    threads.expected().cloned().ok_or_else(|| "no answer was learned".to_string())
 }
 
 fn value<T: Serialize, E: Display>(result: Result<T, E>) -> Result<serde_json::Value, String> {

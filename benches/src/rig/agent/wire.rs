@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::load::{Expected, Pace, Placement, Shape, Stop, Target};
 use crate::rig::process::Readiness;
 
 /// Version of these messages. Raise it with every change.
@@ -77,6 +78,29 @@ pub enum Ask {
     Thermometer(usize),
     /// Return the time that the machine's CPUs have been busy.
     MachineTime,
+    /// Return the time since the agent's start, by its own clock.
+    Now,
+    /// Open connections to a server. Returns the number of their generator.
+    Connect(Target, Shape, Placement),
+    /// Compare every answer that a generator gets with this one, or with the first one. Returns it.
+    Compare(u32, Option<Expected>),
+    /// Load a server. Returns the [`Outcome`](crate::load::Outcome).
+    Run(Run),
+    /// Close the connections of a generator.
+    Disconnect(u32),
+}
+
+/// A load of a server.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Run {
+    /// Number of the generator.
+    pub generator: u32,
+    /// When requests start.
+    pub pace: Pace,
+    /// When the load ends.
+    pub stop: Stop,
+    /// Start of the load, by the agent's clock.
+    pub start: Duration,
 }
 
 /// A server to start.

@@ -32,6 +32,7 @@ pub(crate) struct Count {
 }
 
 pub(crate) fn run(arguments: &Count) -> anyhow::Result<ExitCode> {
+    arguments.setup.must_load_from_here("count")?;
     let mut plan = plan(&arguments.setup)?;
     ensure!(
         !plan.host.is_elsewhere(),
@@ -49,6 +50,7 @@ pub(crate) fn run(arguments: &Count) -> anyhow::Result<ExitCode> {
     let common = Common {
         settings: plan.settings.clone(),
         host: plan.host.clone(),
+        load_hosts: plan.load_hosts.clone(),
         path: "/".to_string(),
         reference: REFERENCE.to_string(),
     };

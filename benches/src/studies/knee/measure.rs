@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
-use crate::load::{self, Pace, Placement, Shape, Stop, Threads};
+use crate::load::{self, Pace, Shape, Stop};
 use crate::results::{Bound, Contender, Failure, Knee, Probe, Results};
 use crate::rig::fleet::{Entrant, Member};
 use crate::rig::host::Server;
+use crate::rig::load_hosts::Generators;
 use crate::rig::meter::{judge, metered};
 use crate::rig::progress::Progress;
 use crate::rig::study::Common;
@@ -70,7 +71,9 @@ pub fn run(
     results.studies.knee = Some(knee.clone());
     results.write(path)?;
     // From here on this thread is the load generator.
-    load::pin(plan.common.settings.generator_core())?;
+    if plan.common.load_hosts.is_empty() {
+        load::pin(plan.common.settings.generator_core())?;
+    }
 
     let looks = STEP_LOOKS + SEARCH_LOOKS * plan.searches as u64;
     let progress = Progress::new(looks * field.fleet.members.len() as u64);
@@ -133,7 +136,7 @@ enum Halt {
 struct Lane<'a> {
     key: String,
     process: &'a mut Server,
-    generator: Threads,
+    generator: Generators,
     /// Bracket of the knee that the steps have found.
     bracket: Bracket,
 }
@@ -151,10 +154,15 @@ fn connect<'a>(
         let (key, process) = (member.key.clone(), &mut member.process);
         let bracket = Bracket { low: 0.0, high: f64::INFINITY };
         let cores = &plan.common.settings.generator_cores;
-        let placement = Placement::on(cores, plan.connections);
-        match Threads::connect_comparing(&target, &shape, &placement) {
+        let connect = || {
+            let mut generator =
+                Generators::connect(&plan.common.load_hosts, &target, &shape, cores)?;
+            generator.compare(None)?;
+            Ok::<_, String>(generator)
+        };
+        match connect() {
             Ok(generator) => lanes.push(Lane { key, process, generator, bracket }),
-            Err(error) => failures.push(Failure { contender: key, reason: error.to_string() }),
+            Err(reason) => failures.push(Failure { contender: key, reason }),
         }
     }
     lanes
@@ -195,8 +203,8 @@ impl Lane<'_> {
     fn closed_loop(&mut self, plan: &Plan) -> Result<f64, Halt> {
         let (generator, cores) = (&mut self.generator, &plan.common.settings.server_cores);
         let run =
-            || generator.run(Pace::Closed, Stop::After(plan.probe)).map_err(|e| e.to_string());
-        let (outcome, _) = metered(self.process, cores, run).map_err(Halt::Failed)?;
+            || generator.run(Pace::Closed, Stop::After(plan.probe));
+        let ((outcome, _), _) = metered(self.process, cores, run).map_err(Halt::Failed)?;
         judge(&outcome).map_err(Halt::Failed)?;
         Ok(outcome.requests_per_second())
     }
@@ -204,7 +212,7 @@ impl Lane<'_> {
     fn probe(&mut self, plan: &Plan, search: usize, rate: f64) -> Result<Probe, Halt> {
         let (generator, cores) = (&mut self.generator, &plan.common.settings.server_cores);
         let run = || {
-            let outcome = generator.run(Pace::Rate(rate), Stop::After(plan.probe));
+            let outcome = generator.run(Pace::Rate(rate), Stop::After(plan.probe)).map(|(all, _)| all);
             outcome.map_err(|error| error.to_string())
         };
         let (outcome, reading) = metered(self.process, cores, run).map_err(Halt::Failed)?;

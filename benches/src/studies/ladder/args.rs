@@ -68,6 +68,7 @@ pub(crate) fn run(arguments: &Ladder) -> anyhow::Result<ExitCode> {
     let mut plan = plan(&arguments.setup)?;
     let by_wrk = arguments.generator == GeneratorKind::Wrk;
     if by_wrk {
+        arguments.setup.must_load_from_here("wrk")?;
         wrk::is_installed().map_err(anyhow::Error::msg)?;
         let cores = plan.settings.generator_cores.len();
         ensure!(cores == 1, "--generator wrk runs on one CPU; --generator-cores has {cores}");

@@ -14,6 +14,7 @@ use crate::results::{self, Baseline, Contender, Failure, Gate, Results, Sample, 
 use crate::rig::fleet::{Entrant, Fleet, Member};
 use crate::rig::gate::{self, Verdict};
 use crate::rig::host::Host;
+use crate::rig::load_hosts::{LoadHosts, Loader};
 use crate::rig::progress::Progress;
 use crate::rig::regimes::{Pace, Regime};
 use crate::rig::rounds::{self, Bench};
@@ -37,6 +38,8 @@ pub struct Plan {
     pub settings: Settings,
     /// Machine of the servers.
     pub host: Arc<Host>,
+    /// Machines that load the servers; none if this process does.
+    pub load_hosts: LoadHosts,
     /// In this order.
     pub regimes: Vec<Regime>,
     /// Key of the contender that ratios are taken to.
@@ -70,12 +73,15 @@ pub fn run(
     }
     let reached = fleet.members.first().map(|member| member.process.address());
     results.remote = plan.host.describe(reached)?;
+    results.load_hosts = plan.load_hosts.iter().map(Loader::record).collect();
     results.write(path)?;
     let verdict = gate::run(&fleet.servers(&plan.reference), &plan.regimes, &goes_on);
     fleet.check();
     fleet.expect(&mut entrants, &verdict.expected);
     // From here on this thread is the load generator.
-    load::pin(plan.settings.generator_core())?;
+    if plan.load_hosts.is_empty() {
+        load::pin(plan.settings.generator_core())?;
+    }
 
     let parts: Vec<Part> = plan.regimes.iter().map(|r| Part::of(r, &fleet, &verdict)).collect();
     drop(fleet);
@@ -94,6 +100,10 @@ pub fn run(
         }
         results.complete = start + 1 == results.settings.starts;
         results.write(path)?;
+        // Without a machine that loads them, for example, all have failed.
+        if parts.iter().zip(&results.regimes).all(|(part, regime)| part.has_failed(regime)) {
+            break;
+        }
     }
     progress.clear();
     results.write(path)?;
@@ -127,7 +137,7 @@ impl Run<'_> {
         let mut blocks = Vec::new();
         for (part, regime) in parts.iter().zip(&mut results.regimes) {
             regime.fail(&fleet.failures);
-            let lanes = part.connect(settings, &mut fleet, regime, &goes_on);
+            let lanes = part.connect(settings, &self.plan.load_hosts, &mut fleet, regime, &goes_on);
             let mut turns = Turns { lanes, progress: self.progress, stop };
             turns.set_pace(part.regime.pace, &mut regime.rate_per_s);
             let keys: Vec<String> = turns.lanes.iter().map(|of| of.key().to_string()).collect();
@@ -214,6 +224,11 @@ impl<'a> Part<'a> {
         Self { regime, keys, failures }
     }
 
+    /// Reports whether no server gets a figure any more.
+    fn has_failed(&self, so_far: &results::Regime) -> bool {
+        self.keys.iter().all(|key| so_far.has_failed(key))
+    }
+
     /// The record of this regime, with no block yet.
     fn begin(&self) -> results::Regime {
         results::Regime {
@@ -233,6 +248,7 @@ impl<'a> Part<'a> {
     fn connect<'b>(
         &self,
         settings: &'b Settings,
+        load_hosts: &'b LoadHosts,
         fleet: &'b mut Fleet,
         so_far: &results::Regime,
         goes_on: &dyn Fn() -> bool,
@@ -244,7 +260,7 @@ impl<'a> Part<'a> {
         let members = fleet.members.iter_mut().filter(|member| takes_part(&member.key));
         members
             .take_while(|_| goes_on())
-            .map(|member| Lane::open(member, self.regime, settings))
+            .map(|member| Lane::open(member, self.regime, settings, load_hosts))
             .collect()
     }
 }

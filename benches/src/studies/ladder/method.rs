@@ -24,8 +24,9 @@ pub(crate) fn warnings(results: &Results, regimes: &[RegimeFigures]) -> Vec<Stri
     let left_out = &results.left_out;
     warnings.extend(left_out.iter().map(|of| format!("{} was left out: {}.", of.contender, of.reason)));
     let settings = &results.settings;
-    if !regimes.is_empty() && settings.generator_cores.iter().any(|core| settings.server_cores.contains(core))
-    {
+    let is_taken = |core| settings.server_cores.contains(core);
+    let shares_a_core = !settings.machines_differ && settings.generator_cores.iter().any(is_taken);
+    if !regimes.is_empty() && shares_a_core {
         warnings.push(
             "Servers and generator share a CPU: they disturb each other, and these figures mean \
              little."

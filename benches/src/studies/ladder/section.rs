@@ -4,7 +4,7 @@ use super::answer::{added, apart};
 use super::figures::{self, Figures, RegimeFigures, Row, Stall};
 use super::interface::{self, InterfaceFigures};
 use super::square::{self, SquareFigures};
-use super::{comparison, hardware, lives, network, plot};
+use super::{comparison, hardware, lives, loaders, network, plot};
 use crate::report::colors;
 use crate::report::plots::{self, PlotError};
 use crate::report::section::{Cell, Context, Key, Section, Sections, Table, Tone};
@@ -26,6 +26,7 @@ pub(crate) fn sections(context: &Context<'_>) -> Sections {
         sections.push(of_regime(context, regime)?);
     }
     sections.extend(network::section(context.results, &regimes));
+    sections.extend(loaders::section(context.results));
     sections.extend(price(context, &regimes));
     Ok(sections)
 }

@@ -30,6 +30,7 @@ pub(crate) struct Memory {
 }
 
 pub(crate) fn run(arguments: &Memory) -> anyhow::Result<ExitCode> {
+    arguments.setup.must_load_from_here("memory")?;
     let plan = plan(&arguments.setup)?;
     warn(&plan.settings);
     let mut entrants = chosen(&plan.settings, &arguments.variants)?;
@@ -41,6 +42,7 @@ pub(crate) fn run(arguments: &Memory) -> anyhow::Result<ExitCode> {
     let common = Common {
         settings: plan.settings.clone(),
         host: plan.host.clone(),
+        load_hosts: plan.load_hosts.clone(),
         path: "/".to_string(),
         reference: REFERENCE.to_string(),
     };

@@ -70,8 +70,9 @@ pub(crate) struct Offload {
 }
 
 pub(crate) fn run(arguments: &Offload) -> anyhow::Result<ExitCode> {
+    arguments.setup.must_load_from_here("offload")?;
     let variants = arguments.variants();
-    let ladder::Plan { mut settings, host, .. } = plan(&arguments.setup)?;
+    let ladder::Plan { mut settings, host, load_hosts, .. } = plan(&arguments.setup)?;
     settings.study = "offload".to_string();
     settings.slice_ms = arguments.slice_ms;
     settings.seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
@@ -82,6 +83,7 @@ pub(crate) fn run(arguments: &Offload) -> anyhow::Result<ExitCode> {
         common: Common {
             settings,
             host,
+            load_hosts,
             path: arguments.long.clone(),
             reference: reference.unwrap_or_default(),
         },

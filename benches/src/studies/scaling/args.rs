@@ -36,6 +36,7 @@ pub(crate) struct Scaling {
 
 pub(crate) fn run(arguments: &Scaling) -> anyhow::Result<ExitCode> {
     let study = &arguments.study;
+    study.setup.must_load_from_here("scaling")?;
     let allowed = machine::allowed_cores().context("cannot tell which CPUs may be used")?;
     let mut setup = study.setup.clone();
     setup.on_all_cores = true;

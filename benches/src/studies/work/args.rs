@@ -55,6 +55,7 @@ pub(crate) fn run(arguments: &Work) -> anyhow::Result<ExitCode> {
     let common = Common {
         settings: ladder.settings.clone(),
         host: ladder.host.clone(),
+        load_hosts: ladder.load_hosts.clone(),
         path: "/data".to_string(),
         reference: REFERENCE.to_string(),
     };
@@ -62,6 +63,7 @@ pub(crate) fn run(arguments: &Work) -> anyhow::Result<ExitCode> {
     let plan = Plan {
         settings: ladder.settings,
         host: ladder.host,
+        load_hosts: ladder.load_hosts,
         base: REFERENCE.to_string(),
         over: over.to_string(),
         again: again.clone(),

@@ -13,6 +13,7 @@ use crate::results::{self, Failure, Latency, Sample, Settings, Work, WorkPoint};
 use crate::rig::exchange::Exchange;
 use crate::rig::fleet::{Entrant, Fleet, Member};
 use crate::rig::host::Host;
+use crate::rig::load_hosts::LoadHosts;
 use crate::rig::progress::Progress;
 use crate::rig::regimes;
 use crate::rig::regimes::Regime;
@@ -45,6 +46,8 @@ pub struct Plan {
     pub again: String,
     /// Machine of the servers.
     pub host: Arc<Host>,
+    /// Machines that load the servers; none if this process does.
+    pub load_hosts: LoadHosts,
     /// For all slices of all points.
     pub budget: Duration,
 }
@@ -66,7 +69,9 @@ pub fn run(
         slice_ms: plan.settings.slice_ms,
         ..Work::default()
     };
-    load::pin(plan.settings.generator_core())?;
+    if plan.load_hosts.is_empty() {
+        load::pin(plan.settings.generator_core())?;
+    }
     let mut rng = Rng::with_seed(plan.settings.seed);
     let regime = Regime {
         connections: CONNECTIONS,
@@ -95,7 +100,7 @@ pub fn run(
             record.fail(&drop_those_that_differ(&mut fleet.members, &regime));
             let members = fleet.members.iter_mut().filter(|of| !record.has_failed(&of.key));
             let lanes: Vec<Lane> =
-                members.map(|member| Lane::open(member, &regime, &plan.settings)).collect();
+                members.map(|member| Lane::open(member, &regime, &plan.settings, &plan.load_hosts)).collect();
             let keys: Vec<String> = lanes.iter().map(|lane| lane.key().to_string()).collect();
             let mut turns = Turns { lanes, progress: &progress, stop };
             let failures = &mut record.failures;

@@ -1,0 +1,266 @@
+//! Load generators on other machines: agents that load one server together.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::de::DeserializeOwned;
+
+use crate::load::{Expected, LoadError, Outcome, Pace, Placement, Shape, Stop, Target, Threads};
+use crate::results::{HostShare, LoadHost, Side};
+use crate::rig::agent::connection::{AgentError, Connection};
+use crate::rig::agent::wire::{Ask, Run};
+
+/// Questions that the difference of the clocks is taken from.
+const CLOCK_READINGS: usize = 11;
+
+/// Time between the order to start and the start, beside the round trips. All have their order then.
+const LEAD: Duration = Duration::from_millis(2);
+
+/// The machines that load the servers; none if this process does.
+pub type LoadHosts = Arc<[Loader]>;
+
+/// One machine with an agent that loads servers.
+#[derive(Debug)]
+pub struct Loader {
+    connection: Mutex<Connection>,
+    command: String,
+    side: Side,
+    /// CPUs of its threads.
+    cores: Vec<usize>,
+    clock: Clock,
+}
+
+/// What an agent's clock shows, which counts from the agent's start.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    /// An instant of this machine.
+    here: Instant,
+    /// What the agent's clock showed then, give or take half of the round trip.
+    there: Duration,
+    /// The shortest round trip of a question.
+    round_trip: Duration,
+}
+
+/// Connections to one server, from this process or from several machines.
+#[derive(Debug)]
+pub enum Generators {
+    /// From threads of this process.
+    Here(Box<Threads>),
+    /// From agents, each with the number of its connections' generator.
+    There(Vec<(LoadHosts, usize, u32)>),
+}
+
+impl Loader {
+    /// Takes an agent, and compares its clock with this machine's.
+    pub fn new(mut connection: Connection, command: &str, side: Side) -> Result<Self, AgentError> {
+        let clock = Clock::of(&mut connection)?;
+        let (command, cores) = (command.to_string(), Vec::new());
+        Ok(Self { connection: Mutex::new(connection), command, side, cores, clock })
+    }
+
+    /// Returns its machine.
+    pub fn side(&self) -> &Side {
+        &self.side
+    }
+
+    /// Loads from a thread on each of these CPUs.
+    pub fn set_cores(&mut self, cores: Vec<usize>) {
+        self.cores = cores;
+    }
+
+    /// Returns the record of this machine.
+    pub fn record(&self) -> LoadHost {
+        LoadHost {
+            command: self.command.clone(),
+            side: self.side.clone(),
+            cores: self.cores.clone(),
+            clock_error_ns: (self.clock.round_trip / 2).as_nanos() as u64,
+        }
+    }
+
+    fn ask<T: DeserializeOwned>(&self, ask: Ask) -> Result<T, String> {
+        self.named(self.connection().ask(ask, Duration::ZERO))
+    }
+
+    /// Says of which machine an error is.
+    fn named<T>(&self, result: Result<T, AgentError>) -> Result<T, String> {
+        result.map_err(|error| match error {
+            AgentError::Refused(reason) => format!("from {}: {reason}", self.side.host),
+            AgentError::Lost(reason) => reason,
+        })
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Clock {
+    /// Takes the reading with the shortest round trip, which is the surest.
+    fn of(connection: &mut Connection) -> Result<Self, AgentError> {
+        let mut best: Option<Self> = None;
+        for _ in 0..CLOCK_READINGS {
+            let asked = Instant::now();
+            let there: Duration = connection.ask(Ask::Now, Duration::ZERO)?;
+            let round_trip = asked.elapsed();
+            if best.is_none_or(|best| round_trip < best.round_trip) {
+                best = Some(Self { here: asked + round_trip / 2, there, round_trip });
+            }
+        }
+        best.ok_or_else(|| AgentError::Lost("its clock was not read".to_string()))
+    }
+
+    /// Returns what the agent's clock shows at an instant of this machine.
+    fn at(&self, instant: Instant) -> Duration {
+        let after = instant.saturating_duration_since(self.here);
+        let before = self.here.saturating_duration_since(instant);
+        (self.there + after).saturating_sub(before)
+    }
+}
+
+impl Generators {
+    /// Opens connections from this process, on `cores`, or spread over all threads of `hosts`. The
+    /// error is a clause.
+    pub fn connect(
+        hosts: &LoadHosts,
+        target: &Target,
+        shape: &Shape,
+        cores: &[usize],
+    ) -> Result<Self, String> {
+        if hosts.is_empty() {
+            let placement = Placement::on(cores, shape.connections);
+            let threads = Threads::connect(target, shape, &placement);
+            return Ok(Self::Here(Box::new(threads.map_err(|error| error.to_string())?)));
+        }
+        let of_host = |host: &Loader| Placement::on(&host.cores, usize::MAX);
+        let total: usize = hosts.iter().map(|host| of_host(host).cores.len()).sum();
+        if total > shape.connections {
+            let connections = shape.connections;
+            let error = LoadError::TooManyThreads { threads: total, connections };
+            return Err(error.to_string());
+        }
+        let mut first = 0;
+        let mut connected = Vec::new();
+        for (at, host) in hosts.iter().enumerate() {
+            let placement = of_host(host).within(first, total);
+            first += placement.cores.len();
+            let connect = Ask::Connect(target.clone(), *shape, placement);
+            match host.ask(connect) {
+                Ok(number) => connected.push((hosts.clone(), at, number)),
+                Err(reason) => {
+                    drop(Self::There(connected));
+                    return Err(reason);
+                }
+            }
+        }
+        Ok(Self::There(connected))
+    }
+
+    /// Compares every answer with `expected` from now on, or with the first one.
+    pub fn compare(&mut self, expected: Option<&Expected>) -> Result<(), String> {
+        match self {
+            Self::Here(threads) => match expected {
+                Some(expected) => threads.compare_with(expected.clone()),
+                None => threads.compare_with_first(),
+            }
+            .map_err(|error| error.to_string()),
+            Self::There(parts) => {
+                let mut expected = expected.cloned();
+                for (hosts, at, number) in parts {
+                    // The first machine learns it, and the others are told.
+                    let compare = Ask::Compare(*number, expected.clone());
+                    expected = Some(hosts[*at].ask(compare)?);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Sends requests until `stop`. Several machines start at the same instant. Returns the outcome
+    /// of all together, and the share of each machine.
+    pub fn run(&mut self, pace: Pace, stop: Stop) -> Result<(Outcome, Vec<HostShare>), String> {
+        match self {
+            Self::Here(threads) => {
+                let outcome = threads.run(pace, stop).map_err(|error| error.to_string())?;
+                Ok((outcome, Vec::new()))
+            }
+            Self::There(parts) => run_there(parts, pace, stop),
+        }
+    }
+}
+
+impl Drop for Generators {
+    fn drop(&mut self) {
+        if let Self::There(parts) = self {
+            for (hosts, at, number) in parts {
+                // Fails only without an agent, and then without connections.
+                let _ = hosts[*at].ask::<bool>(Ask::Disconnect(*number));
+            }
+        }
+    }
+}
+
+fn run_there(
+    parts: &[(LoadHosts, usize, u32)],
+    pace: Pace,
+    stop: Stop,
+) -> Result<(Outcome, Vec<HostShare>), String> {
+    let hosts = || parts.iter().map(|(hosts, at, number)| (&hosts[*at], *number));
+    let trips: Duration = hosts().map(|(host, _)| host.clock.round_trip).sum();
+    let start = Instant::now() + trips + LEAD;
+    let patience = match stop {
+        Stop::After(time) => time,
+        Stop::Requests(_) => Duration::from_secs(60),
+    };
+    let mut asked = Vec::new();
+    for (host, generator) in hosts() {
+        let run = Run { generator, pace, stop, start: host.clock.at(start) };
+        asked.push(host.named(host.connection().send(Ask::Run(run))));
+    }
+    // All are heard, so that no answer is left for the next question.
+    let heard: Vec<Result<Outcome, String>> = hosts()
+        .zip(asked)
+        .map(|((host, _), asked)| {
+            let number = asked?;
+            host.named(host.connection().receive(number, patience))
+        })
+        .collect();
+    let (mut all, mut shares): (Option<Outcome>, Vec<HostShare>) = (None, Vec::new());
+    for outcome in heard {
+        let outcome = outcome?;
+        shares.push(share(&outcome));
+        match &mut all {
+            Some(all) => all.merge(&outcome),
+            None => all = Some(outcome),
+        }
+    }
+    Ok((all.ok_or("no machine loads it")?, shares))
+}
+
+fn share(outcome: &Outcome) -> HostShare {
+    HostShare {
+        requests: outcome.requests,
+        elapsed_ns: outcome.elapsed.as_nanos() as u64,
+        cpu_ns: outcome.cpu.as_nanos() as u64,
+        busiest_cpu_ns: outcome.busiest_cpu.as_nanos() as u64,
+        unsent: outcome.unsent,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instant_is_translated_to_a_clock_that_began_at_another_time() {
+        let here = Instant::now() + Duration::from_secs(10);
+        let (hour, second) = (Duration::from_secs(3600), Duration::from_secs(1));
+        let clock = Clock { here, there: hour, round_trip: Duration::from_micros(80) };
+        assert_eq!(clock.at(here), hour);
+        assert_eq!(clock.at(here + second), hour + second);
+        assert_eq!(clock.at(here - second), hour - second);
+        // The agent had not begun.
+        let young = Clock { there: Duration::ZERO, ..clock };
+        assert_eq!(young.at(here - second), Duration::ZERO);
+    }
+}

@@ -1,0 +1,79 @@
+//! The machines that loaded the servers: the share of each, and its limits.
+
+use crate::report::machine;
+use crate::report::section::{Section, Table};
+use crate::report::units::{cpus, microseconds, thousands};
+use crate::results::{HostShare, LoadHost, Results};
+use crate::stats;
+
+/// A machine whose busiest thread works for a larger share of the time may be the limit.
+const BUSY: f64 = 0.9;
+
+/// Makes the section on the machines that loaded the servers; none if the measure did it itself.
+pub(crate) fn section(results: &Results) -> Option<Section> {
+    let hosts = &results.load_hosts;
+    if hosts.is_empty() {
+        return None;
+    }
+    let mut section = Section::new("The machines that loaded the servers");
+    let columns = [
+        "machine",
+        "CPUs",
+        "requests in all",
+        "share",
+        "busiest thread",
+        "requests not sent in time",
+        "error of the common start",
+    ];
+    let mut table = Table::new("", &columns);
+    let shares: Vec<Vec<HostShare>> = (0..hosts.len()).map(|at| shares_of(results, at)).collect();
+    let requests = |of: &[HostShare]| of.iter().map(|share| share.requests).sum::<u64>();
+    let all: u64 = shares.iter().map(|of| requests(of)).sum();
+    for (host, shares) in hosts.iter().zip(&shares) {
+        let busiest = busiest(shares);
+        table.row([
+            format!("{} ({})", host.side.host, host.command),
+            cpus(&host.cores),
+            thousands(requests(shares) as f64),
+            format!("{:.1} %", requests(shares) as f64 / all.max(1) as f64 * 100.0),
+            format!("{:.0} % of the time", busiest * 100.0),
+            thousands(shares.iter().map(|share| share.unsent).sum::<u64>() as f64),
+            format!("±{}", microseconds(host.clock_error_ns as f64)),
+        ]);
+        section.warnings.extend((busiest > BUSY).then(|| limit(host, busiest)));
+        section.definitions.push((host.side.host.clone(), machine::in_brief(&host.side.machine)));
+    }
+    section.tables.push(table);
+    section.notes.push(
+        "Connections are dealt to the threads of all machines in turn, and a rate is one schedule. All \
+         start at the same instant: the clocks were compared before the run, by the shortest of some \
+         round trips. Histograms of latencies are added exactly."
+            .to_string(),
+    );
+    Some(section)
+}
+
+/// The machine's part of each slice.
+fn shares_of(results: &Results, at: usize) -> Vec<HostShare> {
+    let samples =
+        results.regimes.iter().flat_map(|of| &of.blocks).flat_map(|block| &block.samples);
+    samples.filter_map(|sample| sample.generator.hosts.get(at).copied()).collect()
+}
+
+/// Share of the time in which the busiest thread worked: median of all slices.
+fn busiest(shares: &[HostShare]) -> f64 {
+    let each = |of: &HostShare| of.busiest_cpu_ns as f64 / of.elapsed_ns.max(1) as f64;
+    match shares {
+        [] => 0.0,
+        shares => stats::median(&shares.iter().map(each).collect::<Vec<_>>()),
+    }
+}
+
+fn limit(host: &LoadHost, busiest: f64) -> String {
+    format!(
+        "The busiest thread of {} worked {:.0} % of the time: it may be what limits these rates. Give \
+         it more CPUs with --generator-cores, or add a machine with --load-from.",
+        host.side.host,
+        busiest * 100.0
+    )
+}
