@@ -41,6 +41,8 @@ pub struct Config {
     /// which a loop accepts in a few milliseconds. The kernel caps it at
     /// `net.core.somaxconn`.
     pub backlog: u32,
+    /// Choice of the event loop for a new connection. Default [`Balance::Kernel`].
+    pub balance: Balance,
     /// Accepts a connection once its first bytes have arrived, and reads at once: for clients that
     /// send one request each. Off by default.
     ///
@@ -89,6 +91,23 @@ pub struct Config {
     pub readiness: Readiness,
 }
 
+/// Choice of the event loop for a new connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[non_exhaustive]
+pub enum Balance {
+    /// The kernel chooses, by a hash of addresses and ports. The loops share nothing, and with few
+    /// connections some loops have several times as many as others.
+    #[default]
+    Kernel,
+    /// A loop that accepts a connection while another one has fewer passes it to the loop with
+    /// the fewest, before it reads a byte. A passed connection costs a wake-up of that loop.
+    ///
+    /// A loop that has left a passed connection waiting for 0.1 s, because its service blocks it,
+    /// gets no more until it takes that one.
+    Connections,
+}
+
 /// Treatment of connections beyond [`Config::connections_max`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
@@ -109,6 +128,7 @@ impl Default for Config {
             cores: None,
             pin: None,
             backlog: 1024,
+            balance: Balance::Kernel,
             defer_accept: false,
             connections_max: 10_000,
             connections_per_client_max: None,

@@ -1,6 +1,7 @@
 //! The tests of the server, grouped by the promises that a user relies on.
 
 mod access_log;
+mod balance;
 mod batches;
 mod binary;
 mod conformance;

@@ -8,7 +8,7 @@ use clap::Parser;
 use clap_complete::Shell;
 use pinloop::app::DEFAULT_ROUNDS;
 use pinloop::http::Limits;
-use pinloop::{ClientHeader, Config, LogFormat, Metrics, Networks, Rate, Trust, WhenFull};
+use pinloop::{Balance, ClientHeader, Config, LogFormat, Metrics, Networks, Rate, Trust, WhenFull};
 
 use super::help::AFTER_HELP;
 use super::timeouts::TimeoutArgs;
@@ -49,6 +49,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", help_heading = "Address and threads")]
     #[arg(value_parser = number(Config::THREADS))]
     threads: Option<usize>,
+    /// Choice of the thread for a new connection: the kernel's hash, or the thread with the fewest
+    /// connections, which costs a wake-up of that thread for each connection that changes over
+    #[arg(long, value_name = "BY", help_heading = "Address and threads", default_value = "kernel")]
+    balance: Balance,
     /// Accept a connection once its first bytes have arrived, and read at once: cheaper where a
     /// connection has one request. Until then the kernel keeps the connection, for about the
     /// head timeout; it counts for no limit, and is lost when the server stops
@@ -200,6 +204,7 @@ impl Arguments {
             threads: self.threads.and_then(NonZeroUsize::new),
             cores: self.cores.clone().map(|list| list.0),
             pin: (self.pin || self.no_pin).then_some(self.pin),
+            balance: self.balance,
             defer_accept: self.defer_accept,
             connections_max: self.max_connections,
             connections_per_client_max: self.max_connections_per_client,

@@ -77,6 +77,7 @@ impl Drain {
         {
             shared.readiness.enter(Phase::Draining);
             connections.state.env.draining = true;
+            admission.take_the_last_arrivals(connections, registry);
             if !shared.leaves_queue() {
                 admission.accept_the_last(connections, registry);
             }

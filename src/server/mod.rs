@@ -16,6 +16,7 @@ mod event_loop;
 mod inbox;
 mod listener;
 mod listeners;
+mod loads;
 mod loop_state;
 mod proxy_header;
 mod read_ahead;
@@ -122,7 +123,8 @@ where
     let polls: Vec<Poll> = cores.iter().map(|_| Poll::new()).collect::<io::Result<_>>()?;
     let inbox = |poll: &Poll| Inbox::new(poll.registry()).map(Arc::new);
     let inboxes: Vec<Arc<Inbox>> = polls.iter().map(inbox).collect::<io::Result<_>>()?;
-    let shared = Arc::new(Shared::new(&inboxes, config.readiness.clone(), are_shared));
+    let shared =
+        Arc::new(Shared::new(&inboxes, config.readiness.clone(), are_shared, config.balance));
     let stopper = Stopper { shared: shared.clone() };
     let settings = Settings::new(shared.clone(), cores.len(), config);
     let make = Arc::new(make);
