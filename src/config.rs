@@ -43,6 +43,8 @@ pub struct Config {
     pub backlog: u32,
     /// Choice of the event loop for a new connection. Default [`Balance::Kernel`].
     pub balance: Balance,
+    /// Choice of the listener for a new connection. Default [`Steer::Hash`].
+    pub steer: Steer,
     /// Accepts a connection once its first bytes have arrived, and reads at once: for clients that
     /// send one request each. Off by default.
     ///
@@ -108,6 +110,23 @@ pub enum Balance {
     Connections,
 }
 
+/// Choice of the listener for a new connection, by the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[non_exhaustive]
+pub enum Steer {
+    /// A hash of addresses and ports.
+    #[default]
+    Hash,
+    /// The listener of the CPU that has received the first packet (`SO_INCOMING_CPU`, socket(7)),
+    /// if a thread is pinned to that CPU, and the hash otherwise. It pays if each queue of the
+    /// network card is pinned to one CPU.
+    ///
+    /// Needs pinned threads and a listening socket for each of them. Before Linux 6.2 the kernel
+    /// ignores the option for most connections.
+    Cpu,
+}
+
 /// Treatment of connections beyond [`Config::connections_max`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
@@ -129,6 +148,7 @@ impl Default for Config {
             pin: None,
             backlog: 1024,
             balance: Balance::Kernel,
+            steer: Steer::Hash,
             defer_accept: false,
             connections_max: 10_000,
             connections_per_client_max: None,

@@ -151,7 +151,7 @@ mod ops;
 mod server;
 pub mod testing;
 
-pub use config::{Balance, Config, ConfigError, WhenFull};
+pub use config::{Balance, Config, ConfigError, Steer, WhenFull};
 pub use http::{BodyPolicy, ClientHeader, Limits, Networks, Request, Response, Service, Trust};
 pub use ops::access_log::AccessLog;
 #[cfg(feature = "access-log")]

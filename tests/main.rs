@@ -18,4 +18,5 @@ mod protocol;
 mod rate_limit;
 mod regressions;
 mod server;
+mod steer;
 mod support;

@@ -8,7 +8,9 @@ use clap::Parser;
 use clap_complete::Shell;
 use pinloop::app::DEFAULT_ROUNDS;
 use pinloop::http::Limits;
-use pinloop::{Balance, ClientHeader, Config, LogFormat, Metrics, Networks, Rate, Trust, WhenFull};
+use pinloop::{
+    Balance, ClientHeader, Config, LogFormat, Metrics, Networks, Rate, Steer, Trust, WhenFull,
+};
 
 use super::help::AFTER_HELP;
 use super::timeouts::TimeoutArgs;
@@ -53,6 +55,10 @@ pub(crate) struct Arguments {
     /// connections, which costs a wake-up of that thread for each connection that changes over
     #[arg(long, value_name = "BY", help_heading = "Address and threads", default_value = "kernel")]
     balance: Balance,
+    /// Choice of the listener for a new connection: a hash of its addresses and ports, or the CPU that
+    /// has received it, if a thread is pinned to that CPU
+    #[arg(long, value_name = "BY", help_heading = "Address and threads", default_value = "hash")]
+    steer: Steer,
     /// Accept a connection once its first bytes have arrived, and read at once: cheaper where a
     /// connection has one request. Until then the kernel keeps the connection, for about the
     /// head timeout; it counts for no limit, and is lost when the server stops
@@ -205,6 +211,7 @@ impl Arguments {
             cores: self.cores.clone().map(|list| list.0),
             pin: (self.pin || self.no_pin).then_some(self.pin),
             balance: self.balance,
+            steer: self.steer,
             defer_accept: self.defer_accept,
             connections_max: self.max_connections,
             connections_per_client_max: self.max_connections_per_client,

@@ -63,6 +63,11 @@ impl Listeners {
         self.sockets.iter().map(TcpListener::try_clone).collect()
     }
 
+    /// Returns the number of sockets.
+    pub(super) fn count(&self) -> usize {
+        self.sockets.len()
+    }
+
     pub(super) fn are_shared(&self) -> bool {
         self.are_shared
     }

@@ -23,6 +23,7 @@ mod read_ahead;
 mod settings;
 mod shared;
 mod socket;
+mod steer;
 pub(crate) mod timeouts;
 mod wheel;
 
@@ -34,7 +35,7 @@ use std::thread::JoinHandle;
 use core_affinity::CoreId;
 use mio::Poll;
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Steer};
 use crate::http::Service;
 pub use cores::{Core, cores};
 use event_loop::EventLoop;
@@ -114,7 +115,12 @@ where
     config.check()?;
     let cores = cores(config)?;
     let (addr, are_shared) = (listeners.addr(), listeners.are_shared());
+    steer::check(config.steer, listeners.count(), cores.len())?;
     let hands = listeners.deal(cores.len())?;
+    // The process before this one may have steered the connections of its sockets.
+    if are_shared || config.steer == Steer::Cpu {
+        steer::apply(config.steer, &hands, &cores)?;
+    }
     if config.defer_accept {
         for listener in hands.iter().flatten() {
             defer_accept::defer_accept(listener, config.timeouts.head)?;
