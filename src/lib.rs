@@ -162,4 +162,7 @@ pub use ops::rate_limit::{Rate, RateLimiter, TooMany};
 pub use ops::readiness::{Phase, Readiness};
 pub use ops::workers::{Permit, QueueFigures, Workers};
 pub use server::timeouts::{TimeoutOption, Timeouts};
-pub use server::{Core, Listeners, Server, Settings, StartError, Stopper, cores, start, start_on};
+pub use server::{
+    Address, Core, Listeners, Server, Settings, StartError, Stopper, UnixSocket, cores, start,
+    start_on,
+};

@@ -28,7 +28,9 @@ use cli::Arguments;
 use diagnostics::Diagnostics;
 use health::HealthUrl;
 use pinloop::app::{App, Limit};
-use pinloop::{AccessLog, Config, Core, RateLimiter, Server, StartError, Stopper, Workers};
+use pinloop::{
+    AccessLog, Address, Config, Core, RateLimiter, Server, StartError, Stopper, Workers,
+};
 use reload::Reload;
 use signals::{Successor, Watch};
 use takeover::{Offer, Sockets};
@@ -108,13 +110,13 @@ fn serve(
     figures::add(&config, &app, &current, limiter.as_ref(), diagnostics);
     describe(&config, &cores);
 
-    let public = given.public(config.addr, cores.len())?;
+    let public = given.public(arguments, cores.len())?;
     let mut own = Sockets { public: public.duplicate()?, ..Sockets::default() };
     let server =
         pinloop::start_on(public, &config, move |_core| app.clone()).map_err(start_error)?;
     let mut admin = None;
     if has_admin {
-        let listeners = given.admin(arguments.admin_addr)?;
+        let listeners = given.admin(arguments)?;
         own.admin = listeners.duplicate()?;
         admin = Some(admin::start(listeners, &config).map_err(start_error)?);
     }
@@ -298,10 +300,17 @@ fn start_line(server: &Server, admin: Option<&Server>) -> String {
         [cpu] => format!("on core {cpu}"),
         cpus => format!("on cores {}", cpus.join(",")),
     };
-    let addr = server.addr();
-    let admin = admin.map(|admin| format!(", admin pages on http://{}", admin.addr()));
+    let addr = url(server);
+    let admin = admin.map(|admin| format!(", admin pages on {}", url(admin)));
     let admin = admin.unwrap_or_default();
-    format!("pinloop listening on http://{addr} with {threads} thread{plural} {place}{admin}\n")
+    format!("pinloop listening on {addr} with {threads} thread{plural} {place}{admin}\n")
+}
+
+fn url(server: &Server) -> String {
+    match server.address() {
+        Address::Ip(addr) => format!("http://{addr}"),
+        address @ Address::Unix(_) => address.to_string(),
+    }
 }
 
 /// Says at the level `debug` what the options, the machine and the cgroup have led to.

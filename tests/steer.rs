@@ -1,7 +1,7 @@
 //! `--steer cpu`: a connection goes to the thread on the CPU that has received it.
 
-use std::net::TcpListener;
 use std::num::NonZeroUsize;
+use std::os::fd::OwnedFd;
 use std::process::Command;
 
 use core_affinity::CoreId;
@@ -42,7 +42,7 @@ fn kernel() -> (u32, u32) {
 }
 
 /// Returns the option of each socket; `None` stands for all CPUs.
-fn options(sockets: &[TcpListener]) -> Vec<Option<usize>> {
+fn options(sockets: &[OwnedFd]) -> Vec<Option<usize>> {
     let option = |socket| SockRef::from(socket).cpu_affinity().unwrap();
     sockets.iter().map(|socket| Some(option(socket)).filter(|&cpu| cpu != usize::MAX)).collect()
 }

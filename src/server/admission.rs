@@ -1,12 +1,12 @@
 //! Admits connections up to the limits, and decides about those beyond them.
 
 use std::io;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::Registry;
 
+use super::acceptor::Acceptor;
 use super::connection::Connection;
 use super::connections::Connections;
 use super::inbox::{Arrival, Inbox};
@@ -49,7 +49,7 @@ pub(super) struct Admission {
 impl Admission {
     pub(super) fn new(
         index: usize,
-        sockets: Vec<std::net::TcpListener>,
+        sockets: Vec<Acceptor>,
         registry: &Registry,
         inbox: Arc<Inbox>,
         shared: Arc<Shared>,
@@ -149,7 +149,7 @@ impl Admission {
                     self.evict_idle(connections);
                 }
                 let trust = connections.state.env.config.trust.as_ref();
-                let client = Peer::new(client.ip(), trust);
+                let client = Peer::new(client, trust);
                 self.admit(Arrival { stream, client }, connections, registry);
             }
             Accepted::Shed => {
@@ -171,10 +171,9 @@ impl Admission {
         let client = &arrival.client;
         let config = &connections.state.env.config;
         let (max, when_full) = (config.connections_max, config.when_full);
-        // A proxy has the connections of many clients.
-        let per_client = config.connections_per_client_max.filter(|_| !client.is_proxy());
-        let of_client = per_client.map_or(0, |_| self.shared.add_client(client.address()));
-        let client_max = per_client.map_or(usize::MAX, NonZeroUsize::get);
+        let per_client = config.connections_per_client_max.zip(client.direct_client());
+        let of_client = per_client.map_or(0, |(_, address)| self.shared.add_client(address));
+        let client_max = per_client.map_or(usize::MAX, |(max, _)| max.get());
         // A client that has waited is served at the end, because the alternative is a reset.
         let open = self.shared.connections();
         let is_full = when_full == WhenFull::Shed && open >= max && !self.evict_idle(connections);

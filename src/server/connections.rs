@@ -287,8 +287,10 @@ impl<S: Service> Connections<S> {
 
     /// Counts a connection of a client that has closed.
     pub(super) fn forget_client(&self, client: &Peer) {
-        if self.state.env.config.connections_per_client_max.is_some() && !client.is_proxy() {
-            self.shared.remove_client(client.address());
+        if self.state.env.config.connections_per_client_max.is_some()
+            && let Some(address) = client.direct_client()
+        {
+            self.shared.remove_client(address);
         }
     }
 }

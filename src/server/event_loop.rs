@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use mio::event::Event;
 use mio::{Events, Poll, Token};
 
+use super::acceptor::Acceptor;
 use super::admission::Admission;
 use super::connections::Connections;
 use super::drain::Drain;
@@ -44,7 +45,7 @@ impl<S: Service> EventLoop<S> {
     pub(super) fn new(
         index: usize,
         poll: Poll,
-        sockets: Vec<std::net::TcpListener>,
+        sockets: Vec<Acceptor>,
         inbox: Arc<Inbox>,
         service: S,
         config: Config,

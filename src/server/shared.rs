@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::inbox::{Arrival, Inbox};
 use super::loads::Loads;
+use super::unix_socket::SocketFile;
 use crate::config::{Balance, Config};
 use crate::ops::readiness::{Phase, Readiness};
 
@@ -17,6 +18,8 @@ pub(super) struct Shared {
     connections: AtomicUsize,
     /// Number of connections of each loop, if that decides where a new one goes.
     loads: Loads,
+    /// File of a Unix socket that is to be removed at the end.
+    file: Option<SocketFile>,
     /// Number of threads that are without their reserved file descriptor.
     pub(super) reserves_missing: Arc<AtomicUsize>,
     stop: AtomicBool,
@@ -48,6 +51,7 @@ impl Shared {
         readiness: Readiness,
         are_shared: bool,
         balance: Balance,
+        file: Option<SocketFile>,
     ) -> Shared {
         let new_loop = |inbox: &Arc<Inbox>| Loop {
             inbox: inbox.clone(),
@@ -58,6 +62,7 @@ impl Shared {
         Shared {
             connections: AtomicUsize::new(0),
             loads: Loads::new(balance, inboxes.len()),
+            file,
             reserves_missing: Arc::default(),
             stop: AtomicBool::new(false),
             settings: Mutex::default(),
@@ -156,6 +161,7 @@ impl Shared {
     pub(super) fn hand_over(&self) {
         self.leaves_queue.store(true, Ordering::Release);
         self.is_handed_over.store(true, Ordering::Release);
+        self.file.iter().for_each(SocketFile::keep);
         self.stop();
     }
 
@@ -166,6 +172,11 @@ impl Shared {
     /// Reports whether the queues of the listening sockets outlive this process.
     pub(super) fn leaves_queue(&self) -> bool {
         self.leaves_queue.load(Ordering::Acquire)
+    }
+
+    /// Removes the file of a Unix socket, so that its queue gets no more connections.
+    pub(super) fn remove_file(&self) {
+        self.file.iter().for_each(SocketFile::remove);
     }
 
     /// Has all loops apply these settings.
@@ -233,7 +244,7 @@ mod tests {
 
     #[test]
     fn counts_the_connections_of_a_client_by_its_network() {
-        let shared = Shared::new(&[], Readiness::default(), false, Balance::Kernel);
+        let shared = Shared::new(&[], Readiness::default(), false, Balance::Kernel, None);
         let client = |text: &str| text.parse::<IpAddr>().expect("an address");
         assert_eq!(shared.add_client(client("2001:db8::1")), 1);
         assert_eq!(shared.add_client(client("2001:db8::2")), 2);

@@ -2,10 +2,10 @@
 //! of the CPU that has received its first packet.
 
 use std::io;
-use std::net::TcpListener;
 
 use socket2::SockRef;
 
+use super::acceptor::Acceptor;
 use super::cores::Core;
 use crate::config::{ConfigError, Steer};
 
@@ -30,16 +30,20 @@ pub(super) fn check(steer: Steer, sockets: usize, threads: usize) -> Result<(), 
 ///
 /// # Errors
 /// If the kernel refuses the option.
-pub(super) fn apply(steer: Steer, hands: &[Vec<TcpListener>], cores: &[Core]) -> io::Result<()> {
+pub(super) fn apply(steer: Steer, hands: &[Vec<Acceptor>], cores: &[Core]) -> io::Result<()> {
     for (hand, core) in hands.iter().zip(cores) {
         let cpu = core.cpu.filter(|_| steer == Steer::Cpu).unwrap_or(ANY_CPU);
-        hand.iter().try_for_each(|socket| set_cpu(socket, cpu))?;
+        let set = hand.iter().try_for_each(|socket| set_cpu(socket, cpu));
+        // Without the option, as in some sandboxes, the hash chooses anyway.
+        if steer == Steer::Cpu {
+            set?;
+        }
     }
     Ok(())
 }
 
 /// Sets the option, unless it has this value.
-fn set_cpu(socket: &TcpListener, cpu: usize) -> io::Result<()> {
+fn set_cpu(socket: &Acceptor, cpu: usize) -> io::Result<()> {
     let socket = SockRef::from(socket);
     let wrong = |error| io::Error::other(format!("SO_INCOMING_CPU: {error}"));
     if socket.cpu_affinity().map_err(wrong)? == cpu {
