@@ -12,6 +12,7 @@ use crate::http::{HEADERS_MAX_CAP, Limits, Trust};
 use crate::ops::access_log::AccessLog;
 use crate::ops::metrics::Metrics;
 use crate::ops::readiness::Readiness;
+use crate::server::address::Address;
 use crate::server::timeouts::Timeouts;
 
 /// Settings of a server.
@@ -24,7 +25,8 @@ use crate::server::timeouts::Timeouts;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Address to listen on. Default `127.0.0.1:8080`; with port 0 the kernel picks a port.
+    /// Address to listen on. Default `127.0.0.1:8080`; with port 0 the kernel picks a port. For a
+    /// Unix socket see [`Listeners::bind_unix`](crate::Listeners::bind_unix).
     pub addr: SocketAddr,
     /// Number of threads, each with its own event loop and listener. Default: one for each
     /// CPU in `cores`, or else for each CPU available to the process, within the CPU quota of
@@ -57,7 +59,8 @@ pub struct Config {
     /// Each needs a file descriptor (`ulimit -n`).
     pub connections_max: usize,
     /// Maximum number of open connections of one client: an IPv4 address, or a /64 of IPv6.
-    /// More are answered with 503 and closed. Default: no limit, because a proxy is one client.
+    /// More are answered with 503 and closed. Peers of Unix sockets have no address and are not
+    /// counted. Default: no limit, because a proxy is one client.
     pub connections_per_client_max: Option<NonZeroUsize>,
     /// Treatment of connections beyond `connections_max`.
     pub when_full: WhenFull,
@@ -215,6 +218,21 @@ impl Config {
             let allowed = option.least.as_secs_f64()..=Config::TIMEOUT_MOST.as_secs_f64();
             in_range(option.name, &(option.get)(&self.timeouts).as_secs_f64(), &allowed)
         })
+    }
+
+    /// Checks that the settings fit an address: some are for TCP only.
+    ///
+    /// # Errors
+    /// Returns the first setting that a Unix socket does not have.
+    pub fn check_for(&self, address: &Address) -> Result<(), ConfigError> {
+        let is_steered = self.steer == Steer::Cpu;
+        for (name, is_set) in [("defer-accept", self.defer_accept), ("steer", is_steered)] {
+            if is_set && address.is_unix() {
+                let sentence = format!("{name} is for TCP; the server listens on {address}");
+                return Err(ConfigError(sentence));
+            }
+        }
+        Ok(())
     }
 }
 

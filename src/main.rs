@@ -91,6 +91,7 @@ fn serve(
     let mut config = arguments.config();
     let cores = pinloop::cores(&config).map_err(cli::refuse)?;
     config.check().map_err(cli::refuse)?;
+    config.check_for(&arguments.addr).map_err(cli::refuse)?;
     if arguments.check_config {
         write_stdout(b"the configuration is valid\n");
         return Ok(());
@@ -110,16 +111,18 @@ fn serve(
     figures::add(&config, &app, &current, limiter.as_ref(), diagnostics);
     describe(&config, &cores);
 
+    // All sockets before the first thread, because a process that fails must not have accepted a
+    // connection of the process before it.
     let public = given.public(arguments, cores.len())?;
     let mut own = Sockets { public: public.duplicate()?, ..Sockets::default() };
+    let for_admin = has_admin.then(|| given.admin(arguments)).transpose()?;
+    if let Some(listeners) = &for_admin {
+        own.admin = listeners.duplicate()?;
+    }
     let server =
         pinloop::start_on(public, &config, move |_core| app.clone()).map_err(start_error)?;
-    let mut admin = None;
-    if has_admin {
-        let listeners = given.admin(arguments)?;
-        own.admin = listeners.duplicate()?;
-        admin = Some(admin::start(listeners, &config).map_err(start_error)?);
-    }
+    let admin = for_admin.map(|listeners| admin::start(listeners, &config)).transpose();
+    let admin = admin.map_err(start_error)?;
     let offer = offer(arguments, own, &server, admin.as_ref())?;
 
     let handle = signals.handle();

@@ -4,7 +4,7 @@
 //! The threads share a count of connections and a flag to stop, and touch neither for a request.
 
 mod acceptor;
-mod address;
+pub(crate) mod address;
 mod admission;
 mod answer;
 mod batch;
@@ -40,7 +40,7 @@ use std::thread::JoinHandle;
 use core_affinity::CoreId;
 use mio::Poll;
 
-use crate::config::{Balance, Config, ConfigError, Steer};
+use crate::config::{Balance, Config, ConfigError};
 use crate::http::Service;
 pub use address::Address;
 pub use cores::{Core, cores};
@@ -126,7 +126,7 @@ where
     config.check()?;
     let cores = cores(config)?;
     let (address, are_shared) = (listeners.address().clone(), listeners.are_shared());
-    check_address(config, &address)?;
+    config.check_for(&address)?;
     steer::check(config.steer, listeners.sockets().len(), cores.len())?;
     let file = listeners.take_file();
     let hands = listeners.deal(cores.len())?;
@@ -164,17 +164,6 @@ where
     }
     let threads = starting.finish()?;
     Ok(Server { address, cores, threads, stopper, settings })
-}
-
-/// Refuses settings that a Unix socket does not have.
-fn check_address(config: &Config, address: &Address) -> Result<(), ConfigError> {
-    let is_steered = config.steer == Steer::Cpu;
-    for (name, is_set) in [("defer-accept", config.defer_accept), ("steer", is_steered)] {
-        if is_set && address.is_unix() {
-            return Err(ConfigError(format!("{name} is for TCP; the server listens on {address}")));
-        }
-    }
-    Ok(())
 }
 
 /// The threads of a server that starts: either all of them serve, or none.

@@ -147,3 +147,32 @@ impl Drop for SocketFile {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn of_two_servers_that_start_at_the_same_moment_one_listens() {
+        let name = format!("pinloop-unix-socket-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        for _ in 0..200 {
+            // The file of a server that has ended.
+            drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+            let barrier = Barrier::new(2);
+            let bind = || {
+                barrier.wait();
+                UnixSocket::new(&path).bind(9)
+            };
+            let (one, other) = thread::scope(|scope| {
+                let other = scope.spawn(bind);
+                (bind(), other.join().unwrap())
+            });
+            assert!(one.is_ok() != other.is_ok(), "{one:?}, {other:?}");
+        }
+        assert!(!path.exists());
+    }
+}
