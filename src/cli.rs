@@ -54,6 +54,7 @@ pub(crate) fn parse(line: &[OsString]) -> Result<Arguments, clap::Error> {
     let mut arguments = Arguments::from_arg_matches(&matches)?;
     arguments.values = values_of(&command, &matches);
     decide_pin(&mut arguments, &matches)?;
+    check_unix(&arguments, &matches)?;
     Ok(arguments)
 }
 
@@ -69,6 +70,21 @@ fn decide_pin(arguments: &mut Arguments, matches: &ArgMatches) -> Result<(), cla
         }
     }
     Ok(())
+}
+
+/// Refuses options that have no effect with the given addresses.
+fn check_unix(arguments: &Arguments, matches: &ArgMatches) -> Result<(), clap::Error> {
+    let is_given = |id: &&str| matches.value_source(id) != Some(ValueSource::DefaultValue);
+    let mut owned = ["unix_mode", "unix_user", "unix_group"].into_iter();
+    let given = owned.find(|id| matches.contains_id(id) && is_given(id));
+    match given {
+        Some(id) if !arguments.has_unix() => Err(refuse(format_args!(
+            "'--{}' needs a Unix socket at '--addr' or '--admin-addr', such as \
+             unix:/run/pinloop.sock",
+            id.replace('_', "-")
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Returns the name of each option with its value as text.

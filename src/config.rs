@@ -12,6 +12,7 @@ use crate::http::{HEADERS_MAX_CAP, Limits, Trust};
 use crate::ops::access_log::AccessLog;
 use crate::ops::metrics::Metrics;
 use crate::ops::readiness::Readiness;
+use crate::server::address::Address;
 use crate::server::timeouts::Timeouts;
 
 /// Settings of a server.
@@ -24,7 +25,8 @@ use crate::server::timeouts::Timeouts;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Address to listen on. Default `127.0.0.1:8080`; with port 0 the kernel picks a port.
+    /// Address to listen on. Default `127.0.0.1:8080`; with port 0 the kernel picks a port. For a
+    /// Unix socket see [`Listeners::bind_unix`](crate::Listeners::bind_unix).
     pub addr: SocketAddr,
     /// Number of threads, each with its own event loop and listener. Default: one for each
     /// CPU in `cores`, or else for each CPU available to the process, within the CPU quota of
@@ -41,6 +43,10 @@ pub struct Config {
     /// which a loop accepts in a few milliseconds. The kernel caps it at
     /// `net.core.somaxconn`.
     pub backlog: u32,
+    /// Choice of the event loop for a new connection. Default [`Balance::Kernel`].
+    pub balance: Balance,
+    /// Choice of the listener for a new connection. Default [`Steer::Hash`].
+    pub steer: Steer,
     /// Accepts a connection once its first bytes have arrived, and reads at once: for clients that
     /// send one request each. Off by default.
     ///
@@ -53,7 +59,8 @@ pub struct Config {
     /// Each needs a file descriptor (`ulimit -n`).
     pub connections_max: usize,
     /// Maximum number of open connections of one client: an IPv4 address, or a /64 of IPv6.
-    /// More are answered with 503 and closed. Default: no limit, because a proxy is one client.
+    /// More are answered with 503 and closed. Peers of Unix sockets have no address and are not
+    /// counted. Default: no limit, because a proxy is one client.
     pub connections_per_client_max: Option<NonZeroUsize>,
     /// Treatment of connections beyond `connections_max`.
     pub when_full: WhenFull,
@@ -89,6 +96,40 @@ pub struct Config {
     pub readiness: Readiness,
 }
 
+/// Choice of the event loop for a new connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[non_exhaustive]
+pub enum Balance {
+    /// The kernel chooses, by a hash of addresses and ports. The loops share nothing, and with few
+    /// connections some loops have several times as many as others.
+    #[default]
+    Kernel,
+    /// A loop that accepts a connection while another one has fewer passes it to the loop with
+    /// the fewest, before it reads a byte. A passed connection costs a wake-up of that loop.
+    ///
+    /// A loop that has left a passed connection waiting for 0.1 s, because its service blocks it,
+    /// gets no more until it takes that one.
+    Connections,
+}
+
+/// Choice of the listener for a new connection, by the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[non_exhaustive]
+pub enum Steer {
+    /// A hash of addresses and ports.
+    #[default]
+    Hash,
+    /// The listener of the CPU that has received the first packet (`SO_INCOMING_CPU`, socket(7)),
+    /// if a thread is pinned to that CPU, and the hash otherwise. It pays if each queue of the
+    /// network card is pinned to one CPU.
+    ///
+    /// Needs pinned threads and a listening socket for each of them. Before Linux 6.2 the kernel
+    /// ignores the option for most connections.
+    Cpu,
+}
+
 /// Treatment of connections beyond [`Config::connections_max`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
@@ -109,6 +150,8 @@ impl Default for Config {
             cores: None,
             pin: None,
             backlog: 1024,
+            balance: Balance::Kernel,
+            steer: Steer::Hash,
             defer_accept: false,
             connections_max: 10_000,
             connections_per_client_max: None,
@@ -175,6 +218,21 @@ impl Config {
             let allowed = option.least.as_secs_f64()..=Config::TIMEOUT_MOST.as_secs_f64();
             in_range(option.name, &(option.get)(&self.timeouts).as_secs_f64(), &allowed)
         })
+    }
+
+    /// Checks that the settings fit an address: some are for TCP only.
+    ///
+    /// # Errors
+    /// Returns the first setting that a Unix socket does not have.
+    pub fn check_for(&self, address: &Address) -> Result<(), ConfigError> {
+        let is_steered = self.steer == Steer::Cpu;
+        for (name, is_set) in [("defer-accept", self.defer_accept), ("steer", is_steered)] {
+            if is_set && address.is_unix() {
+                let sentence = format!("{name} is for TCP; the server listens on {address}");
+                return Err(ConfigError(sentence));
+            }
+        }
+        Ok(())
     }
 }
 

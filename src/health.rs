@@ -2,17 +2,21 @@
 
 use std::fmt::{self, Display};
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
+
+use pinloop::Address;
+use socket2::{SockAddr, Socket, Type};
 
 /// Time for the connection, and for each part of the response.
 const WAIT: Duration = Duration::from_secs(3);
 
 /// An `http` URL with an address instead of a name, because a static binary cannot look names up.
+/// A Unix socket is written as in nginx's `proxy_pass`: `http://unix:/run/a.sock:/readyz`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HealthUrl {
-    addr: SocketAddr,
+    address: Address,
     path: String,
 }
 
@@ -20,26 +24,38 @@ impl FromStr for HealthUrl {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<HealthUrl, &'static str> {
-        const WRONG: &str = "allowed is http://IP:PORT/PATH, such as http://127.0.0.1:9090/readyz";
+        const WRONG: &str = "allowed is http://IP:PORT/PATH, such as http://127.0.0.1:9090/readyz, \
+                             or http://unix:SOCKET:/PATH";
         let rest = text.strip_prefix("http://").ok_or(WRONG)?;
+        if let Some(rest) = rest.strip_prefix("unix:") {
+            let (socket, path) = rest.rsplit_once(":/").ok_or(WRONG)?;
+            let address = format!("unix:{socket}").parse().map_err(|_| WRONG)?;
+            return HealthUrl::new(address, format!("/{path}")).ok_or(WRONG);
+        }
         let at = rest.find('/').unwrap_or(rest.len());
         let (host, path) = rest.split_at(at);
-        if path.bytes().any(|byte| !byte.is_ascii_graphic()) {
-            return Err(WRONG);
-        }
         let local = |port: &str| Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse().ok()?)));
         let addr = match host.strip_prefix("localhost:") {
             Some(port) => local(port),
             None => host.parse().or_else(|_| format!("{host}:80").parse()).ok(),
         };
         let path = if path.is_empty() { "/" } else { path };
-        Ok(HealthUrl { addr: addr.ok_or(WRONG)?, path: path.into() })
+        HealthUrl::new(Address::Ip(addr.ok_or(WRONG)?), path.into()).ok_or(WRONG)
+    }
+}
+
+impl HealthUrl {
+    /// Returns the URL if its path can stand in a request.
+    fn new(address: Address, path: String) -> Option<HealthUrl> {
+        let is_plain = path.bytes().all(|byte| byte.is_ascii_graphic());
+        is_plain.then_some(HealthUrl { address, path })
     }
 }
 
 impl Display for HealthUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.addr, self.path)
+        let colon = if self.address.is_unix() { ":" } else { "" };
+        write!(f, "http://{}{colon}{}", self.address, self.path)
     }
 }
 
@@ -48,13 +64,18 @@ impl Display for HealthUrl {
 /// # Errors
 /// Returns the system's error, or that the response is not HTTP.
 pub(crate) fn check(url: &HealthUrl) -> io::Result<u16> {
-    let mut stream = TcpStream::connect_timeout(&url.addr, WAIT)?;
-    stream.set_read_timeout(Some(WAIT))?;
+    let (addr, host) = match &url.address {
+        Address::Ip(addr) => (SockAddr::from(*addr), addr.to_string()),
+        Address::Unix(path) => (SockAddr::unix(path)?, "localhost".to_string()),
+    };
+    let mut stream = Socket::new(addr.domain(), Type::STREAM, None)?;
     stream.set_write_timeout(Some(WAIT))?;
-    let HealthUrl { addr, path } = url;
+    stream.set_read_timeout(Some(WAIT))?;
+    stream.connect_timeout(&addr, WAIT)?;
     let request = format!(
-        "GET {path} HTTP/1.1\r\nhost: {addr}\r\nuser-agent: pinloop-check\r\n\
-         connection: close\r\n\r\n"
+        "GET {} HTTP/1.1\r\nhost: {host}\r\nuser-agent: pinloop-check\r\n\
+         connection: close\r\n\r\n",
+        url.path
     );
     stream.write_all(request.as_bytes())?;
     let mut start = [0; 12];
@@ -74,13 +95,19 @@ mod tests {
             ("http://127.0.0.1:9090/readyz", "http://127.0.0.1:9090/readyz"),
             ("http://[::1]:9090", "http://[::1]:9090/"),
             ("http://127.0.0.1/a?b", "http://127.0.0.1:80/a?b"),
+            ("http://unix:/run/a.sock:/readyz", "http://unix:/run/a.sock:/readyz"),
             ("http://localhost:8080/", "http://127.0.0.1:8080/"),
         ] {
             assert_eq!(text.parse::<HealthUrl>().unwrap().to_string(), same);
         }
-        for wrong in
-            ["", "https://127.0.0.1/", "127.0.0.1:80", "http://a.example/", "http://::1/ a"]
-        {
+        for wrong in [
+            "",
+            "https://127.0.0.1/",
+            "127.0.0.1:80",
+            "http://a.example/",
+            "http://::1/ a",
+            "http://unix:/a",
+        ] {
             assert!(wrong.parse::<HealthUrl>().is_err(), "{wrong}");
         }
     }

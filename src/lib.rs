@@ -151,7 +151,7 @@ mod ops;
 mod server;
 pub mod testing;
 
-pub use config::{Config, ConfigError, WhenFull};
+pub use config::{Balance, Config, ConfigError, Steer, WhenFull};
 pub use http::{BodyPolicy, ClientHeader, Limits, Networks, Request, Response, Service, Trust};
 pub use ops::access_log::AccessLog;
 #[cfg(feature = "access-log")]
@@ -162,4 +162,7 @@ pub use ops::rate_limit::{Rate, RateLimiter, TooMany};
 pub use ops::readiness::{Phase, Readiness};
 pub use ops::workers::{Permit, QueueFigures, Workers};
 pub use server::timeouts::{TimeoutOption, Timeouts};
-pub use server::{Core, Listeners, Server, Settings, StartError, Stopper, cores, start, start_on};
+pub use server::{
+    Address, Core, Listeners, Server, Settings, StartError, Stopper, UnixSocket, cores, start,
+    start_on,
+};

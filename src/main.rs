@@ -28,7 +28,9 @@ use cli::Arguments;
 use diagnostics::Diagnostics;
 use health::HealthUrl;
 use pinloop::app::{App, Limit};
-use pinloop::{AccessLog, Config, Core, RateLimiter, Server, StartError, Stopper, Workers};
+use pinloop::{
+    AccessLog, Address, Config, Core, RateLimiter, Server, StartError, Stopper, Workers,
+};
 use reload::Reload;
 use signals::{Successor, Watch};
 use takeover::{Offer, Sockets};
@@ -89,6 +91,7 @@ fn serve(
     let mut config = arguments.config();
     let cores = pinloop::cores(&config).map_err(cli::refuse)?;
     config.check().map_err(cli::refuse)?;
+    config.check_for(&arguments.addr).map_err(cli::refuse)?;
     if arguments.check_config {
         write_stdout(b"the configuration is valid\n");
         return Ok(());
@@ -108,16 +111,18 @@ fn serve(
     figures::add(&config, &app, &current, limiter.as_ref(), diagnostics);
     describe(&config, &cores);
 
-    let public = given.public(config.addr, cores.len())?;
+    // All sockets before the first thread, because a process that fails must not have accepted a
+    // connection of the process before it.
+    let public = given.public(arguments, cores.len())?;
     let mut own = Sockets { public: public.duplicate()?, ..Sockets::default() };
+    let for_admin = has_admin.then(|| given.admin(arguments)).transpose()?;
+    if let Some(listeners) = &for_admin {
+        own.admin = listeners.duplicate()?;
+    }
     let server =
         pinloop::start_on(public, &config, move |_core| app.clone()).map_err(start_error)?;
-    let mut admin = None;
-    if has_admin {
-        let listeners = given.admin(arguments.admin_addr)?;
-        own.admin = listeners.duplicate()?;
-        admin = Some(admin::start(listeners, &config).map_err(start_error)?);
-    }
+    let admin = for_admin.map(|listeners| admin::start(listeners, &config)).transpose();
+    let admin = admin.map_err(start_error)?;
     let offer = offer(arguments, own, &server, admin.as_ref())?;
 
     let handle = signals.handle();
@@ -298,10 +303,17 @@ fn start_line(server: &Server, admin: Option<&Server>) -> String {
         [cpu] => format!("on core {cpu}"),
         cpus => format!("on cores {}", cpus.join(",")),
     };
-    let addr = server.addr();
-    let admin = admin.map(|admin| format!(", admin pages on http://{}", admin.addr()));
+    let addr = url(server);
+    let admin = admin.map(|admin| format!(", admin pages on {}", url(admin)));
     let admin = admin.unwrap_or_default();
-    format!("pinloop listening on http://{addr} with {threads} thread{plural} {place}{admin}\n")
+    format!("pinloop listening on {addr} with {threads} thread{plural} {place}{admin}\n")
+}
+
+fn url(server: &Server) -> String {
+    match server.address() {
+        Address::Ip(addr) => format!("http://{addr}"),
+        address @ Address::Unix(_) => address.to_string(),
+    }
 }
 
 /// Says at the level `debug` what the options, the machine and the cgroup have led to.

@@ -2,11 +2,11 @@
 
 use std::error::Error;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 
 use listenfd::ListenFd;
 use log::debug;
-use pinloop::{Listeners, StartError};
+use pinloop::{Address, Listeners, StartError};
 
 use crate::cli::{self, Arguments};
 use crate::takeover::{self, Inherited, Sockets};
@@ -29,7 +29,7 @@ pub(crate) struct Given {
 /// Looks for sockets that this process has been given.
 ///
 /// # Errors
-/// If something in `LISTEN_FDS` is not a TCP socket, or the process at `--takeover` does not
+/// If something in `LISTEN_FDS` is not a socket for streams, or the process at `--takeover` does not
 /// answer as it should.
 pub(crate) fn find(arguments: &Arguments) -> Result<Given, Box<dyn Error>> {
     let sockets = activated()?;
@@ -59,7 +59,7 @@ fn activated() -> io::Result<Sockets> {
     let mut sockets = Sockets::default();
     for at in 0..fds.len() {
         let name = names.split(':').nth(at).unwrap_or_default();
-        let taken = fds.take_tcp_listener(at).map_err(|error| {
+        let taken = take(&mut fds, at).map_err(|error| {
             io::Error::other(format!("socket {at} '{name}' of LISTEN_FDS is unusable: {error}"))
         })?;
         match name {
@@ -70,43 +70,53 @@ fn activated() -> io::Result<Sockets> {
     Ok(sockets)
 }
 
+/// Takes a socket of either kind.
+fn take(fds: &mut ListenFd, at: usize) -> io::Result<Option<OwnedFd>> {
+    if let Ok(taken) = fds.take_unix_listener(at) {
+        return Ok(taken.map(OwnedFd::from));
+    }
+    Ok(fds.take_tcp_listener(at)?.map(OwnedFd::from))
+}
+
 impl Given {
     /// Reports whether there are activated sockets for operators.
     pub(crate) fn has_admin(&self) -> bool {
         self.are_activated && !self.sockets.admin.is_empty()
     }
 
-    /// Returns the sockets for clients: those that were given, or `count` new ones on `addr`.
+    /// Returns the sockets for clients: those that were given, or `count` new ones.
     pub(crate) fn public(
         &mut self,
-        addr: SocketAddr,
+        arguments: &Arguments,
         count: usize,
     ) -> Result<Listeners, StartError> {
         let given = std::mem::take(&mut self.sockets.public);
-        self.choose(given, Some(addr), count)
+        self.choose(given, Some(&arguments.addr), arguments, count)
     }
 
-    /// Returns the sockets for operators, or one new socket on `addr`.
-    pub(crate) fn admin(&mut self, addr: Option<SocketAddr>) -> Result<Listeners, StartError> {
+    /// Returns the sockets for operators: those that were given, or a new one.
+    pub(crate) fn admin(&mut self, arguments: &Arguments) -> Result<Listeners, StartError> {
         let given = std::mem::take(&mut self.sockets.admin);
-        self.choose(given, addr, 1)
+        self.choose(given, arguments.admin_addr.as_ref(), arguments, 1)
     }
 
     fn choose(
         &self,
-        given: Vec<TcpListener>,
-        addr: Option<SocketAddr>,
+        given: Vec<OwnedFd>,
+        address: Option<&Address>,
+        arguments: &Arguments,
         count: usize,
     ) -> Result<Listeners, StartError> {
-        let is_meant = |socket: &TcpListener| {
-            self.are_activated
-                || socket.local_addr().is_ok_and(|own| addr.is_some_and(|addr| is_at(own, addr)))
+        if self.are_activated && !given.is_empty() {
+            return Listeners::inherit(given).map_err(StartError::Io);
+        }
+        let is_meant = |socket: &OwnedFd| {
+            Address::of(socket).is_ok_and(|own| address.is_some_and(|address| is_at(&own, address)))
         };
-        let given: Vec<TcpListener> = given.into_iter().filter(is_meant).collect();
-        match addr {
-            Some(addr) if given.is_empty() => Listeners::bind(addr, BACKLOG, count)
-                .map_err(|error| StartError::Listen(addr, error)),
-            _ => Listeners::inherit(given).map_err(StartError::Io),
+        let given: Vec<OwnedFd> = given.into_iter().filter(is_meant).collect();
+        match address {
+            Some(address) if given.is_empty() => bind(address, arguments, count),
+            _ => Listeners::take_over(given).map_err(StartError::Io),
         }
     }
 
@@ -118,8 +128,22 @@ impl Given {
     }
 }
 
+/// Binds `count` sockets to an IP address, or one Unix socket.
+fn bind(address: &Address, arguments: &Arguments, count: usize) -> Result<Listeners, StartError> {
+    let bound = match address {
+        Address::Ip(addr) => Listeners::bind(*addr, BACKLOG, count),
+        Address::Unix(path) => Listeners::bind_unix(&arguments.unix_socket(path), BACKLOG),
+    };
+    bound.map_err(|error| StartError::Listen(address.clone(), error))
+}
+
 /// Reports whether a socket at `own` serves an address that was asked for. Port 0 stands for any
 /// port.
-fn is_at(own: SocketAddr, addr: SocketAddr) -> bool {
-    own == addr || addr.port() == 0 && own.ip() == addr.ip()
+fn is_at(own: &Address, address: &Address) -> bool {
+    match (own, address) {
+        (Address::Ip(own), Address::Ip(addr)) => {
+            own == addr || addr.port() == 0 && own.ip() == addr.ip()
+        }
+        _ => own == address,
+    }
 }

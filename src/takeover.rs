@@ -8,8 +8,7 @@
 use std::fs::{self, Permissions};
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
-use std::net::TcpListener;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -43,8 +42,8 @@ const START_WAIT: Duration = Duration::from_secs(60);
 /// The listening sockets of both addresses.
 #[derive(Debug, Default)]
 pub(crate) struct Sockets {
-    pub(crate) public: Vec<TcpListener>,
-    pub(crate) admin: Vec<TcpListener>,
+    pub(crate) public: Vec<OwnedFd>,
+    pub(crate) admin: Vec<OwnedFd>,
 }
 
 /// The sockets of the process before this one, which waits until this one serves.
@@ -186,7 +185,7 @@ impl Offer {
 }
 
 /// Sends a word with sockets.
-fn send(stream: &UnixStream, word: Word, sockets: &[TcpListener]) -> io::Result<()> {
+fn send(stream: &UnixStream, word: Word, sockets: &[OwnedFd]) -> io::Result<()> {
     let fds: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
@@ -198,7 +197,7 @@ fn send(stream: &UnixStream, word: Word, sockets: &[TcpListener]) -> io::Result<
 }
 
 /// Receives a word with sockets.
-fn receive(stream: &UnixStream) -> io::Result<(Word, Vec<TcpListener>)> {
+fn receive(stream: &UnixStream) -> io::Result<(Word, Vec<OwnedFd>)> {
     let mut word = Word::default();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
@@ -207,7 +206,7 @@ fn receive(stream: &UnixStream) -> io::Result<(Word, Vec<TcpListener>)> {
     let mut sockets = Vec::new();
     for message in ancillary.drain() {
         if let RecvAncillaryMessage::ScmRights(fds) = message {
-            sockets.extend(fds.map(TcpListener::from));
+            sockets.extend(fds);
         }
     }
     match received.bytes == word.len() {

@@ -1,6 +1,7 @@
 //! The tests of the server, grouped by the promises that a user relies on.
 
 mod access_log;
+mod balance;
 mod batches;
 mod binary;
 mod conformance;
@@ -17,4 +18,5 @@ mod protocol;
 mod rate_limit;
 mod regressions;
 mod server;
+mod steer;
 mod support;

@@ -1,5 +1,6 @@
 //! The promises to operators, each with the real binary.
 
+mod activation;
 mod admin;
 mod config;
 mod deploy;
@@ -9,6 +10,7 @@ mod proxies;
 mod real_proxies;
 mod restart;
 mod stopping;
+mod unix;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

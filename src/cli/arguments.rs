@@ -1,18 +1,20 @@
 //! The options of the command line, and the settings that they make.
 
-use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use clap_complete::Shell;
 use pinloop::app::DEFAULT_ROUNDS;
 use pinloop::http::Limits;
-use pinloop::{ClientHeader, Config, LogFormat, Metrics, Networks, Rate, Trust, WhenFull};
+use pinloop::{
+    Address, Balance, ClientHeader, Config, LogFormat, Metrics, Networks, Rate, Steer, Trust,
+    UnixSocket, WhenFull,
+};
 
 use super::help::AFTER_HELP;
 use super::timeouts::TimeoutArgs;
-use super::values::{CpuList, address, number};
+use super::values::{CpuList, group, mode, number, user};
 use crate::health::HealthUrl;
 
 /// Heading of the options that print something and exit.
@@ -40,15 +42,35 @@ pub(crate) struct Arguments {
     /// Check the options, the environment and the configuration file, and exit
     #[arg(long, help_heading = DOCUMENTS)]
     pub(crate) check_config: bool,
-    /// Address to listen on; port 0 picks a free port
-    #[arg(long, value_name = "IP:PORT", help_heading = "Address and threads")]
-    #[arg(default_value_t = Config::default().addr, value_parser = address)]
-    addr: SocketAddr,
+    /// Address to listen on; port 0 picks a free port. unix:PATH is a Unix socket
+    #[arg(long, value_name = "IP:PORT|unix:PATH", help_heading = "Address and threads")]
+    #[arg(default_value_t = Config::default().addr.into())]
+    pub(crate) addr: Address,
+    /// Octal mode of the files of Unix sockets; connecting needs the permission to write
+    #[arg(long, value_name = "MODE", help_heading = "Address and threads", default_value = "660")]
+    #[arg(value_parser = mode)]
+    pub(super) unix_mode: u32,
+    /// User that the files of Unix sockets belong to, by name or number [default: the user of the
+    /// process]
+    #[arg(long, value_name = "USER", help_heading = "Address and threads", value_parser = user)]
+    pub(super) unix_user: Option<u32>,
+    /// Group that the files of Unix sockets belong to, by name or number [default: the group of the
+    /// process]
+    #[arg(long, value_name = "GROUP", help_heading = "Address and threads", value_parser = group)]
+    pub(super) unix_group: Option<u32>,
     /// Number of threads [default: one for each available CPU, within the CPU quota of the
     /// cgroup]
     #[arg(long, value_name = "N", help_heading = "Address and threads")]
     #[arg(value_parser = number(Config::THREADS))]
     threads: Option<usize>,
+    /// Choice of the thread for a new connection: the kernel's hash, or the thread with the fewest
+    /// connections, which costs a wake-up of that thread for each connection that changes over
+    #[arg(long, value_name = "BY", help_heading = "Address and threads", default_value = "kernel")]
+    balance: Balance,
+    /// Choice of the listener for a new connection: a hash of its addresses and ports, or the CPU that
+    /// has received it, if a thread is pinned to that CPU
+    #[arg(long, value_name = "BY", help_heading = "Address and threads", default_value = "hash")]
+    steer: Steer,
     /// Accept a connection once its first bytes have arrived, and read at once: cheaper where a
     /// connection has one request. Until then the kernel keeps the connection, for about the
     /// head timeout; it counts for no limit, and is lost when the server stops
@@ -65,7 +87,7 @@ pub(crate) struct Arguments {
     #[arg(long, help_heading = "Address and threads")]
     pub(super) no_pin: bool,
     /// Networks of the proxies that are trusted to name their clients, such as
-    /// 10.0.0.0/8,2001:db8::/32. Rate limits, logs and services then see these clients [default:
+    /// 10.0.0.0/8,2001:db8::/32; unix stands for all peers of Unix sockets. Rate limits, logs and services then see these clients [default:
     /// none]
     #[arg(long, value_name = "CIDR,...", help_heading = "Behind a proxy")]
     trust: Option<Networks>,
@@ -97,9 +119,8 @@ pub(crate) struct Arguments {
     metrics: bool,
     /// Address that serves GET /metrics, /healthz and /readyz, on a thread of its own, also while
     /// --addr is full. Its requests are neither limited nor logged [default: none]
-    #[arg(long, value_name = "IP:PORT", help_heading = "Logs and metrics")]
-    #[arg(value_parser = address)]
-    pub(crate) admin_addr: Option<SocketAddr>,
+    #[arg(long, value_name = "IP:PORT|unix:PATH", help_heading = "Logs and metrics")]
+    pub(crate) admin_addr: Option<Address>,
     /// Give the metrics of each thread a series of its own, instead of their sum
     #[arg(long, help_heading = "Logs and metrics")]
     metrics_by_core: bool,
@@ -186,6 +207,21 @@ impl Arguments {
         self.access_log.as_ref().is_some_and(|path| path.as_os_str() == "-")
     }
 
+    /// Returns the Unix socket at `path` as the options want it.
+    pub(crate) fn unix_socket(&self, path: &Path) -> UnixSocket {
+        UnixSocket {
+            path: path.into(),
+            mode: self.unix_mode,
+            user: self.unix_user,
+            group: self.unix_group,
+        }
+    }
+
+    /// Reports whether an address is that of a Unix socket.
+    pub(super) fn has_unix(&self) -> bool {
+        self.addr.is_unix() || self.admin_addr.as_ref().is_some_and(Address::is_unix)
+    }
+
     /// Makes counters as the options want them.
     pub(crate) fn new_metrics(&self) -> Metrics {
         let metrics = Metrics::default();
@@ -196,10 +232,16 @@ impl Arguments {
     pub(crate) fn config(&self) -> Config {
         let default = Config::default();
         Config {
-            addr: self.addr,
+            // A Unix socket is bound by its options.
+            addr: match self.addr {
+                Address::Ip(addr) => addr,
+                Address::Unix(_) => default.addr,
+            },
             threads: self.threads.and_then(NonZeroUsize::new),
             cores: self.cores.clone().map(|list| list.0),
             pin: (self.pin || self.no_pin).then_some(self.pin),
+            balance: self.balance,
+            steer: self.steer,
             defer_accept: self.defer_accept,
             connections_max: self.max_connections,
             connections_per_client_max: self.max_connections_per_client,

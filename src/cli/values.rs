@@ -1,11 +1,11 @@
 //! Parsers of option values. Each error says which values are allowed.
 
 use std::fmt::Display;
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use nix::unistd::{Group, User};
 use pinloop::Config;
 
 /// CPU numbers, in the order given.
@@ -32,8 +32,39 @@ impl FromStr for CpuList {
     }
 }
 
-pub(crate) fn address(text: &str) -> Result<SocketAddr, &'static str> {
-    text.parse().map_err(|_| "allowed is an IP address and a port, such as 127.0.0.1:8080")
+/// Parses the mode of a file, such as 660.
+pub(crate) fn mode(text: &str) -> Result<u32, &'static str> {
+    let is_octal = !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| is_octal && *mode <= 0o777);
+    mode.ok_or("allowed is an octal mode from 0 to 777, such as 660")
+}
+
+/// Parses a user, by name or number.
+pub(crate) fn user(text: &str) -> Result<u32, String> {
+    owner(text, "user", |name| User::from_name(name).map(|user| user.map(|user| user.uid.as_raw())))
+}
+
+/// Parses a group, by name or number.
+pub(crate) fn group(text: &str) -> Result<u32, String> {
+    owner(text, "group", |name| {
+        Group::from_name(name).map(|group| group.map(|group| group.gid.as_raw()))
+    })
+}
+
+fn owner(
+    text: &str,
+    kind: &str,
+    find: impl FnOnce(&str) -> nix::Result<Option<u32>>,
+) -> Result<u32, String> {
+    if let Ok(number) = text.parse::<u32>() {
+        // The largest number stands for no change (chown(2)).
+        return Some(number).filter(|&number| number < u32::MAX).ok_or("out of range".into());
+    }
+    match find(text) {
+        Ok(Some(number)) => Ok(number),
+        Ok(None) => Err(format!("there is no {kind} of this name; allowed is a name or a number")),
+        Err(error) => Err(format!("the {kind}s of the system cannot be read: {}", error.desc())),
+    }
 }
 
 /// Parses a whole number within `allowed`.
@@ -77,6 +108,17 @@ mod tests {
         for wrong in ["", "a", "3-1", "0,", "-1", "0-999999"] {
             assert!(wrong.parse::<CpuList>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn modes_are_octal_and_owners_have_a_name_or_a_number() {
+        assert_eq!((mode("660"), mode("0600"), mode("0")), (Ok(0o660), Ok(0o600), Ok(0)));
+        for wrong in ["", "8", "1000", "rw", "+7", "0o7"] {
+            assert!(mode(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!((user("root"), user("12"), group("root")), (Ok(0), Ok(12), Ok(0)));
+        assert!(user("no-such-user").unwrap_err().starts_with("there is no user of this name"));
+        assert!(group("4294967295").is_err());
     }
 
     #[test]

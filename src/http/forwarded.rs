@@ -8,16 +8,17 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::trust::{ClientHeader, Trust};
 
-/// Returns the client of a request that has come from `from`, a trusted proxy. `values` are those
-/// of the header that names clients, in the order of their lines.
+/// Returns the client of a request that has come from `from`, a trusted proxy, which has no address
+/// at the other end of a Unix socket. `values` are those of the header that names clients, in the
+/// order of their lines.
 ///
 /// An element that is not an address ends the search, because nothing tells if what stands before
 /// it can be trusted. The client is then the proxy that has written that element.
 pub(super) fn client<'a>(
-    from: IpAddr,
+    from: Option<IpAddr>,
     values: impl DoubleEndedIterator<Item = &'a [u8]>,
     trust: &Trust,
-) -> IpAddr {
+) -> Option<IpAddr> {
     let mut client = from;
     for value in values.rev() {
         let nodes = match trust.header() {
@@ -26,7 +27,7 @@ pub(super) fn client<'a>(
         };
         for node in nodes.into_iter().rev() {
             let Some(address) = node else { return client };
-            client = address;
+            client = Some(address);
             if !trust.contains(address) {
                 return client;
             }
@@ -129,7 +130,7 @@ mod tests {
     fn find(header: ClientHeader, values: &[&str]) -> String {
         let trust = Trust::new("10.0.0.0/8,2001:db8:a::/48".parse().unwrap(), header);
         let values = values.iter().map(|value| value.as_bytes());
-        client("10.0.0.1".parse().unwrap(), values, &trust).to_string()
+        client("10.0.0.1".parse().ok(), values, &trust).unwrap().to_string()
     }
 
     #[test]
@@ -150,6 +151,14 @@ mod tests {
         ] {
             assert_eq!(find(values), client, "{values:?}");
         }
+    }
+
+    #[test]
+    fn a_proxy_at_a_unix_socket_names_the_client() {
+        let trust = Trust::new("unix,10.0.0.0/8".parse().unwrap(), ClientHeader::XForwardedFor);
+        let find = |value: &str| client(None, [value.as_bytes()].into_iter(), &trust);
+        assert_eq!(find("6.6.6.6, 192.0.2.1, 10.0.0.2"), "192.0.2.1".parse().ok());
+        assert_eq!(find("6.6.6.6, unknown"), None, "the proxy itself");
     }
 
     #[test]

@@ -112,8 +112,8 @@ impl<'a> Record<'a> {
             peer.client(lines().filter_map(|line| head::header_value(line, name)))
         };
         Record {
-            client: peer.map(client),
-            peer: peer.map(Peer::address),
+            client: peer.and_then(client),
+            peer: peer.and_then(Peer::address),
             method: Cow::Borrowed(method),
             target: Cow::Borrowed(target),
             minor_version: u8::from(version != b"HTTP/1.0"),

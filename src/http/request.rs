@@ -120,23 +120,23 @@ impl<'a> Request<'a> {
         self.head.framing
     }
 
-    /// Returns the address of the client, if it is known.
+    /// Returns the address of the client, if it is known: a client at a Unix socket has none.
     ///
     /// That is the other end of the connection, unless that is a proxy in
     /// [`Config::trust`](crate::Config::trust). Then it is the rightmost address in the header
     /// that the proxy sets which is not the address of a trusted proxy, or the source that the
     /// proxy gives by the PROXY protocol. Each call reads the header anew.
     pub fn client(&self) -> Option<IpAddr> {
-        self.peer.map(|peer| {
+        self.peer.and_then(|peer| {
             let name = peer.trusted_header().unwrap_or_default();
             peer.client(self.head.headers_named(name))
         })
     }
 
     /// Returns the address of the other end of the connection, if it is known: the client or a
-    /// proxy.
+    /// proxy. The other end of a Unix socket has no address.
     pub fn peer(&self) -> Option<IpAddr> {
-        self.peer.map(Peer::address)
+        self.peer.and_then(Peer::address)
     }
 
     /// Returns the `x-request-id` that a trusted proxy has given to this request: 1 to 128 visible

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-/// Networks of the proxies that are trusted to name the client of a request.
+/// The proxies that are trusted to name the client of a request.
 ///
 /// ```
 /// use pinloop::{ClientHeader, Trust};
@@ -20,9 +20,16 @@ use ipnet::IpNet;
 #[derive(Clone, Debug)]
 pub struct Trust(Arc<(Networks, ClientHeader)>);
 
-/// A list of networks, such as `10.0.0.0/8,2001:db8::/32`.
+/// A list of networks, such as `10.0.0.0/8,2001:db8::/32`. The word `unix` in the list stands for
+/// all peers of Unix sockets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Networks(Vec<IpNet>);
+pub struct Networks {
+    networks: Vec<IpNet>,
+    has_unix: bool,
+}
+
+/// Word for the peers of Unix sockets.
+const UNIX: &str = "unix";
 
 /// The header in which a trusted proxy names the client. A proxy sets one of them and passes the
 /// other one on as the client has sent it, so only one can be trusted.
@@ -57,7 +64,12 @@ impl Trust {
     /// `::ffff:10.0.0.1`, is the IPv4 address.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.0.0.0.iter().any(|network| network.contains(&address))
+        self.0.0.networks.iter().any(|network| network.contains(&address))
+    }
+
+    /// Reports whether a peer is a trusted proxy. The peer of a Unix socket has no address.
+    pub(super) fn trusts(&self, peer: Option<IpAddr>) -> bool {
+        peer.map_or(self.0.0.has_unix, |address| self.contains(address))
     }
 
     /// Returns the header that names the client.
@@ -69,10 +81,12 @@ impl Trust {
 impl FromStr for Networks {
     type Err = String;
 
-    /// Parses networks and addresses with commas between them. The error says which values are
-    /// allowed.
+    /// Parses networks, addresses and the word `unix`, with commas between them. nginx's `unix:` is
+    /// the same word. The error says which values are allowed.
     fn from_str(list: &str) -> Result<Networks, String> {
-        const WRONG: &str = "allowed is a list of networks such as 10.0.0.0/8,2001:db8::/32";
+        const WRONG: &str = "allowed is a list of networks such as 10.0.0.0/8,2001:db8::/32, and \
+                             unix for Unix sockets";
+        let is_unix = |text: &&str| text.trim().trim_end_matches(':') == UNIX;
         let network = |text: &str| {
             let text = text.trim();
             let network = match text.parse::<IpAddr>() {
@@ -86,16 +100,17 @@ impl FromStr for Networks {
                 whole => Err(format!("{text} has bits behind its prefix; {whole} has none")),
             }
         };
-        list.split(',').map(network).collect::<Result<_, _>>().map(Networks)
+        let (unix, others): (Vec<&str>, Vec<&str>) = list.split(',').partition(is_unix);
+        let networks = others.into_iter().map(network).collect::<Result<_, _>>()?;
+        Ok(Networks { networks, has_unix: !unix.is_empty() })
     }
 }
 
 impl fmt::Display for Networks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, network) in self.0.iter().enumerate() {
-            write!(f, "{}{network}", if at == 0 { "" } else { "," })?;
-        }
-        Ok(())
+        let unix = self.has_unix.then(|| UNIX.to_string());
+        let all: Vec<String> = self.networks.iter().map(IpNet::to_string).chain(unix).collect();
+        f.write_str(&all.join(","))
     }
 }
 
@@ -107,11 +122,33 @@ mod tests {
     fn networks_are_checked() {
         let parse = |text: &str| text.parse::<Networks>();
         assert_eq!(parse("10.0.0.0/8, ::1").unwrap().to_string(), "10.0.0.0/8,::1/128");
-        for wrong in ["", ",", "10.0.0.0/33", "10.0.0", "10.0.0.0/8,", "all", "10.0.0.0/-1"] {
+        assert_eq!(parse("unix:, 10.0.0.0/8").unwrap().to_string(), "10.0.0.0/8,unix");
+        assert_eq!(parse("unix").unwrap().to_string(), "unix");
+        for wrong in [
+            "",
+            ",",
+            "unix:/run",
+            "unix,",
+            "10.0.0.0/33",
+            "10.0.0",
+            "10.0.0.0/8,",
+            "all",
+            "10.0.0.0/-1",
+        ] {
             assert!(parse(wrong).unwrap_err().starts_with("allowed is a list"), "{wrong}");
         }
         let slip = parse("10.0.0.1/8").unwrap_err();
         assert_eq!(slip, "10.0.0.1/8 has bits behind its prefix; 10.0.0.0/8 has none");
+    }
+
+    #[test]
+    fn the_peers_of_unix_sockets_are_trusted_by_their_word_only() {
+        let trusts = |list: &str| {
+            let trust = Trust::new(list.parse().unwrap(), ClientHeader::default());
+            (trust.trusts(None), trust.contains("192.0.2.7".parse().unwrap()))
+        };
+        assert_eq!(trusts("0.0.0.0/0,::/0"), (false, true));
+        assert_eq!(trusts("unix"), (true, false));
     }
 
     #[test]

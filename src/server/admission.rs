@@ -1,15 +1,15 @@
 //! Admits connections up to the limits, and decides about those beyond them.
 
 use std::io;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::Registry;
-use mio::net::TcpStream;
 
+use super::acceptor::Acceptor;
 use super::connection::Connection;
 use super::connections::Connections;
+use super::inbox::{Arrival, Inbox};
 use super::listener::{Accepted, Listener};
 use super::shared::Shared;
 use crate::config::WhenFull;
@@ -40,6 +40,7 @@ pub(super) struct Admission {
     listeners: Vec<Listener>,
     /// Listener that is looked at first, so that none has to wait for the others.
     first: usize,
+    inbox: Arc<Inbox>,
     shared: Arc<Shared>,
     /// Keys and numbers of connections that have been idle for long, the longest last.
     idle: Vec<(usize, u64)>,
@@ -48,13 +49,14 @@ pub(super) struct Admission {
 impl Admission {
     pub(super) fn new(
         index: usize,
-        sockets: Vec<std::net::TcpListener>,
+        sockets: Vec<Acceptor>,
         registry: &Registry,
+        inbox: Arc<Inbox>,
         shared: Arc<Shared>,
     ) -> io::Result<Admission> {
         let new = |socket| Listener::new(socket, registry, shared.reserves_missing.clone());
         let listeners = sockets.into_iter().map(new).collect::<io::Result<_>>()?;
-        Ok(Admission { index, listeners, first: 0, shared, idle: Vec::new() })
+        Ok(Admission { index, listeners, first: 0, inbox, shared, idle: Vec::new() })
     }
 
     /// Notes that the poll has announced a connection.
@@ -112,6 +114,17 @@ impl Admission {
         while self.accept_one(connections, registry) {}
     }
 
+    /// Takes the last connections that other loops have passed to this one. From now on, each loop
+    /// keeps those that it accepts.
+    pub(super) fn take_the_last_arrivals<S: Service>(
+        &mut self,
+        connections: &mut Connections<S>,
+        registry: &Registry,
+    ) {
+        let arrivals = self.inbox.close();
+        arrivals.into_iter().for_each(|arrival| connections.begin(arrival, registry));
+    }
+
     /// Takes a connection from the queue; reports whether there may be another one.
     fn accept_one<S: Service>(
         &mut self,
@@ -136,8 +149,8 @@ impl Admission {
                     self.evict_idle(connections);
                 }
                 let trust = connections.state.env.config.trust.as_ref();
-                let client = Peer::new(client.ip(), trust);
-                self.admit(stream, &client, connections, registry);
+                let client = Peer::new(client, trust);
+                self.admit(Arrival { stream, client }, connections, registry);
             }
             Accepted::Shed => {
                 connections.state.env.count(|metrics| metrics.shed_without_descriptor.add(1));
@@ -151,17 +164,16 @@ impl Admission {
     /// Opens a connection, or sheds it if the server is full or the client has too many.
     fn admit<S: Service>(
         &mut self,
-        stream: TcpStream,
-        client: &Peer,
+        arrival: Arrival,
         connections: &mut Connections<S>,
         registry: &Registry,
     ) {
+        let client = &arrival.client;
         let config = &connections.state.env.config;
         let (max, when_full) = (config.connections_max, config.when_full);
-        // A proxy has the connections of many clients.
-        let per_client = config.connections_per_client_max.filter(|_| !client.is_proxy());
-        let of_client = per_client.map_or(0, |_| self.shared.add_client(client.address()));
-        let client_max = per_client.map_or(usize::MAX, NonZeroUsize::get);
+        let per_client = config.connections_per_client_max.zip(client.direct_client());
+        let of_client = per_client.map_or(0, |(_, address)| self.shared.add_client(address));
+        let client_max = per_client.map_or(usize::MAX, |(max, _)| max.get());
         // A client that has waited is served at the end, because the alternative is a reset.
         let open = self.shared.connections();
         let is_full = when_full == WhenFull::Shed && open >= max && !self.evict_idle(connections);
@@ -172,12 +184,33 @@ impl Admission {
             return connections.state.env.count(|metrics| metrics.shed_at_limit.add(1));
         }
         let is_refused = is_full || of_client > client_max;
-        if connections.state.env.config.defer_accept && !is_refused {
-            return connections.open_and_read(stream, client.clone(), registry);
+        if !is_refused {
+            return self.deal(arrival, connections, registry);
         }
-        match connections.open(stream, client.clone(), registry) {
-            Some(key) if is_refused => shed(key, connections),
-            _ => {}
+        self.shared.add_connection(self.index);
+        if let Some(key) = connections.open(arrival, registry) {
+            shed(key, connections);
+        }
+    }
+
+    /// Opens an admitted connection, or passes it to the loop with the fewest connections.
+    fn deal<S: Service>(
+        &self,
+        arrival: Arrival,
+        connections: &mut Connections<S>,
+        registry: &Registry,
+    ) {
+        if connections.state.env.draining {
+            self.shared.add_connection(self.index);
+            return connections.begin(arrival, registry);
+        }
+        let place = self.shared.place_connection(self.index);
+        if place == self.index {
+            return connections.begin(arrival, registry);
+        }
+        match self.shared.pass(arrival, self.index, place) {
+            Ok(()) => connections.state.env.count(|metrics| metrics.passed.add(1)),
+            Err(arrival) => connections.begin(arrival, registry),
         }
     }
 

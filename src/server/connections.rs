@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::debug;
-use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use slab::Slab;
 
 use super::batch::Part;
 use super::connection::{Connection, State, Turn, key_of};
-use super::inbox::Message;
+use super::inbox::{Arrival, Message};
 use super::loop_state::{Environment, LoopState};
 use super::shared::Shared;
 use super::timeouts::Timers;
@@ -25,6 +24,8 @@ const AGAIN_TIME: Duration = Duration::from_micros(500);
 
 /// The connections of one event loop.
 pub(super) struct Connections<S> {
+    /// Number of the loop.
+    index: usize,
     pub(super) slab: Slab<Connection>,
     /// Number of connections opened so far; wraps.
     opened: u32,
@@ -37,8 +38,9 @@ pub(super) struct Connections<S> {
 }
 
 impl<S: Service> Connections<S> {
-    pub(super) fn new(state: LoopState<S>, shared: Arc<Shared>) -> Connections<S> {
+    pub(super) fn new(index: usize, state: LoopState<S>, shared: Arc<Shared>) -> Connections<S> {
         Connections {
+            index,
             slab: Slab::new(),
             opened: 0,
             again: VecDeque::new(),
@@ -72,21 +74,24 @@ impl<S: Service> Connections<S> {
         self.slab.iter().map(|(key, _)| key).collect()
     }
 
+    /// Opens a connection that this loop or another one has admitted.
+    pub(super) fn begin(&mut self, arrival: Arrival, registry: &Registry) {
+        match self.state.env.config.defer_accept {
+            true => self.open_and_read(arrival, registry),
+            false => drop(self.open(arrival, registry)),
+        }
+    }
+
     /// Opens a connection; returns its key, or `None` if epoll refuses it.
-    pub(super) fn open(
-        &mut self,
-        stream: TcpStream,
-        client: Peer,
-        registry: &Registry,
-    ) -> Option<usize> {
-        let key = self.add(stream, client);
+    pub(super) fn open(&mut self, arrival: Arrival, registry: &Registry) -> Option<usize> {
+        let key = self.add(arrival);
         self.register(key, registry).then_some(key)
     }
 
     /// Opens a connection whose first bytes have arrived, and answers them. A connection that is
     /// over then costs epoll nothing.
-    pub(super) fn open_and_read(&mut self, stream: TcpStream, client: Peer, registry: &Registry) {
-        let key = self.add(stream, client);
+    fn open_and_read(&mut self, arrival: Arrival, registry: &Registry) {
+        let key = self.add(arrival);
         self.turn(key);
         if self.slab.contains(key) {
             // Announces what has arrived since the turn.
@@ -94,7 +99,7 @@ impl<S: Service> Connections<S> {
         }
     }
 
-    fn add(&mut self, stream: TcpStream, client: Peer) -> usize {
+    fn add(&mut self, Arrival { stream, client }: Arrival) -> usize {
         let entry = self.slab.vacant_entry();
         let key = entry.key();
         self.opened = self.opened.wrapping_add(1);
@@ -104,7 +109,6 @@ impl<S: Service> Connections<S> {
             connection.state = State::ProxyHeader;
         }
         entry.insert(connection);
-        self.shared.add_connection();
         self.state.env.count(|metrics| metrics.accepted.add(1));
         key
     }
@@ -247,7 +251,7 @@ impl<S: Service> Connections<S> {
         self.state.env.count(|metrics| metrics.closed.add(1));
         self.forget_client(connection.client());
         drop(connection);
-        self.shared.remove_connection();
+        self.shared.remove_connection(self.index);
     }
 
     /// Takes messages from other threads to their connections.
@@ -283,8 +287,10 @@ impl<S: Service> Connections<S> {
 
     /// Counts a connection of a client that has closed.
     pub(super) fn forget_client(&self, client: &Peer) {
-        if self.state.env.config.connections_per_client_max.is_some() && !client.is_proxy() {
-            self.shared.remove_client(client.address());
+        if self.state.env.config.connections_per_client_max.is_some()
+            && let Some(address) = client.direct_client()
+        {
+            self.shared.remove_client(address);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Steer};
 
 /// The core that a service is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct Core {
 ///
 /// # Errors
 /// Returns an error if the configuration names CPUs that the process may not use, or more
-/// threads than CPUs to pin them to.
+/// threads than CPUs to pin them to, or steers connections to threads that are not pinned.
 pub fn cores(config: &Config) -> Result<Vec<Core>, ConfigError> {
     let usable = core_affinity::get_core_ids().unwrap_or_default();
     let usable: Vec<usize> = usable.into_iter().map(|core| core.id).collect();
@@ -34,6 +34,11 @@ fn choose(config: &Config, usable: &[usize], cpus_worth: usize) -> Result<Vec<Co
     let count = config.threads.map_or(default, NonZeroUsize::get);
     let pins = config.pin.unwrap_or(wanted.is_some() || (1..=count).contains(&usable.len()));
     let cpus = wanted.unwrap_or(usable);
+    if config.steer == Steer::Cpu && !pins {
+        let sentence = "steer is cpu, which needs threads that are pinned; allowed is hash, or \
+                        cpu with pin or cores";
+        return Err(ConfigError(sentence.into()));
+    }
     match wanted {
         _ if !pins && wanted.is_none() => {
             return Ok((0..count).map(|index| Core { index, cpu: None }).collect());
@@ -107,5 +112,15 @@ mod tests {
         assert!(refused(0, Some(&[2]), Some(false)).contains("no-pin"));
         assert!(refused(5, None, None).contains("1 to 4 are allowed, or no-pin"));
         assert!(refused(2, Some(&[2]), None).contains("1 to 1 are allowed"));
+    }
+
+    #[test]
+    fn connections_are_steered_only_to_threads_that_are_pinned() {
+        let choose = |pin| {
+            let config = Config { steer: Steer::Cpu, pin, ..Config::default() };
+            choose(&config, &[2, 3], 2).map(|cores| cores.len()).map_err(|e| e.to_string())
+        };
+        assert_eq!((choose(None), choose(Some(true))), (Ok(2), Ok(2)));
+        assert!(choose(Some(false)).unwrap_err().contains("needs threads that are pinned"));
     }
 }

@@ -1,7 +1,7 @@
 //! `TCP_DEFER_ACCEPT` (tcp(7)), which neither std nor socket2 sets on a listener.
 
 use std::io;
-use std::net::TcpListener;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use nix::libc::{self, IPPROTO_TCP, TCP_DEFER_ACCEPT};
@@ -22,7 +22,7 @@ sockopt_impl!(
 ///
 /// # Errors
 /// If the kernel refuses it.
-pub(super) fn defer_accept(listener: &TcpListener, time: Duration) -> io::Result<()> {
+pub(super) fn defer_accept(listener: &impl AsFd, time: Duration) -> io::Result<()> {
     let seconds = i32::try_from(time.as_secs()).unwrap_or(i32::MAX).max(1);
     setsockopt(listener, DeferAccept, &seconds)
         .map_err(|error| io::Error::other(format!("TCP_DEFER_ACCEPT: {}", error.desc())))
@@ -30,6 +30,8 @@ pub(super) fn defer_accept(listener: &TcpListener, time: Duration) -> io::Result
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use nix::sys::socket::getsockopt;
 
     use super::*;

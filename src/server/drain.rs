@@ -77,7 +77,9 @@ impl Drain {
         {
             shared.readiness.enter(Phase::Draining);
             connections.state.env.draining = true;
+            admission.take_the_last_arrivals(connections, registry);
             if !shared.leaves_queue() {
+                shared.remove_file();
                 admission.accept_the_last(connections, registry);
             }
             admission.close(registry);

@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use mio::event::Event;
 use mio::{Events, Poll, Token};
 
+use super::acceptor::Acceptor;
 use super::admission::Admission;
 use super::connections::Connections;
 use super::drain::Drain;
-use super::inbox::{Inbox, WAKER};
+use super::inbox::{Inbox, Queue, WAKER};
 use super::listener::LISTENER;
 use super::loop_state::LoopState;
 use super::shared::Shared;
@@ -44,19 +45,20 @@ impl<S: Service> EventLoop<S> {
     pub(super) fn new(
         index: usize,
         poll: Poll,
-        sockets: Vec<std::net::TcpListener>,
+        sockets: Vec<Acceptor>,
         inbox: Arc<Inbox>,
         service: S,
         config: Config,
         shared: Arc<Shared>,
     ) -> io::Result<EventLoop<S>> {
         let state = LoopState::new(service, config, inbox.clone(), Instant::now());
+        let registry = poll.registry();
         Ok(EventLoop {
             index,
-            admission: Admission::new(index, sockets, poll.registry(), shared.clone())?,
+            admission: Admission::new(index, sockets, registry, inbox.clone(), shared.clone())?,
             poll,
             inbox,
-            connections: Connections::new(state, shared.clone()),
+            connections: Connections::new(index, state, shared.clone()),
             drain: Drain::default(),
             shared,
         })
@@ -136,7 +138,10 @@ impl<S: Service> EventLoop<S> {
                 self.apply_settings();
                 self.admission.resume_if_paused();
                 self.connections.send_batch();
-                self.connections.deliver(self.inbox.take());
+                let Queue { messages, arrivals, .. } = self.inbox.take();
+                self.connections.deliver(messages);
+                let registry = self.poll.registry();
+                arrivals.into_iter().for_each(|each| self.connections.begin(each, registry));
             }
             Token(key) if event.is_error() => self.connections.lose(key),
             Token(key) => {
@@ -163,5 +168,12 @@ impl<S: Service> EventLoop<S> {
         if let Some(log) = &self.connections.state.env.log {
             log.end_wakeup();
         }
+    }
+}
+
+impl<S> Drop for EventLoop<S> {
+    fn drop(&mut self) {
+        // A loop that fails has not drained. The other loops must not pass connections to it.
+        drop(self.inbox.close());
     }
 }

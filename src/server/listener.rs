@@ -1,18 +1,17 @@
-//! Listeners, one a thread on the same port, and the file descriptor that each keeps in reserve.
+//! A listening socket in an event loop, and the file descriptor that it keeps in reserve.
 
 use std::io;
-use std::net::SocketAddr;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener};
+use std::net::IpAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use log::warn;
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, Protocol, Socket, Type};
+
+use super::acceptor::Acceptor;
 
 /// Token of the listener in the poll of its event loop.
 pub(super) const LISTENER: Token = Token(usize::MAX - 1);
@@ -23,72 +22,9 @@ const LOG_INTERVAL: Duration = Duration::from_secs(1);
 /// Pause of accepting after a shortage.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Binds `count` listening sockets to one address, which the kernel spreads new connections
-/// over by a hash of addresses and ports. Returns the address, with a port chosen by the kernel
-/// if `addr` has port 0.
-///
-/// # Errors
-/// If another server listens on the address: with SO_REUSEPORT two servers could share it
-/// unknowingly.
-pub(super) fn bind_all(
-    mut addr: SocketAddr,
-    backlog: u32,
-    count: usize,
-) -> io::Result<(SocketAddr, Vec<std::net::TcpListener>)> {
-    let _lock = lock_port(addr.port())?;
-    // Without SO_REUSEPORT, a socket cannot be bound to an address that is in use.
-    new_socket(addr)?.bind(&addr.into())?;
-    let mut listeners = Vec::new();
-    for _ in 0..count {
-        let socket = new_socket(addr)?;
-        socket.set_reuse_port(true)?;
-        // Accepted sockets inherit it on Linux, which saves a setsockopt for each.
-        socket.set_tcp_nodelay(true)?;
-        socket.bind(&addr.into())?;
-        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-        let listener = std::net::TcpListener::from(socket);
-        addr = listener.local_addr()?;
-        listeners.push(listener);
-    }
-    Ok((addr, listeners))
-}
-
-fn new_socket(addr: SocketAddr) -> io::Result<Socket> {
-    let kind = Type::STREAM.nonblocking();
-    let socket = Socket::new(Domain::for_address(addr), kind, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    Ok(socket)
-}
-
-/// Time that a start waits for another one on the same port.
-const LOCK_WAIT: Duration = Duration::from_secs(2);
-
-/// Makes the check of a port and the bind one step: holds an abstract Unix socket (unix(7))
-/// named after the port, so that of two servers started at the same moment one waits for the
-/// other's bind, and then finds the port in use.
-fn lock_port(port: u16) -> io::Result<Option<UnixListener>> {
-    if port == 0 {
-        return Ok(None);
-    }
-    let name = UnixAddr::from_abstract_name(format!("pinloop-start-{port}"))?;
-    let begun = Instant::now();
-    loop {
-        match UnixListener::bind_addr(&name) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                if begun.elapsed() >= LOCK_WAIT {
-                    return Err(error);
-                }
-                thread::sleep(Duration::from_millis(5));
-            }
-            // Without abstract sockets, as in some sandboxes, the check has to suffice.
-            bound => return Ok(bound.ok()),
-        }
-    }
-}
-
 /// A listener in an event loop.
 pub(super) struct Listener {
-    socket: TcpListener,
+    socket: Acceptor,
     reserve: ReserveFd,
     /// There may be connections in the queue.
     is_ready: bool,
@@ -105,7 +41,8 @@ enum Pause {
 
 /// The result of accepting.
 pub(super) enum Accepted {
-    Connection(TcpStream, SocketAddr),
+    /// A connection, and the address of its other end if it has one.
+    Connection(TcpStream, Option<IpAddr>),
     /// A connection was closed at once because no file descriptor was left.
     Shed,
     /// This connection failed. The next one may not.
@@ -120,14 +57,13 @@ impl Listener {
     /// # Errors
     /// If no file descriptor is left for a connection.
     pub(super) fn new(
-        socket: std::net::TcpListener,
+        mut socket: Acceptor,
         registry: &Registry,
         reserves_missing: Arc<AtomicUsize>,
     ) -> io::Result<Listener> {
         let reserve = ReserveFd::new(&socket, reserves_missing)?;
         // A server that cannot hold a single connection does not start.
-        drop(socket.try_clone()?);
-        let mut socket = TcpListener::from_std(socket);
+        drop(socket.as_fd().try_clone_to_owned()?);
         registry.register(&mut socket, LISTENER, Interest::READABLE)?;
         Ok(Listener { socket, reserve, is_ready: false, pause: None, logged: None })
     }
@@ -248,10 +184,7 @@ struct ReserveFd {
 
 impl ReserveFd {
     /// Reserves a duplicate of `descriptor`, which needs neither a file nor a device.
-    fn new(
-        descriptor: &impl std::os::fd::AsFd,
-        missing: Arc<AtomicUsize>,
-    ) -> io::Result<ReserveFd> {
+    fn new(descriptor: &impl AsFd, missing: Arc<AtomicUsize>) -> io::Result<ReserveFd> {
         let descriptor = Some(descriptor.as_fd().try_clone_to_owned()?);
         Ok(ReserveFd { descriptor, missing })
     }
@@ -266,7 +199,7 @@ impl ReserveFd {
     }
 
     /// Reserves a descriptor unless one is reserved; reports whether there is one.
-    fn regain(&mut self, descriptor: &impl std::os::fd::AsFd) -> bool {
+    fn regain(&mut self, descriptor: &impl AsFd) -> bool {
         if self.descriptor.is_none() {
             self.descriptor = descriptor.as_fd().try_clone_to_owned().ok();
             self.missing.fetch_sub(usize::from(self.descriptor.is_some()), Ordering::SeqCst);

@@ -3,9 +3,12 @@
 //!
 //! The threads share a count of connections and a flag to stop, and touch neither for a request.
 
+mod acceptor;
+pub(crate) mod address;
 mod admission;
 mod answer;
 mod batch;
+mod bind;
 mod buffer;
 mod connection;
 mod connections;
@@ -16,13 +19,17 @@ mod event_loop;
 mod inbox;
 mod listener;
 mod listeners;
+mod loads;
 mod loop_state;
 mod proxy_header;
 mod read_ahead;
 mod settings;
 mod shared;
 mod socket;
+mod start_lock;
+mod steer;
 pub(crate) mod timeouts;
+mod unix_socket;
 mod wheel;
 
 use std::io;
@@ -33,20 +40,22 @@ use std::thread::JoinHandle;
 use core_affinity::CoreId;
 use mio::Poll;
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Balance, Config, ConfigError};
 use crate::http::Service;
+pub use address::Address;
 pub use cores::{Core, cores};
 use event_loop::EventLoop;
 use inbox::Inbox;
 pub use listeners::Listeners;
 pub use settings::Settings;
 use shared::Shared;
+pub use unix_socket::UnixSocket;
 
 /// A running server. Dropping it leaves it running; [`stop`](Server::stop) and
 /// [`join`](Server::join) end it.
 #[derive(Debug)]
 pub struct Server {
-    addr: SocketAddr,
+    address: Address,
     cores: Vec<Core>,
     threads: Vec<Thread>,
     stopper: Stopper,
@@ -96,7 +105,7 @@ where
     config.check()?;
     let count = cores(config)?.len();
     let listeners = Listeners::bind(config.addr, config.backlog, count)
-        .map_err(|error| StartError::Listen(config.addr, error))?;
+        .map_err(|error| StartError::Listen(config.addr.into(), error))?;
     start_on(listeners, config, make)
 }
 
@@ -105,15 +114,26 @@ where
 ///
 /// # Errors
 /// See [`start`].
-pub fn start_on<F, S>(listeners: Listeners, config: &Config, make: F) -> Result<Server, StartError>
+pub fn start_on<F, S>(
+    mut listeners: Listeners,
+    config: &Config,
+    make: F,
+) -> Result<Server, StartError>
 where
     F: Fn(Core) -> S + Send + Sync + 'static,
     S: Service + 'static,
 {
     config.check()?;
     let cores = cores(config)?;
-    let (addr, are_shared) = (listeners.addr(), listeners.are_shared());
+    let (address, are_shared) = (listeners.address().clone(), listeners.are_shared());
+    config.check_for(&address)?;
+    steer::check(config.steer, listeners.sockets().len(), cores.len())?;
+    let file = listeners.take_file();
     let hands = listeners.deal(cores.len())?;
+    // Also by the hash, because the process before this one may have steered.
+    if !address.is_unix() {
+        steer::apply(config.steer, &hands, &cores)?;
+    }
     if config.defer_accept {
         for listener in hands.iter().flatten() {
             defer_accept::defer_accept(listener, config.timeouts.head)?;
@@ -122,7 +142,10 @@ where
     let polls: Vec<Poll> = cores.iter().map(|_| Poll::new()).collect::<io::Result<_>>()?;
     let inbox = |poll: &Poll| Inbox::new(poll.registry()).map(Arc::new);
     let inboxes: Vec<Arc<Inbox>> = polls.iter().map(inbox).collect::<io::Result<_>>()?;
-    let shared = Arc::new(Shared::new(&inboxes, config.readiness.clone(), are_shared));
+    let readiness = config.readiness.clone();
+    // A Unix socket has no kernel's choice.
+    let balance = if address.is_unix() { Balance::Connections } else { config.balance };
+    let shared = Arc::new(Shared::new(&inboxes, readiness, are_shared, balance, file));
     let stopper = Stopper { shared: shared.clone() };
     let settings = Settings::new(shared.clone(), cores.len(), config);
     let make = Arc::new(make);
@@ -140,7 +163,7 @@ where
         })?;
     }
     let threads = starting.finish()?;
-    Ok(Server { addr, cores, threads, stopper, settings })
+    Ok(Server { address, cores, threads, stopper, settings })
 }
 
 /// The threads of a server that starts: either all of them serve, or none.
@@ -235,9 +258,23 @@ fn join(threads: Vec<Thread>) -> io::Result<usize> {
 }
 
 impl Server {
-    /// Returns the address on which the server listens, with the port that it has.
+    /// Returns the IP address on which the server listens, with the port that it has.
+    ///
+    /// # Panics
+    /// If the server listens on a Unix socket, which only
+    /// [`Listeners::bind_unix`] and inherited [`Listeners`] do. [`address`](Server::address) returns
+    /// its path.
+    #[track_caller]
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        match &self.address {
+            Address::Ip(addr) => *addr,
+            Address::Unix(path) => panic!("the server listens on unix:{}", path.display()),
+        }
+    }
+
+    /// Returns the address on which the server listens.
+    pub fn address(&self) -> &Address {
+        &self.address
     }
 
     /// Returns the cores of its threads.
@@ -313,7 +350,7 @@ pub enum StartError {
     /// A setting can't be honoured.
     Config(ConfigError),
     /// The address can't be listened on.
-    Listen(SocketAddr, io::Error),
+    Listen(Address, io::Error),
     /// The system refused something else, such as a thread.
     Io(io::Error),
 }

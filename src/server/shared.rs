@@ -4,15 +4,22 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
-use super::inbox::Inbox;
-use crate::config::Config;
+use super::inbox::{Arrival, Inbox};
+use super::loads::Loads;
+use super::unix_socket::SocketFile;
+use crate::config::{Balance, Config};
 use crate::ops::readiness::{Phase, Readiness};
 
 #[derive(Debug)]
 pub(super) struct Shared {
     /// Number of open connections, over all threads.
     connections: AtomicUsize,
+    /// Number of connections of each loop, if that decides where a new one goes.
+    loads: Loads,
+    /// File of a Unix socket that is to be removed at the end.
+    file: Option<SocketFile>,
     /// Number of threads that are without their reserved file descriptor.
     pub(super) reserves_missing: Arc<AtomicUsize>,
     stop: AtomicBool,
@@ -39,7 +46,13 @@ struct Loop {
 }
 
 impl Shared {
-    pub(super) fn new(inboxes: &[Arc<Inbox>], readiness: Readiness, are_shared: bool) -> Shared {
+    pub(super) fn new(
+        inboxes: &[Arc<Inbox>],
+        readiness: Readiness,
+        are_shared: bool,
+        balance: Balance,
+        file: Option<SocketFile>,
+    ) -> Shared {
         let new_loop = |inbox: &Arc<Inbox>| Loop {
             inbox: inbox.clone(),
             waits_for_room: false.into(),
@@ -48,6 +61,8 @@ impl Shared {
         };
         Shared {
             connections: AtomicUsize::new(0),
+            loads: Loads::new(balance, inboxes.len()),
+            file,
             reserves_missing: Arc::default(),
             stop: AtomicBool::new(false),
             settings: Mutex::default(),
@@ -86,13 +101,33 @@ impl Shared {
         self.connections.load(Ordering::SeqCst)
     }
 
-    pub(super) fn add_connection(&self) {
+    /// Counts a connection that stays on loop `index`, which has accepted it.
+    pub(super) fn add_connection(&self, index: usize) {
         self.connections.fetch_add(1, Ordering::SeqCst);
+        self.loads.add(index);
     }
 
-    /// Counts a connection that has closed, and wakes the loops that wait for room.
-    pub(super) fn remove_connection(&self) {
+    /// Counts a connection that loop `index` has accepted. Returns the loop that it goes to.
+    pub(super) fn place_connection(&self, index: usize) -> usize {
+        self.connections.fetch_add(1, Ordering::SeqCst);
+        self.loads.place(index, |other| self.loops[other].inbox.takes_arrivals(Instant::now()))
+    }
+
+    /// Passes a connection from loop `from` to loop `to`, which
+    /// [`place_connection`](Self::place_connection) has chosen. Returns the connection if that
+    /// loop takes none any more, and counts it for loop `from` then.
+    pub(super) fn pass(&self, arrival: Arrival, from: usize, to: usize) -> Result<(), Arrival> {
+        self.loops[to].inbox.pass(arrival, Instant::now()).inspect_err(|_| {
+            self.loads.remove(to);
+            self.loads.add(from);
+        })
+    }
+
+    /// Counts a connection of loop `index` that has closed, and wakes the loops that wait for
+    /// room.
+    pub(super) fn remove_connection(&self, index: usize) {
         self.connections.fetch_sub(1, Ordering::SeqCst);
+        self.loads.remove(index);
         for waiting in &self.loops {
             if waiting.waits_for_room.load(Ordering::SeqCst)
                 && waiting.waits_for_room.swap(false, Ordering::SeqCst)
@@ -126,6 +161,7 @@ impl Shared {
     pub(super) fn hand_over(&self) {
         self.leaves_queue.store(true, Ordering::Release);
         self.is_handed_over.store(true, Ordering::Release);
+        self.file.iter().for_each(SocketFile::keep);
         self.stop();
     }
 
@@ -136,6 +172,11 @@ impl Shared {
     /// Reports whether the queues of the listening sockets outlive this process.
     pub(super) fn leaves_queue(&self) -> bool {
         self.leaves_queue.load(Ordering::Acquire)
+    }
+
+    /// Removes the file of a Unix socket, so that its queue gets no more connections.
+    pub(super) fn remove_file(&self) {
+        self.file.iter().for_each(SocketFile::remove);
     }
 
     /// Has all loops apply these settings.
@@ -203,7 +244,7 @@ mod tests {
 
     #[test]
     fn counts_the_connections_of_a_client_by_its_network() {
-        let shared = Shared::new(&[], Readiness::default(), false);
+        let shared = Shared::new(&[], Readiness::default(), false, Balance::Kernel, None);
         let client = |text: &str| text.parse::<IpAddr>().expect("an address");
         assert_eq!(shared.add_client(client("2001:db8::1")), 1);
         assert_eq!(shared.add_client(client("2001:db8::2")), 2);

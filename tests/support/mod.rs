@@ -95,13 +95,13 @@ pub(crate) fn talk(server: &Server, request: &[u8]) -> String {
 }
 
 /// Sends `request` on `stream` and reads until the server closes.
-pub(crate) fn talk_on(stream: &mut TcpStream, request: &[u8]) -> String {
+pub(crate) fn talk_on(stream: &mut (impl Read + Write), request: &[u8]) -> String {
     stream.write_all(request).expect("the request is sent");
     read_to_end(stream)
 }
 
 /// Reads until the server closes.
-pub(crate) fn read_to_end(stream: &mut TcpStream) -> String {
+pub(crate) fn read_to_end(stream: &mut impl Read) -> String {
     let mut output = Vec::new();
     stream.read_to_end(&mut output).expect("the responses, then the end of the connection");
     String::from_utf8_lossy(&output).into_owned()

@@ -158,7 +158,11 @@ pub(in crate::http) fn reject(
     output: &mut Vec<u8>,
     context: &Context<'_>,
 ) -> End {
-    debug!("rejecting a request of {:?}: {}", context.peer.map(Peer::address), rejection.name());
+    debug!(
+        "rejecting a request of {:?}: {}",
+        context.peer.and_then(Peer::address),
+        rejection.name()
+    );
     context.count_rejection(rejection);
     context.count_response(rejection.status());
     let framing = ResponseFraming {

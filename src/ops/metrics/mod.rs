@@ -69,7 +69,10 @@ const BUCKETS: usize = 24;
 #[repr(align(128))]
 pub(crate) struct CoreMetrics {
     pub(crate) counters: Counters,
+    /// Connections opened on this core, those included that another core has accepted.
     pub(crate) accepted: Counter,
+    /// Number of accepted connections that another core has got.
+    pub(crate) passed: Counter,
     pub(crate) closed: Counter,
     /// Number of connections shed at the connection limit.
     pub(crate) shed_at_limit: Counter,

@@ -64,9 +64,15 @@ type Plain = (&'static str, &'static str, Option<Unit>, fn(&CoreMetrics) -> u64)
 /// Values of a counter of one core, by the value of a label.
 type ByLabel = fn(&CoreMetrics) -> Vec<(&'static str, u64)>;
 
-const PLAIN: [Plain; 6] = [
+const PLAIN: [Plain; 7] = [
     ("connections_accepted", "Connections accepted", None, |core| core.accepted.get()),
     ("connections_closed", "Connections closed", None, |core| core.closed.get()),
+    (
+        "connections_passed",
+        "Connections that the event loop that accepted them has passed to one with fewer",
+        None,
+        |core| core.passed.get(),
+    ),
     ("connections_evicted", "Idle connections closed to make room", None, |core| {
         core.evicted.get()
     }),
