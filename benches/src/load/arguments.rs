@@ -198,6 +198,7 @@ pub fn parse_time(text: &str) -> Result<Duration, String> {
     let digits_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits_end);
     let unit_seconds = match unit {
+        "us" | "µs" => Some(1e-6),
         "ms" => Some(1e-3),
         "" | "s" => Some(1.0),
         "m" => Some(60.0),

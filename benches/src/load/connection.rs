@@ -49,6 +49,11 @@ impl Inbox {
         }
     }
 
+    /// Exchanges what is known of the answers.
+    pub(super) fn swap_heads(&mut self, heads: &mut Heads) {
+        std::mem::swap(&mut self.heads, heads);
+    }
+
     /// Ends the comparison, and returns it.
     pub(super) fn take_comparison(&mut self) -> Comparison {
         std::mem::take(&mut self.heads.comparison)
@@ -141,6 +146,11 @@ impl Connection {
 
     pub(super) fn answers(&self) -> u64 {
         self.answers
+    }
+
+    /// Returns the start of the oldest unanswered request, in ns.
+    pub(super) fn oldest_start(&self) -> Option<u64> {
+        self.in_flight.front().copied()
     }
 
     /// Returns the local address, or `None` if the connection is closed.

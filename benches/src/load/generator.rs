@@ -10,18 +10,20 @@ use std::num::NonZeroU64;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
 use mio::event::Event;
 use mio::{Events, Poll, Token};
 
 use super::arrivals::Arrivals;
 use super::clock::{Timer, Used, now_ns, wait};
 use super::comparison::{Comparison, Expected};
-use super::connection::{Batch, Connection, Inbox, Received};
+use super::connection::{Connection, Inbox, Received};
 use super::deal::{Deal, Part};
 use super::descriptors::allow_descriptors;
 use super::errors::{Fault, LoadError};
 use super::outcome::Outcome;
 use super::pace::{Pace, Schedule, Stop, as_ns};
+use super::requests::{Requests, Share};
 use super::run::{RETRY_AFTER, Run};
 use super::target::{Shape, Target};
 use super::watch::Watch;
@@ -41,8 +43,7 @@ pub struct Generator {
     shape: Shape,
     part: Part,
     deal: Deal,
-    request_len: usize,
-    batch: Batch,
+    requests: Requests,
     timeout: Duration,
     poll: Poll,
     timer: Timer,
@@ -92,8 +93,7 @@ impl Generator {
             shape: *shape,
             part,
             deal: Deal::new(part, shape.connections),
-            request_len: target.request.len(),
-            batch: Batch::new(&target.request, shape.pipeline),
+            requests: Requests::one(&target.request, shape.pipeline),
             timeout: TIMEOUT,
             poll,
             timer,
@@ -148,6 +148,17 @@ impl Generator {
     /// Returns the answer that every answer is compared with.
     pub fn expected(&self) -> Option<&Expected> {
         self.inbox.expected()
+    }
+
+    /// Sends a mix from now on, in orders that follow from `seed`. The answers must be compared with
+    /// that to the first request of the mix.
+    pub(super) fn send_mix(&mut self, shares: &[(Share, Expected)], seed: u64) {
+        self.requests = Requests::mix(shares, self.connections.len(), seed);
+    }
+
+    /// Takes the latencies of each request of a mix since they were last taken, in ns.
+    pub(super) fn take_latencies(&mut self) -> Vec<Histogram<u64>> {
+        self.requests.take_latencies()
     }
 
     /// Returns the local address of each open connection, and its number of answers.
@@ -313,10 +324,12 @@ impl Generator {
         let was_idle = connection.is_idle();
         // One answer was there when the wake-up began; of several, some may have come since.
         let now = if connection.in_flight() > 1 { now_ns() } else { now };
-        let answers = run.tally.outcome.requests;
+        let (answers, oldest) = (run.tally.outcome.requests, connection.oldest_start());
+        self.requests.expect(index, &mut self.inbox);
         let received = connection.receive(&mut self.inbox, to_the_end, now, &mut run.tally);
         if run.tally.outcome.requests > answers {
             run.answered_at = now;
+            self.requests.answered(index, now.saturating_sub(oldest.unwrap_or(now)));
         }
         match received {
             Ok(Received::Waiting) => {}
@@ -368,7 +381,7 @@ impl Generator {
         }
         for _ in 0..room {
             let Some(start) = run.schedule.take(now) else { break };
-            connection.ask(start, self.request_len);
+            connection.ask(start, self.requests.next(index));
         }
         if connection.is_idle() {
             return false;
@@ -388,7 +401,7 @@ impl Generator {
                 return self.fail(index, &fault, now, run);
             }
         }
-        match self.connections[index].send(&self.batch, &mut run.tally) {
+        match self.connections[index].send(self.requests.batch(index), &mut run.tally) {
             Ok(true) => {}
             Ok(false) => run.reread.push(index),
             Err(fault) => self.fail(index, &fault, now, run),

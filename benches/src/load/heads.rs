@@ -1,6 +1,6 @@
 //! The memory of a generator for heads of answers: a head seen before is not parsed again.
 
-use super::comparison::{Comparison, Difference};
+use super::comparison::{Comparison, Difference, Expected};
 use super::errors::Malformed;
 use super::head::{self, Framing, Head};
 
@@ -36,6 +36,11 @@ impl Heads {
     /// Compares every answer in this way from now on.
     pub(super) fn set_comparison(&mut self, comparison: Comparison) {
         *self = Self { comparison, ..Self::new(self.method_is_head) };
+    }
+
+    /// Compares every answer with `expected` from now on.
+    pub(super) fn expect(&mut self, expected: Expected) {
+        self.set_comparison(Comparison::With(expected));
     }
 
     /// Returns the head and the length of the answer at the start of `input`, if the answer is

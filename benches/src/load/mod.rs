@@ -14,6 +14,7 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `target.rs` | the server, the request, and the number of connections |
+//! | `requests.rs`, `mix.rs` | one request again and again, or a mix of several |
 //! | `pace.rs`, `arrivals.rs` | times at which requests start, runs stop, and clients arrive |
 //! | `generator.rs`, `run.rs` | the event loop, and its state in one run |
 //! | `connection.rs` | one connection, with its unsent and unanswered requests |
@@ -54,10 +55,12 @@ mod heads;
 mod hgrm;
 mod intervals;
 mod latencies;
+mod mix;
 mod outcome;
 mod pace;
 mod placement;
 mod request;
+mod requests;
 mod response;
 mod run;
 mod source;
@@ -81,6 +84,7 @@ pub use outcome::{Outcome, Statuses};
 pub use pace::{Pace, Stop};
 pub use placement::Placement;
 pub use request::RequestParts;
+pub use requests::Share;
 pub use summary::progress;
 pub use target::{Shape, Target};
 pub use threads::Threads;

@@ -91,7 +91,7 @@ impl Threads {
 
     /// Sets the time that the server may be silent, as [`Generator::set_timeout`] does.
     pub fn set_timeout(&mut self, timeout: Duration) -> Result<(), LoadError> {
-        self.for_each(move |generator| generator.set_timeout(timeout))
+        self.for_each(move |generator| generator.set_timeout(timeout)).map(drop)
     }
 
     /// Sends one request, and compares every later answer on every thread with its answer.
@@ -110,7 +110,7 @@ impl Threads {
     /// Compares every answer with `expected` from now on. An answer that differs is an error.
     pub fn compare_with(&mut self, expected: Expected) -> Result<(), LoadError> {
         self.expected = Some(expected.clone());
-        self.for_each(move |generator| generator.compare_with(expected.clone()))
+        self.for_each(move |generator| generator.compare_with(expected.clone())).map(drop)
     }
 
     /// Returns the answer that every answer is compared with.
@@ -172,17 +172,17 @@ impl Threads {
     /// Closes all connections and ends the threads. Dropping the generator does the same.
     pub fn close(self) {}
 
-    pub(super) fn for_each(
+    /// Calls `job` on each thread, one after another, and returns its results in order.
+    pub(super) fn for_each<T: Send + 'static>(
         &mut self,
-        job: impl Fn(&mut Generator) + Clone + Send + 'static,
-    ) -> Result<(), LoadError> {
+        job: impl Fn(&mut Generator) -> T + Clone + Send + 'static,
+    ) -> Result<Vec<T>, LoadError> {
         match &mut self.crew {
-            Crew::Caller(generator) => job(generator),
+            Crew::Caller(generator) => Ok(vec![job(generator)]),
             Crew::Started(workers) => {
-                workers.iter().try_for_each(|worker| worker.ask(job.clone()))?;
+                workers.iter().map(|worker| worker.ask(job.clone())).collect()
             }
         }
-        Ok(())
     }
 
     fn carry_out(&mut self, task: Task, watch: Option<Watch<'_>>) -> Result<Outcome, LoadError> {

@@ -2,6 +2,7 @@
 
 mod comparing;
 mod faults;
+mod mixing;
 mod pacing;
 mod threads;
 mod wire;
