@@ -1,6 +1,10 @@
 //! Medians, their intervals, and what counts as a difference.
 
+pub mod bins;
 pub mod coverage;
+pub mod paired;
+pub mod queueing;
+pub mod simulation;
 pub mod starts;
 pub mod usl;
 
