@@ -24,7 +24,7 @@ const ESTABLISHED: &str = "01";
 pub fn of(pid: u32, clients: &BTreeMap<SocketAddr, u64>) -> io::Result<Vec<EventLoop>> {
     let process = PathBuf::from(format!("/proc/{pid}"));
     let peers = peers(&fs::read_to_string(process.join("net/tcp"))?);
-    let mut loops = Vec::new();
+    let mut loops: BTreeMap<Vec<u64>, EventLoop> = BTreeMap::new();
     for descriptor in fs::read_dir(process.join("fd"))? {
         let descriptor = descriptor?;
         // A descriptor that was closed meanwhile is not an event loop.
@@ -36,15 +36,20 @@ pub fn of(pid: u32, clients: &BTreeMap<SocketAddr, u64>) -> io::Result<Vec<Event
         let polled = polled(&fs::read_to_string(process.join("fdinfo").join(&name))?);
         let answered: Vec<u64> =
             polled.iter().filter_map(|inode| clients.get(peers.get(inode)?).copied()).collect();
-        if !answered.is_empty() {
-            let epoll = name.to_string_lossy().parse().ok();
-            loops.push(EventLoop {
-                core: epoll.and_then(|epoll| core_of(&process, epoll)),
-                connections: answered.len(),
-                requests: answered.iter().sum(),
-            });
+        if answered.is_empty() {
+            continue;
         }
+        let epoll = name.to_string_lossy().parse().ok();
+        let core = epoll.and_then(|epoll| core_of(&process, epoll));
+        // Tokio duplicates the descriptor: both name one instance, which a thread waits for by one.
+        let event_loop = loops.entry(polled).or_insert_with(|| EventLoop {
+            core: None,
+            connections: answered.len(),
+            requests: answered.iter().sum(),
+        });
+        event_loop.core = event_loop.core.or(core);
     }
+    let mut loops: Vec<EventLoop> = loops.into_values().collect();
     loops.sort_by_key(|event_loop| event_loop.core);
     Ok(loops)
 }
@@ -76,13 +81,15 @@ fn allowed(status: &str) -> Option<Vec<usize>> {
     machine::cpu_list(line)
 }
 
-/// Inodes of what an instance of epoll polls.
+/// Inodes of what an instance of epoll polls, ascending.
 fn polled(fdinfo: &str) -> Vec<u64> {
     let inode = |line: &str| {
         let (_, inode) = line.strip_prefix("tfd:")?.split_once("ino:")?;
         u64::from_str_radix(inode.split(' ').next()?, 16).ok()
     };
-    fdinfo.lines().filter_map(inode).collect()
+    let mut polled: Vec<u64> = fdinfo.lines().filter_map(inode).collect();
+    polled.sort_unstable();
+    polled
 }
 
 /// The other end of each open connection, by the inode of this end.
@@ -116,7 +123,7 @@ mod tests {
         let fdinfo = "pos:\t0\nflags:\t02000002\nino:\t1038\n\
             tfd:        6 events:       19 data:     7f8c00000006  pos:0 ino:165a7f sdev:9\n\
             tfd:        4 events:       19 data:                4  pos:0 ino:165a7d sdev:9\n";
-        assert_eq!(polled(fdinfo), [0x0016_5a7f, 0x0016_5a7d]);
+        assert_eq!(polled(fdinfo), [0x0016_5a7d, 0x0016_5a7f]);
 
         assert_eq!(
             waits_for("232 0x4 0x7f 0x400 0xffffffffffffffff 0x0 0x8 0x7ff 0x7f\n"),
@@ -156,6 +163,8 @@ mod tests {
         for (client, requests) in clients.iter().zip([5, 7, 11]) {
             answered.insert(client.local_addr().unwrap(), requests);
         }
+        // One instance, by two descriptors.
+        let _registry = loops[0].registry().try_clone().unwrap();
         let found = of(std::process::id(), &answered).unwrap();
         let mut found: Vec<_> = found.iter().map(|l| (l.connections, l.requests)).collect();
         found.sort_unstable();
