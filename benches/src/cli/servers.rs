@@ -246,7 +246,7 @@ pub(crate) fn entrants_of(
                 contender: Contender {
                     key: format!("{}{again}", variant.name),
                     variant: variant.name.to_string(),
-                    about: variant.about.to_string(),
+                    about: about(variant, &settings.server_cores),
                     base: variant.base.map(String::from),
                     adds: variant.adds.to_string(),
                     command: None,
@@ -261,6 +261,17 @@ pub(crate) fn entrants_of(
         }
     }
     Ok(entrants)
+}
+
+/// Describes a variant. One with a single thread leaves all CPUs but the first to nobody.
+fn about(variant: &Variant, cores: &[usize]) -> String {
+    let about = variant.about.to_string();
+    match cores {
+        [first, _, ..] if variants::SINGLE_THREADED.contains(&variant.name) => {
+            format!("{about}; it uses CPU {first} only, of {} CPUs", cores.len())
+        }
+        _ => about,
+    }
 }
 
 /// Returns the program that serves the variants with `allocator`.
@@ -283,6 +294,10 @@ pub(crate) fn program_beside(name: &str) -> anyhow::Result<PathBuf> {
 pub(crate) fn warn(settings: &Settings) {
     if cfg!(debug_assertions) {
         eprintln!("warning: this is a debug build, and its figures say nothing; use cargo bench");
+    }
+    if settings.server_cores.len() > 1 {
+        let single = variants::SINGLE_THREADED.join(", ");
+        eprintln!("note: {single} has one thread, and uses one of the servers' CPUs only");
     }
     let is_shared =
         |core: &&usize| !settings.machines_differ && settings.server_cores.contains(core);

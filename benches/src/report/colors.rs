@@ -3,7 +3,7 @@
 /// In the order of the ladder; neighbors have unlike colors. The first eight are from the
 /// palette of Okabe and Ito, whose colors stay apart for people who see fewer of them.
 /// The others are from P. Tol's.
-const COLORS: [(&str, &str); 16] = [
+const COLORS: [(&str, &str); 18] = [
     ("floor", "#000000"),
     ("pinloop", "#0072b2"),
     ("pinloop_on_tokio", "#56b4e9"),
@@ -20,6 +20,8 @@ const COLORS: [(&str, &str); 16] = [
     ("pinloop_access_log", "#999933"),
     ("floor_on_uring", "#555555"),
     ("pinloop_on_uring", "#661100"),
+    ("pinloop_balanced", "#88ccee"),
+    ("pinloop_steered", "#ddaa33"),
 ];
 
 /// For servers from outside.

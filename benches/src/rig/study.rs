@@ -88,6 +88,8 @@ impl Common {
         fleet.check_outside(&entrants)?;
         let studied = Regime {
             work: self.path.split('?').next() == Some("/data"),
+            // Its constant answer is that to this request.
+            floor: self.path == "/",
             ..Regime::closed(
                 STUDIED,
                 "the request of this study",

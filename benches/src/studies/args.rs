@@ -4,33 +4,37 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
-use clap::builder::PossibleValuesParser;
 
 use crate::cli::output::{ended, show};
 use crate::cli::outside::Outside;
-use crate::cli::servers::{Setup, entrants, plan};
+use crate::cli::servers::{Setup, entrants_of, leave_out, plan, variant_name};
 use crate::report::section::Options;
 use crate::results::{Results, Settings};
 use crate::rig::fleet::Entrant;
 use crate::rig::study::Common;
 use crate::studies::ladder::measure::Plan;
-use crate::variants::{REFERENCE, VARIANTS};
+use crate::variants::{self, REFERENCE, VARIANTS, Variant};
+
+/// Path of the only request that the floor answers rightly.
+const CONSTANT: &str = "/";
+
+/// Variants that take part unless others are named.
+const STUDIED: &[&str] = &["pinloop", "hyper_per_core"];
+
+/// Variants that take part in `scaling` unless others are named: those whose threads share nothing,
+/// and one whose threads share work.
+const SCALING: &[&str] = &["pinloop", "hyper_per_core", "hyper_work_stealing", "axum"];
 
 /// Arguments that these studies share.
 #[derive(Args)]
 pub(crate) struct Study {
-    /// Variants that take part, separated by commas
-    #[arg(
-        long,
-        value_name = "NAMES",
-        value_delimiter = ',',
-        default_value = "pinloop,hyper_per_core",
-        value_parser = answering()
-    )]
+    /// Variants that take part, separated by commas [default: pinloop and hyper_per_core; in
+    /// scaling also hyper_work_stealing and axum]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = variant_name())]
     pub(crate) variants: Vec<String>,
-    /// Every variant takes part
+    /// Every rung of the ladder takes part that can answer the request
     #[arg(long, conflicts_with = "variants")]
     pub(crate) all: bool,
     #[command(flatten)]
@@ -66,7 +70,7 @@ pub(crate) fn finish(
 impl Study {
     pub(crate) fn common(&self, name: &str, setup: &Setup) -> anyhow::Result<Common> {
         self.outside.check_path(&self.path)?;
-        let names = self.names();
+        let names: Vec<&str> = self.chosen(name)?.iter().map(|variant| variant.name).collect();
         let Plan { mut settings, host, load_hosts, .. } = plan(setup)?;
         settings.study = name.to_string();
         settings.seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
@@ -75,28 +79,34 @@ impl Study {
         Ok(Common { settings, host, load_hosts, path: self.path.clone(), reference })
     }
 
-    /// Returns the variants that take part, from the bottom of the ladder up.
-    fn names(&self) -> Vec<&'static str> {
-        let takes_part = |name: &&str| self.all || self.variants.iter().any(|other| other == name);
-        answering_names().filter(takes_part).collect()
+    /// Returns the variants that take part in a study, from the bottom of the ladder up.
+    fn chosen(&self, study: &str) -> anyhow::Result<Vec<&'static Variant>> {
+        let defaults = if study == "scaling" { SCALING } else { STUDIED };
+        let is_named = |variant: &&Variant| match self.variants.as_slice() {
+            [] => defaults.contains(&variant.name),
+            names => names.iter().any(|name| name == variant.name),
+        };
+        let can_answer = |variant: &&Variant| variant.answers || self.path == CONSTANT;
+        if self.all {
+            return Ok(VARIANTS.iter().filter(can_answer).collect());
+        }
+        let mut chosen: Vec<&Variant> = variants::all().filter(is_named).collect();
+        if let Some(floor) = chosen.iter().find(|variant| !can_answer(variant)) {
+            bail!(
+                "{} answers every request with the bytes for GET {CONSTANT}; choose other variants, \
+                 or --path {CONSTANT}",
+                floor.name
+            );
+        }
+        leave_out(&mut chosen);
+        Ok(chosen)
     }
 
     pub(crate) fn entrants(&self, settings: &Settings) -> anyhow::Result<Vec<Entrant>> {
-        let names = self.names();
-        let mut entrants = entrants(settings, false)?;
-        entrants.retain(|entrant| names.contains(&entrant.contender.key.as_str()));
+        let mut entrants = entrants_of(&self.chosen(&settings.study)?, settings, false)?;
         entrants.extend(self.outside.entrants(settings)?);
         Ok(entrants)
     }
-}
-
-/// Parses the name of a variant that gives the service's answers.
-fn answering() -> PossibleValuesParser {
-    PossibleValuesParser::new(answering_names())
-}
-
-fn answering_names() -> impl Iterator<Item = &'static str> {
-    VARIANTS.iter().filter(|variant| variant.answers).map(|variant| variant.name)
 }
 
 pub(crate) fn path(text: &str) -> Result<String, String> {

@@ -20,10 +20,12 @@ mod hyper_service;
 mod hyper_single;
 mod hyper_work_stealing;
 mod pinloop;
+mod pinloop_balanced;
 mod pinloop_offload;
 mod pinloop_on_tokio;
 mod pinloop_on_uring;
 mod pinloop_state;
+mod pinloop_steered;
 mod uring;
 
 use std::net::SocketAddr;
@@ -163,6 +165,29 @@ pub const ON_URING: &[Variant] = &[
     },
 ];
 
+/// Beside the ladder: pinloop with other choices of the core for a new connection.
+pub const BALANCED: &[Variant] = &[
+    Variant {
+        name: "pinloop_balanced",
+        about: "pinloop that passes each new connection to the core with the fewest",
+        base: Some("pinloop"),
+        adds: "even connections",
+        answers: true,
+        serve: pinloop_balanced::serve,
+    },
+    Variant {
+        name: "pinloop_steered",
+        about: "pinloop that gets each new connection on the CPU that received it",
+        base: Some("pinloop"),
+        adds: "steering",
+        answers: true,
+        serve: pinloop_steered::serve,
+    },
+];
+
+/// Rungs with one thread, whatever the number of CPUs.
+pub const SINGLE_THREADED: [&str; 1] = ["hyper_single"];
+
 /// Beside the ladder: servers that give long work to another thread.
 pub const OFFLOADING: &[Variant] = &[
     Variant {
@@ -213,7 +238,7 @@ pub const STATE: &[Variant] = &[
 
 /// Returns all variants, from the bottom of the ladder up, and then those beside it.
 pub fn all() -> impl Iterator<Item = &'static Variant> {
-    VARIANTS.iter().chain(ON_URING).chain(OFFLOADING).chain(STATE)
+    VARIANTS.iter().chain(ON_URING).chain(BALANCED).chain(OFFLOADING).chain(STATE)
 }
 
 /// Returns the rungs of the ladder with those on io_uring, each after the one that it is built on.
@@ -256,6 +281,7 @@ mod tests {
         for variant in VARIANTS
             .iter()
             .chain(ON_URING)
+            .chain(BALANCED)
             .chain(OFFLOADING)
             .filter(|variant| variant.base.is_some())
         {
@@ -271,7 +297,7 @@ mod tests {
     #[test]
     fn the_base_of_every_variant_exists() {
         let bases = all().filter_map(|variant| variant.base);
-        for name in bases.chain(SQUARE).chain([REFERENCE]) {
+        for name in bases.chain(SQUARE).chain([REFERENCE]).chain(SINGLE_THREADED) {
             assert!(find(name).is_some(), "{name}");
         }
     }

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use fastrand::Rng;
 
 use crate::report::units::{cpus, cpus_count, thousands};
-use crate::results::{EventLoop, Point, Results, Scaling};
+use crate::results::{EventLoop, Point, Results, Scaling, Slice};
 use crate::stats;
 use crate::stats::usl;
 use crate::stats::usl::Law;
@@ -143,7 +143,7 @@ fn size(point: &Point) -> Size {
 
 /// Returns the capacity of each slice, per second.
 fn capacities(point: &Point) -> Vec<f64> {
-    let capacity = |slice: &crate::results::Slice| {
+    let capacity = |slice: &Slice| {
         slice.requests as f64 / slice.cpu_ns_max.max(1) as f64 * 1e9
     };
     point.slices.iter().map(capacity).collect()
@@ -304,8 +304,27 @@ pub fn notes(scaling: &Scaling) -> Vec<String> {
         scaling.occasion.seed,
     )];
     notes.extend(sharing(scaling));
+    notes.extend(single_threaded(scaling));
     notes.extend(crate::report::occasion::interrupted(&scaling.occasion));
     notes
+}
+
+/// Share of a server's CPU time in one of its threads, from which on it has no other.
+const ALONE: f64 = 0.98;
+
+/// Names the servers that used one of several CPUs.
+fn single_threaded(scaling: &Scaling) -> Option<String> {
+    let is_alone = |point: &&Point| {
+        let sum = |part: &dyn Fn(&Slice) -> u64| point.slices.iter().map(part).sum::<u64>() as f64;
+        let busiest = sum(&|slice| slice.cpu_ns_max) / sum(&|slice| slice.cpu_ns).max(1.0);
+        point.server_cores.len() > 1 && busiest > ALONE
+    };
+    let alone = scaling.points.iter().filter(is_alone).map(|point| point.contender.as_str());
+    let names: BTreeSet<&str> = alone.collect();
+    (!names.is_empty()).then(|| {
+        let names: Vec<&str> = names.into_iter().collect();
+        format!("Used one of its CPUs only: {}.", names.join(", "))
+    })
 }
 
 /// Returns a caveat if the generator had no CPU of its own.

@@ -17,6 +17,7 @@ use crate::load::{self, Pace, Placement, Shape, Stop, Threads};
 use crate::results::{Contender, Point, Results, Scaling, Settings, Slice};
 use crate::rig::fleet::{Entrant, Member};
 use crate::rig::host::Server;
+use crate::rig::machine::generator_cores_beside;
 use crate::rig::meter::{judge, metered};
 use crate::rig::progress::Progress;
 use crate::rig::rounds::{self, Bench};
@@ -160,7 +161,7 @@ struct Lane<'a> {
 
 impl<'a> Lane<'a> {
     fn open(plan: &Plan, member: &'a mut Member, cores: &[usize]) -> Self {
-        let generator_cores = generator_cores(&plan.generator_cores, cores);
+        let generator_cores = generator_cores_beside(&plan.generator_cores, cores);
         let target = plan.common.target(member.process.address());
         let connections = plan.connections_per_core * cores.len();
         let shape = Shape { connections, ..Shape::default() };
@@ -216,15 +217,6 @@ fn sizes(most: usize) -> Vec<usize> {
     sizes
 }
 
-/// CPUs for the generators, of those that they may have: at most as many as the server
-/// has, and none of the server's as long as others are left.
-fn generator_cores(allowed: &[usize], server_cores: &[usize]) -> Vec<usize> {
-    let allowed = || allowed.iter().rev().copied();
-    let free: Vec<usize> = allowed().filter(|core| !server_cores.contains(core)).collect();
-    let cores = if free.is_empty() { allowed().collect() } else { free };
-    cores.into_iter().take(server_cores.len()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,17 +227,5 @@ mod tests {
         assert_eq!(sizes(2), [1, 2]);
         assert_eq!(sizes(4), [1, 2, 3, 4]);
         assert_eq!(sizes(16), [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 16]);
-    }
-
-    #[test]
-    fn generators_keep_off_the_server_as_long_as_they_can() {
-        assert_eq!(generator_cores(&[0, 1], &[0]), [1]);
-        assert_eq!(generator_cores(&[0, 1], &[0, 1]), [1, 0]);
-        assert_eq!(generator_cores(&[0, 1, 2, 3], &[0]), [3]);
-        assert_eq!(generator_cores(&[0, 1, 2, 3], &[0, 1]), [3, 2]);
-        assert_eq!(generator_cores(&[0, 1, 2, 3], &[0, 1, 2]), [3]);
-        // Told to stay on one.
-        assert_eq!(generator_cores(&[3], &[0, 1]), [3]);
-        assert_eq!(generator_cores(&[1], &[0, 1]), [1]);
     }
 }
