@@ -96,6 +96,31 @@ fn signals_end_a_load_with_its_figures() {
 }
 
 #[test]
+fn wishes_that_balance_cannot_fulfil_are_refused_before_anything_is_measured() {
+    let core = allowed_cores().unwrap()[0].to_string();
+    for (arguments, sentence) in [
+        (["--server-cores", &core], "one CPU has nothing to balance"),
+        (["--connections", "0"], "0 is not in 1..=10000"),
+        (["--heavy", "quickly"], "invalid value 'quickly'"),
+        (["--variants", "floor"], "invalid value 'floor'"),
+    ] {
+        let output = run(&[&["balance"], arguments.as_slice()].concat());
+        assert!(!output.status.success());
+        assert!(stderr(&output).contains(sentence), "{output:?}");
+    }
+    let help = stdout(&run(&["balance", "--help"]));
+    assert!(help.contains("--heavy <TIMES>") && help.contains("hyper_work_stealing"), "{help}");
+}
+
+#[test]
+fn the_floor_takes_part_only_where_its_constant_answer_is_right() {
+    let output = run(&["scaling", "--variants", "floor,pinloop"]);
+    assert!(!output.status.success());
+    let sentence = "floor answers every request with the bytes for GET /";
+    assert!(stderr(&output).contains(sentence), "{output:?}");
+}
+
+#[test]
 fn a_misspelled_variant_or_regime_gets_a_suggestion() {
     for (arguments, meant) in [
         (["ladder", "--variants", "hyper_percore"], "'hyper_per_core'"),
@@ -105,6 +130,8 @@ fn a_misspelled_variant_or_regime_gets_a_suggestion() {
         (["count", "--variants", "pinloop,axumm"], "'axum'"),
         (["knee", "--variants", "hyper_singl"], "'hyper_single'"),
         (["offload", "--variants", "pinloop_ofload"], "'pinloop_offload'"),
+        (["balance", "--variants", "pinloop_balansed"], "'pinloop_balanced'"),
+        (["scaling", "--variants", "pinloop_on_uringg"], "'pinloop_on_uring'"),
         (["check", "--variants", "flor"], "'floor'"),
     ] {
         let output = run(&arguments);

@@ -10,7 +10,7 @@ use syn::visit::{self, Visit};
 use syn::{ItemUse, UseTree};
 
 /// Code that makes figures and sections of a study's record.
-const SHOWN: [&str; 15] = [
+const SHOWN: [&str; 16] = [
     "answer",
     "assertion",
     "comparison",
@@ -26,6 +26,7 @@ const SHOWN: [&str; 15] = [
     "sizes",
     "skipped",
     "square",
+    "verdicts",
 ];
 
 #[test]

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::studies::Records;
 pub use crate::studies::arrivals::record::{Arrivals, Phase, Second, Tour};
+pub use crate::studies::balance::record::{Balance, BalanceLoad, BalanceSample, BalanceSlice};
 pub use crate::studies::count::record::{Counts, Place, Tally, Twice, Unavailable, Workload};
 pub use crate::studies::knee::record::{Bound, Knee, Probe};
 pub use crate::studies::memory::record::{Climb, Level, Memory};

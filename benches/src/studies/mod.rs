@@ -78,6 +78,8 @@ studies! {
     scaling: Scaling => Scaling;
     /// See what short requests have of long ones beside them, with and without offloading
     offload: Offload => Offload;
+    /// Measure if it pays that threads share work, with few connections and with unlike requests
+    balance: Balance => Balance;
 }
 
 /// Makes the report of all that was measured.

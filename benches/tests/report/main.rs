@@ -1,5 +1,6 @@
 //! The report of made-up and of committed results.
 
+mod balance;
 mod exact;
 mod interface;
 mod ladder;
