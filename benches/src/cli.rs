@@ -4,6 +4,7 @@ pub(crate) mod check;
 pub(crate) mod coverage;
 pub(crate) mod output;
 pub(crate) mod outside;
+pub(crate) mod plan;
 pub(crate) mod report;
 pub(crate) mod servers;
 
@@ -15,6 +16,7 @@ use self::check::Check;
 use self::coverage::Simulation;
 use self::output::say;
 use self::outside::Become;
+use self::plan::Plan;
 use self::report::Report;
 use crate::load;
 use crate::load::command::LoadArgs;
@@ -48,6 +50,8 @@ enum Command {
     Check(Check),
     /// Show the report of an earlier run
     Report(Report),
+    /// Plan many machines from the studies knee and scaling of one
+    Plan(Plan),
     /// Simulate how often the intervals of the ladder hold the true value
     Coverage(Simulation),
     /// Load any HTTP/1.1 server, as wrk does
@@ -71,6 +75,7 @@ pub fn main() -> ExitCode {
         Some(Command::Check(arguments)) => check::run(&arguments),
         Some(Command::Report(arguments)) => report::run(&arguments),
         Some(Command::State(arguments)) => state::args::run(&arguments),
+        Some(Command::Plan(arguments)) => plan::run(&arguments),
         Some(Command::Coverage(arguments)) => coverage::run(&arguments),
         Some(Command::Load(arguments)) => return load::command::run(&arguments),
         Some(Command::Serve(arguments)) => serve::run(&arguments).map(|()| ExitCode::SUCCESS),

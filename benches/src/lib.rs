@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod load;
+pub mod plan;
 pub mod report;
 pub mod results;
 pub mod rig;

@@ -6,6 +6,7 @@ mod interface;
 mod ladder;
 mod network;
 mod offload;
+mod plan;
 mod published;
 mod rendered;
 mod studies;
