@@ -30,12 +30,12 @@ pub struct Loader {
     clock: Clock,
 }
 
-/// What an agent's clock shows, which counts from the agent's start.
+/// The clock of an agent, which counts from the agent's start.
 #[derive(Clone, Copy, Debug)]
 struct Clock {
     /// An instant of this machine.
     here: Instant,
-    /// What the agent's clock showed then, give or take half of the round trip.
+    /// The agent's clock at that instant, give or take half of the round trip.
     there: Duration,
     /// The shortest round trip of a question.
     round_trip: Duration,
@@ -82,7 +82,7 @@ impl Loader {
         self.named(self.connection().ask(ask, Duration::ZERO))
     }
 
-    /// Says of which machine an error is.
+    /// Names the machine in an error.
     fn named<T>(&self, result: Result<T, AgentError>) -> Result<T, String> {
         result.map_err(|error| match error {
             AgentError::Refused(reason) => format!("from {}: {reason}", self.side.host),

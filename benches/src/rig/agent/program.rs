@@ -131,7 +131,7 @@ impl Agent {
             Ask::Compare(generator, expected) => {
                 value(compare(self.generator(generator)?, expected))
             }
-            Ask::Run(run) => value(self.run(run)),
+            Ask::Run(run) => value(self.run(&run)),
             Ask::Disconnect(generator) => {
                 value(Ok::<_, String>(self.generators.remove(&generator).is_some()))
             }
@@ -173,7 +173,7 @@ impl Agent {
         Ok(number)
     }
 
-    fn run(&mut self, run: Run) -> Result<Outcome, String> {
+    fn run(&mut self, run: &Run) -> Result<Outcome, String> {
         let start = self.began + run.start;
         let threads = self.generator(run.generator)?;
         threads.start_next_at(start);

@@ -136,7 +136,7 @@ pub struct Started {
 pub fn write(to: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
     let json = serde_json::to_vec(message)?;
     let length = u32::try_from(json.len()).ok().filter(|&length| length <= FRAME_BYTES_MAX);
-    let length = length.ok_or_else(|| invalid(format!("a message of {} bytes", json.len())))?;
+    let length = length.ok_or_else(|| invalid(&format!("a message of {} bytes", json.len())))?;
     // In one write, so that a message is one packet.
     let frame = [&length.to_be_bytes(), json.as_slice()].concat();
     to.write_all(&frame)?;
@@ -149,7 +149,7 @@ pub fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<T> {
     from.read_exact(&mut length)?;
     let length = u32::from_be_bytes(length);
     if length > FRAME_BYTES_MAX {
-        return Err(invalid(format!("a message of {length} bytes")));
+        return Err(invalid(&format!("a message of {length} bytes")));
     }
     let mut json = vec![0; length as usize];
     from.read_exact(&mut json)?;
@@ -174,7 +174,7 @@ pub fn check_greeting(rest: &str) -> Result<(), String> {
     ))
 }
 
-fn invalid(what: String) -> io::Error {
+fn invalid(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("{what} is not of this protocol"))
 }
 
