@@ -71,6 +71,30 @@ fn load_ends_quietly_when_its_reader_is_gone() {
     }
 }
 
+/// Returns the arguments of the Job that loads a server on Kubernetes.
+fn arguments_of_the_job() -> Vec<String> {
+    let file = format!("{}/../deploy/kubernetes/load-test.yaml", env!("CARGO_MANIFEST_DIR"));
+    let manifest = std::fs::read_to_string(file).unwrap();
+    let list = manifest.lines().find_map(|line| line.trim().strip_prefix("args: "));
+    serde_json::from_str(list.expect("a line with the arguments")).unwrap()
+}
+
+#[test]
+fn the_job_on_kubernetes_gets_arguments_that_the_program_takes() {
+    let (address, _asked) = serve();
+    let mut arguments = arguments_of_the_job();
+    for argument in &mut arguments {
+        match argument.as_str() {
+            "http://pinloop/data" => *argument = format!("http://{address}/data"),
+            "60s" => *argument = "0.1s".into(),
+            _ => {}
+        }
+    }
+    let output = run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(output.status.success(), "{output:?}");
+    assert!(stdout(&output).contains("64 connections"), "{output:?}");
+}
+
 #[test]
 fn report_ends_quietly_when_its_reader_is_gone() {
     let file = format!("{}/run/results.json", env!("CARGO_MANIFEST_DIR"));

@@ -162,10 +162,10 @@ fn a_takeover_path_that_cannot_be_used_is_named() {
 }
 
 /// Starts the binary under systemd's own tool for activation, listening on `addr`.
-fn start_activated(addr: SocketAddr, threads: &str) -> Child {
+fn start_activated(addr: SocketAddr, arguments: &[&str]) -> Child {
     let mut command = Command::new("systemd-socket-activate");
     command.arg("--listen").arg(addr.to_string());
-    command.args([BINARY, "--threads", threads, "--no-pin", "--drain-grace", "0.2"]);
+    command.args([BINARY, "--no-pin", "--drain-grace", "0.2"]).args(arguments);
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs")
 }
 
@@ -179,7 +179,7 @@ fn an_activated_socket_is_shared_by_all_threads() {
         return skip("systemd-socket-activate is not installed");
     }
     let addr = free_addr();
-    let mut child = start_activated(addr, "3");
+    let mut child = start_activated(addr, &["--threads", "3", "--metrics", "--metrics-by-core"]);
     wait_until("the socket listens", || TcpStream::connect(addr).is_ok());
     // The first connection has started the server, and is served too.
     let mut streams: Vec<TcpStream> = (0..20).map(|_| crate::support::connect_to(addr)).collect();
@@ -187,6 +187,13 @@ fn an_activated_socket_is_shared_by_all_threads() {
         stream.write_all(GET).unwrap();
         assert!(read_response(stream).0.starts_with("HTTP/1.1 200 "));
     }
+    wait_until("each thread has accepted connections", || {
+        let _more: Vec<TcpStream> = (0..20).map(|_| crate::support::connect_to(addr)).collect();
+        let page = get(addr, "/metrics");
+        let accepted = "pinloop_connections_accepted_total{thread=";
+        let busy = |line: &&str| line.starts_with(accepted) && !line.ends_with(" 0");
+        page.lines().filter(busy).count() == 3
+    });
     Command::new("kill").arg(child.id().to_string()).status().unwrap();
     for stream in &mut streams {
         assert_eq!(read_to_end(stream), "");

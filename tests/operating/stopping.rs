@@ -61,7 +61,9 @@ fn idle_connections_have_the_drain_grace_for_one_more_request() {
 
 #[test]
 fn idle_connections_are_closed_once_the_drain_grace_has_passed() {
-    let mut running = Running::start_unpinned(&["--drain-grace", "0.3"]);
+    // The drain timeout would close them too.
+    let times = ["--drain-grace", "0.3", "--drain-timeout", "3600"];
+    let mut running = Running::start_unpinned(&times);
     let mut idle = running.connect();
     idle.write_all(GET).unwrap();
     read_response(&mut idle);
@@ -93,7 +95,9 @@ fn sigusr1_reopens_the_access_log_as_in_nginx() {
 
 #[test]
 fn wrong_times_are_refused() {
-    for (option, value) in [("--drain-delay", "-1"), ("--drain-grace", "soon")] {
+    for (option, value) in
+        [("--drain-delay", "-1"), ("--drain-delay", "86401"), ("--drain-grace", "soon")]
+    {
         let message = refused(&[option, value]);
         assert!(message.contains("allowed is 0 to 86400 seconds"), "{message}");
     }
