@@ -147,7 +147,8 @@ fn answers_to_another_question_are_not_taken() {
     let folder = Folder::new();
     let (program, late) = (folder.path.join("agent"), folder.path.join("late"));
     let mut bytes = wire::greeting().into_bytes();
-    wire::write(&mut bytes, &Answer { number: 7, result: Ok(true.into()) }).unwrap();
+    wire::write(&mut bytes, &Answer { number: 7, goes_on: false, result: Ok(true.into()) })
+        .unwrap();
     fs::write(&late, bytes).unwrap();
     script(&program, &format!("cat {}; cat > /dev/null", late.display()));
     let place = Place { agent: Some(program), ..folder.place("") };

@@ -135,6 +135,37 @@ fn three_hosts_load_a_server_together_and_their_counts_add_up() {
 }
 
 #[test]
+fn clients_of_three_hosts_arrive_as_one_schedule() {
+    let Some(hosts) = Namespaces::new(4) else { return };
+    let folder = Folder::new("arrivals");
+    let cache = format!("env XDG_CACHE_HOME={}", folder.path.display());
+    let from: Vec<String> =
+        [1, 3, 4].iter().map(|&host| format!("{} {cache}", hosts.on(host))).collect();
+    let server_on = format!("{} {cache}", hosts.on(FAR));
+    let out = folder.path.join("results.json");
+    let mut arguments =
+        vec!["arrivals", "--rate", "10", "--for", "3s", "--hold", "1s", "--variants", "pinloop"];
+    arguments.extend(["--server-on", &server_on, "--address", "10.203.0.2"]);
+    arguments.extend(from.iter().flat_map(|from| ["--load-from", from]));
+    arguments.extend(["--path", "/", "--out", out.to_str().unwrap()]);
+    let output = hosts.run(NEAR, PROGRAM, &arguments);
+    let said = text(&output);
+    assert!(output.status.success(), "{said}");
+    let results = Results::read(&out).unwrap();
+    let arrivals = results.studies.arrivals.unwrap();
+    assert_eq!(arrivals.occasion.load_from, from);
+    assert_eq!(arrivals.occasion.server_on.as_deref(), Some(server_on.as_str()));
+    let seconds = &arrivals.tours[0].seconds;
+    assert!(arrivals.tours[0].failure.is_none(), "{said}");
+    // One client each tenth of a second, from one host after the other.
+    let clients: Vec<usize> = seconds.iter().map(|second| second.clients).collect();
+    assert!(clients.is_sorted() && clients.last() == Some(&30), "{clients:?}");
+    assert!(clients[0].abs_diff(10) <= 3, "{clients:?}");
+    assert!(seconds.iter().all(|second| second.requests > 0 && second.p99_ns > 0), "{said}");
+    assert!(said.contains("They were loaded from other machines"), "{said}");
+}
+
+#[test]
 fn a_load_host_that_dies_is_named_and_its_figures_are_not_made() {
     let Some(hosts) = Namespaces::new(3) else { return };
     let folder = Folder::new("dying");

@@ -188,8 +188,8 @@ impl Setup {
     pub(crate) fn must_load_from_here(&self, study: &str) -> anyhow::Result<()> {
         ensure!(
             self.load_from.is_empty(),
-            "--load-from: {study} loads its servers from this machine alone; the ladder, knee and \
-             work can use other machines"
+            "--load-from: {study} loads its servers from this machine alone; the ladder, arrivals, \
+             knee and work can use other machines"
         );
         Ok(())
     }

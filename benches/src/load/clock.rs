@@ -15,6 +15,7 @@ use rustix::time::{
     ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
     timerfd_create, timerfd_settime,
 };
+use serde::{Deserialize, Serialize};
 
 const NS_PER_SECOND: u64 = 1_000_000_000;
 
@@ -30,7 +31,7 @@ pub(super) fn sleep_until(at: u64) {
 }
 
 /// What a thread has used, and what others have used while it could have run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Used {
     /// CPU time. `/proc/thread-self/schedstat` has it too, but lags behind by up to a tick while
     /// the thread runs.

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 
 use super::watch::Interval;
 
-/// Puts the intervals of several threads together.
+/// Puts the intervals of several threads, or of several machines, together.
 ///
 /// An interval of the run ends when it has ended on every thread. A thread that was off its CPU for
 /// longer than an interval ends several at once; they are then one interval of the run.
 #[derive(Debug)]
-pub(super) struct Intervals {
+pub struct Intervals {
     threads: Vec<Thread>,
     /// End of the last interval of the run, in ns since its start.
     ended_at: u64,
@@ -25,13 +25,14 @@ struct Thread {
 }
 
 impl Intervals {
-    pub(super) fn new(threads: usize) -> Self {
+    /// Expects the intervals of so many threads.
+    pub fn new(threads: usize) -> Self {
         Self { threads: vec![Thread::default(); threads], ended_at: 0 }
     }
 
     /// Adds an interval that has ended on a thread. Returns the interval of the run that has ended
     /// thereby on all threads.
-    pub(super) fn add(&mut self, thread: usize, interval: Interval) -> Option<Interval> {
+    pub fn add(&mut self, thread: usize, interval: Interval) -> Option<Interval> {
         let passed = |threads: &[Thread]| threads.iter().map(|thread| thread.passed).min();
         let before = passed(&self.threads);
         self.threads[thread].passed = interval.nth;

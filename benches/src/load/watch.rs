@@ -8,6 +8,7 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use super::clock::Used;
+use super::encoding::histogram;
 use super::errors::{Errors, Fault};
 use super::latencies::latencies;
 use super::pace::as_ns;
@@ -58,9 +59,9 @@ pub struct Watch<'a> {
     current: Interval,
 }
 
-/// Counts of an interval of a run, on one thread or on all threads.
-#[derive(Clone, Debug)]
-pub(super) struct Interval {
+/// Counts of an interval of a run, on one thread or on several.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Interval {
     /// Number of whole intervals that have passed at its end; `u64::MAX` at the end of the run.
     pub(super) nth: u64,
     /// Its beginning and its end, in ns since the start of the run.
@@ -70,6 +71,7 @@ pub(super) struct Interval {
     pub(super) clients: usize,
     pub(super) requests: u64,
     pub(super) errors: Errors,
+    #[serde(with = "histogram")]
     pub(super) latency_ns: Histogram<u64>,
     /// Used by all threads.
     pub(super) used: Used,
@@ -103,7 +105,8 @@ impl Interval {
         self.busiest_cpu = self.busiest_cpu.max(other.busiest_cpu);
     }
 
-    fn snapshot(&self) -> Snapshot {
+    /// Returns its figures.
+    pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             at_seconds: Duration::from_nanos(self.to).as_secs_f64(),
             seconds: Duration::from_nanos(self.to - self.from).as_secs_f64(),
@@ -125,8 +128,9 @@ impl<'a> Watch<'a> {
         Self::of_intervals(as_ns(every).max(1), move |interval| tell(&interval.snapshot()))
     }
 
-    /// Calls `tell` each time that `every_ns` has passed, and once at the end of the run.
-    pub(super) fn of_intervals(
+    /// Calls `tell` each time that `every_ns` has passed, and once at the end of the run, with counts
+    /// that can be merged with those of other machines.
+    pub fn of_intervals(
         every_ns: u64,
         tell: impl FnMut(&Interval) -> ControlFlow<()> + 'a,
     ) -> Self {

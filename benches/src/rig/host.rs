@@ -126,6 +126,11 @@ impl Host {
         self.elsewhere.is_some()
     }
 
+    /// Returns the command that leads to the machine; none if it is this one.
+    pub fn command(&self) -> Option<String> {
+        self.elsewhere.as_ref().map(|elsewhere| elsewhere.shell.name().to_string())
+    }
+
     /// Returns the process id of the agent, or of the command that leads to it.
     pub fn agent_id(&self) -> u32 {
         self.connection().id()

@@ -1,14 +1,20 @@
 //! Load generators on other machines: agents that load one server together.
 
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
-use crate::load::{Expected, LoadError, Outcome, Pace, Placement, Shape, Stop, Target, Threads};
+use crate::load::{
+    Arrivals, Expected, Interval, Intervals, LoadError, Outcome, Pace, Placement, Shape, Snapshot,
+    Stop, Target, Threads, Watch,
+};
 use crate::results::{HostShare, LoadHost, Side};
 use crate::rig::agent::connection::{AgentError, Connection};
-use crate::rig::agent::wire::{Ask, Run};
+use crate::rig::agent::wire::{Arrive, Ask, Run};
 
 /// Questions that the difference of the clocks is taken from.
 const CLOCK_READINGS: usize = 11;
@@ -128,13 +134,16 @@ impl Generators {
         cores: &[usize],
     ) -> Result<Self, String> {
         if hosts.is_empty() {
-            let placement = Placement::on(cores, shape.connections);
+            // Without connections, clients will arrive.
+            let most = if shape.connections == 0 { usize::MAX } else { shape.connections };
+            let placement = Placement::on(cores, most);
             let threads = Threads::connect(target, shape, &placement);
             return Ok(Self::Here(Box::new(threads.map_err(|error| error.to_string())?)));
         }
         let of_host = |host: &Loader| Placement::on(&host.cores, usize::MAX);
         let total: usize = hosts.iter().map(|host| of_host(host).cores.len()).sum();
-        if total > shape.connections {
+        // Clients that arrive bring their connections.
+        if shape.connections > 0 && total > shape.connections {
             let connections = shape.connections;
             let error = LoadError::TooManyThreads { threads: total, connections };
             return Err(error.to_string());
@@ -189,6 +198,117 @@ impl Generators {
     }
 }
 
+/// An interval of a load, or its end, from one of several machines.
+enum Told {
+    Interval(Box<Interval>),
+    Ended(Result<Box<Outcome>, String>),
+}
+
+impl Generators {
+    /// Lets clients arrive, on several machines as one schedule, and calls `tell` with the intervals
+    /// of all together. It ends the load by returning `Break`.
+    pub fn run_arrivals(
+        &mut self,
+        arrivals: &Arrivals,
+        every: Duration,
+        tell: &mut dyn FnMut(&Snapshot) -> ControlFlow<()>,
+    ) -> Result<Outcome, String> {
+        let parts = match self {
+            Self::Here(threads) => {
+                let outcome = threads.run_arrivals(arrivals, Watch::new(every, tell));
+                return outcome.map_err(|error| error.to_string());
+            }
+            Self::There(parts) => parts,
+        };
+        let hosts = || parts.iter().map(|(hosts, at, number)| (&hosts[*at], *number));
+        let start = Instant::now() + lead(hosts().map(|(host, _)| host));
+        let halt = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let (sender, told) = mpsc::channel();
+            for (nth, (host, generator)) in hosts().enumerate() {
+                let (sender, halt) = (sender.clone(), &halt);
+                let (arrivals, every_ns) = (arrivals.clone(), every.as_nanos() as u64);
+                let start = host.clock.at(start);
+                let arrive = Arrive { generator, arrivals, every_ns, start };
+                scope.spawn(move || {
+                    let mut tell = |told| drop(sender.send((nth, told)));
+                    let ended = host.arrive(arrive, halt, &mut tell);
+                    tell(Told::Ended(ended.map(Box::new)));
+                });
+            }
+            drop(sender);
+            merge_arrivals(&told, parts.len(), &halt, tell)
+        })
+    }
+}
+
+impl Loader {
+    /// Lets clients arrive from this machine, and tells each interval.
+    fn arrive(
+        &self,
+        arrive: Arrive,
+        halt: &AtomicBool,
+        tell: &mut dyn FnMut(Told),
+    ) -> Result<Outcome, String> {
+        // An interval passes between two answers, and the start was in the future.
+        let patience = Duration::from_nanos(arrive.every_ns);
+        let mut connection = self.connection();
+        let number = self.named(connection.send(Ask::Arrive(arrive)))?;
+        let mut is_halted = false;
+        loop {
+            let answer = self.named(connection.hear(number, patience))?;
+            if !answer.goes_on {
+                let outcome = connection.understand(answer);
+                return self.named(outcome);
+            }
+            let interval = connection.understand(answer);
+            tell(Told::Interval(Box::new(self.named(interval)?)));
+            if halt.load(Relaxed) && !is_halted {
+                is_halted = true;
+                self.named(connection.send_only(Ask::Halt))?;
+            }
+        }
+    }
+}
+
+/// Merges what the machines tell. The others end if one of them fails.
+fn merge_arrivals(
+    told: &Receiver<(usize, Told)>,
+    hosts: usize,
+    halt: &AtomicBool,
+    tell: &mut dyn FnMut(&Snapshot) -> ControlFlow<()>,
+) -> Result<Outcome, String> {
+    let mut intervals = Intervals::new(hosts);
+    let (mut all, mut failure): (Option<Outcome>, Option<String>) = (None, None);
+    for (nth, told) in told {
+        match told {
+            Told::Interval(interval) => {
+                let ended = intervals.add(nth, *interval);
+                if ended.is_some_and(|ended| tell(&ended.snapshot()).is_break()) {
+                    halt.store(true, Relaxed);
+                }
+            }
+            Told::Ended(Ok(outcome)) => match &mut all {
+                Some(all) => all.merge(&outcome),
+                None => all = Some(*outcome),
+            },
+            Told::Ended(Err(reason)) => {
+                failure.get_or_insert(reason);
+                halt.store(true, Relaxed);
+            }
+        }
+    }
+    match failure {
+        Some(reason) => Err(reason),
+        None => all.ok_or_else(|| "no machine loads it".to_string()),
+    }
+}
+
+/// Time from the orders to the start: all machines have theirs then.
+fn lead<'a>(hosts: impl Iterator<Item = &'a Loader>) -> Duration {
+    hosts.map(|host| host.clock.round_trip).sum::<Duration>() + LEAD
+}
+
 impl Drop for Generators {
     fn drop(&mut self) {
         if let Self::There(parts) = self {
@@ -206,8 +326,7 @@ fn run_there(
     stop: Stop,
 ) -> Result<(Outcome, Vec<HostShare>), String> {
     let hosts = || parts.iter().map(|(hosts, at, number)| (&hosts[*at], *number));
-    let trips: Duration = hosts().map(|(host, _)| host.clock.round_trip).sum();
-    let start = Instant::now() + trips + LEAD;
+    let start = Instant::now() + lead(hosts().map(|(host, _)| host));
     let patience = match stop {
         Stop::After(time) => time,
         Stop::Requests(_) => Duration::from_secs(60),

@@ -54,6 +54,8 @@ impl Common {
             server_cores: self.settings.server_cores.clone(),
             generator_cores: self.settings.generator_cores.clone(),
             machines_differ: self.settings.machines_differ,
+            server_on: self.host.command(),
+            load_from: self.load_hosts.iter().map(|host| host.record().command).collect(),
             work_rounds: self.settings.work_rounds,
             path: self.path.clone(),
             seed: self.settings.seed,

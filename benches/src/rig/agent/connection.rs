@@ -120,12 +120,23 @@ impl Connection {
         Ok(number)
     }
 
+    /// Tells the agent something that it does not answer.
+    pub fn send_only(&mut self, ask: Ask) -> Result<(), AgentError> {
+        self.send(ask).map(drop)
+    }
+
     /// Waits for the answer to the question with this number.
     pub fn receive<T: DeserializeOwned>(
         &mut self,
         number: u64,
         patience: Duration,
     ) -> Result<T, AgentError> {
+        let answer = self.hear(number, patience)?;
+        self.understand(answer)
+    }
+
+    /// Waits for one of several answers to a question.
+    pub fn hear(&mut self, number: u64, patience: Duration) -> Result<Answer, AgentError> {
         let within = patience + ANSWER_WITHIN;
         let answer: Answer =
             self.frame(Instant::now() + within).map_err(|error| match error.kind() {
@@ -136,6 +147,11 @@ impl Connection {
             let found = answer.number;
             return Err(self.lose(&format!("answered question {found} in place of {number}")));
         }
+        Ok(answer)
+    }
+
+    /// Returns the value of an answer.
+    pub fn understand<T: DeserializeOwned>(&mut self, answer: Answer) -> Result<T, AgentError> {
         let value = answer.result.map_err(AgentError::Refused)?;
         serde_json::from_value(value)
             .map_err(|error| self.lose(&format!("gave an answer that is not understood ({error})")))

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 use std::process::{self, Command};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Instant;
 
@@ -14,8 +16,10 @@ use rustix::process::{
 };
 use serde::Serialize;
 
-use super::wire::{self, Answer, Ask, Question, Run, Start, Started};
-use crate::load::{Expected, LoadError, Outcome, Placement, Shape, Target, Threads};
+use super::wire::{self, Answer, Arrive, Ask, Question, Run, Start, Started};
+use crate::load::{
+    Expected, Interval, LoadError, Outcome, Placement, Shape, Target, Threads, Watch,
+};
 use crate::rig::hardware::Attached;
 use crate::rig::machine_time::MachineTime;
 use crate::rig::memory::MemoryUse;
@@ -43,12 +47,16 @@ pub fn run() -> io::Result<()> {
     stdout.write_all(wire::greeting().as_bytes())?;
     stdout.flush()?;
     let (sender, questions) = mpsc::channel::<Question>();
+    let halt = Arc::new(AtomicBool::new(false));
+    let halted = halt.clone();
     // Servers end with the thread that starts them, and so this other one only reads.
     thread::spawn(move || {
         let mut stdin = io::stdin().lock();
-        while let Ok(question) = wire::read(&mut stdin) {
-            if sender.send(question).is_err() {
-                break;
+        while let Ok(question) = wire::read::<Question>(&mut stdin) {
+            match question.ask {
+                Ask::Halt => halted.store(true, Ordering::Relaxed),
+                _ if sender.send(question).is_err() => break,
+                _ => {}
             }
         }
         end_all();
@@ -56,7 +64,17 @@ pub fn run() -> io::Result<()> {
     });
     let mut agent = Agent::new();
     for Question { number, ask } in questions {
-        let answer = Answer { number, result: agent.answer(ask) };
+        let result = match ask {
+            Ask::Arrive(arrive) => {
+                halt.store(false, Ordering::Relaxed);
+                value(agent.arrive(&arrive, &halt, &mut |interval| {
+                    let result = value(Ok::<_, String>(interval));
+                    wire::write(&mut stdout, &Answer { number, goes_on: true, result })
+                }))
+            }
+            ask => agent.answer(ask),
+        };
+        let answer = Answer { number, goes_on: false, result };
         if wire::write(&mut stdout, &answer).is_err() {
             break;
         }
@@ -132,6 +150,7 @@ impl Agent {
                 value(compare(self.generator(generator)?, expected))
             }
             Ask::Run(run) => value(self.run(&run)),
+            Ask::Arrive(_) | Ask::Halt => Err("it is not answered here".to_string()),
             Ask::Disconnect(generator) => {
                 value(Ok::<_, String>(self.generators.remove(&generator).is_some()))
             }
@@ -178,6 +197,23 @@ impl Agent {
         let threads = self.generator(run.generator)?;
         threads.start_next_at(start);
         threads.run(run.pace, run.stop).map_err(|error| error.to_string())
+    }
+
+    /// Lets clients arrive, and tells each interval, until `halt` is set or telling fails.
+    fn arrive(
+        &mut self,
+        arrive: &Arrive,
+        halt: &AtomicBool,
+        tell: &mut dyn FnMut(&Interval) -> io::Result<()>,
+    ) -> Result<Outcome, String> {
+        let start = self.began + arrive.start;
+        let threads = self.generator(arrive.generator)?;
+        threads.start_next_at(start);
+        let watch = Watch::of_intervals(arrive.every_ns, |interval| {
+            let goes_on = tell(interval).is_ok() && !halt.load(Ordering::Relaxed);
+            if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        threads.run_arrivals(&arrive.arrivals, watch).map_err(|error| error.to_string())
     }
 
     fn memory(&mut self, number: u32) -> Result<MemoryUse, String> {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::load::{Expected, Pace, Placement, Shape, Stop, Target};
+use crate::load::{Arrivals, Expected, Pace, Placement, Shape, Stop, Target};
 use crate::rig::process::Readiness;
 
 /// Version of these messages. Raise it with every change.
@@ -37,6 +37,9 @@ pub struct Question {
 pub struct Answer {
     /// Number of the question.
     pub number: u64,
+    /// True if another answer to the same question follows.
+    #[serde(default)]
+    pub goes_on: bool,
     /// The result as each [`Ask`] says, or a sentence for people about the server asked for.
     pub result: Result<serde_json::Value, String>,
 }
@@ -86,8 +89,26 @@ pub enum Ask {
     Compare(u32, Option<Expected>),
     /// Load a server. Returns the [`Outcome`](crate::load::Outcome).
     Run(Run),
+    /// Let clients arrive at a server. Returns an [`Interval`](crate::load::Interval) each time that one
+    /// has passed, and then the [`Outcome`](crate::load::Outcome).
+    Arrive(Arrive),
+    /// End the load that is under way at the end of its interval. There is no answer.
+    Halt,
     /// Close the connections of a generator.
     Disconnect(u32),
+}
+
+/// Clients that come one after another.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Arrive {
+    /// Number of the generator.
+    pub generator: u32,
+    /// When clients come, on all machines together.
+    pub arrivals: Arrivals,
+    /// Length of an interval, in ns.
+    pub every_ns: u64,
+    /// Start of the load, by the agent's clock.
+    pub start: Duration,
 }
 
 /// A load of a server.

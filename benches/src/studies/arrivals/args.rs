@@ -45,7 +45,6 @@ pub(crate) fn run(arguments: &Arrivals) -> anyhow::Result<ExitCode> {
         [] => vec![load::Phase { clients_per_second: *rate, lasts: *lasts }],
         phases => phases.to_vec(),
     };
-    study.setup.must_load_from_here("arrivals")?;
     let common = study.common("arrivals", &study.setup)?;
     warn(&common.settings);
     let plan = measure::Plan { common, arrivals: load::Arrivals::held(asked, *max_clients, *hold) };

@@ -8,12 +8,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::load::{self, LoadError, Placement, Shape, Snapshot, Threads, Watch};
+use crate::load::{self, Shape, Snapshot};
 use crate::results::{Arrivals, Contender, Phase, Results, Second, Tour};
 use crate::rig::fleet::{Entrant, Member};
+use crate::rig::load_hosts::Generators;
+use crate::rig::meter::Watched;
 use crate::rig::progress::Progress;
 use crate::rig::study::Common;
-use crate::rig::meter::Watched;
 use crate::rig::usage::Usage;
 
 /// The grain of the pictures.
@@ -49,7 +50,9 @@ pub fn run(
     arrivals.tours = field.fleet.failures.iter().map(Tour::failed).collect();
     results.gate = results.gate.or(Some(field.gate));
     // From here on this thread is the load generator.
-    load::pin(plan.common.settings.generator_core())?;
+    if plan.common.load_hosts.is_empty() {
+        load::pin(plan.common.settings.generator_core())?;
+    }
 
     let seconds = plan.arrivals.lasts().as_secs() * field.fleet.members.len() as u64;
     let progress = Progress::new(seconds);
@@ -96,26 +99,27 @@ fn tour(plan: &Plan, member: &mut Member, progress: &Progress, stop: &AtomicBool
             false => ControlFlow::Continue(()),
         }
     };
-    let ended = load(plan, address, Watch::new(TELL_EVERY, &mut tell));
+    let ended = load(plan, address, &mut tell);
     // A server that has ended explains whatever else went wrong.
     let ended = member.process.check().and(ended);
     Tour { contender: member.key.clone(), seconds, failure: ended.err() }
 }
 
 /// Lets the clients come. The error is a sentence for people.
-fn load(plan: &Plan, address: SocketAddr, watch: Watch<'_>) -> Result<(), String> {
+fn load(
+    plan: &Plan,
+    address: SocketAddr,
+    tell: &mut dyn FnMut(&Snapshot) -> ControlFlow<()>,
+) -> Result<(), String> {
+    let Common { settings, load_hosts, .. } = &plan.common;
     let target = plan.common.target(address);
     // Clients bring their connections with them.
     let shape = Shape { connections: 0, ..Shape::default() };
-    let run = || -> Result<_, LoadError> {
-        let placement = Placement::on(
-            &plan.common.settings.generator_cores,
-            plan.arrivals.clients(),
-        );
-        let mut threads = Threads::connect_comparing(&target, &shape, &placement)?;
-        threads.run_arrivals(&plan.arrivals, watch)
-    };
-    let outcome = run().map_err(|error| error.to_string())?;
+    let most = plan.arrivals.clients();
+    let cores = &settings.generator_cores[..settings.generator_cores.len().min(most)];
+    let mut generators = Generators::connect(load_hosts, &target, &shape, cores)?;
+    generators.compare(None)?;
+    let outcome = generators.run_arrivals(&plan.arrivals, TELL_EVERY, tell)?;
     match outcome.errors.answers() {
         0 => Ok(()),
         // They were counted as requests, with latencies.
