@@ -109,13 +109,11 @@ fn a_login_may_print_before_the_agent_speaks() {
 #[test]
 fn a_machine_that_cannot_be_used_is_named_with_the_reason() {
     let folder = Folder::new();
-    let fake = folder.path.join("fake");
-    fs::create_dir(&fake).unwrap();
-    script(&fake.join("uname"), "case $1 in -s) echo Linux ;; *) echo aarch64 ;; esac");
+    let other_platform = folder.other_platform();
     for (prefix, expected) in [
         ("no-such-command".to_string(), "no-such-command"),
         ("sh -c 'echo no route to host >&2; exit 255' sh".to_string(), "no route to host"),
-        (format!("env PATH={}:$PATH", fake.display()), "is Linux aarch64, and this program is for"),
+        (other_platform, "is Linux aarch64, and this program is for"),
         // dd may write no more than 50 KiB.
         (r#"sh -c 'ulimit -f 100; exec "$@"' sh"#.to_string(), "the agent cannot be copied to"),
         ("true".to_string(), "its shell did not run a script from stdin"),
@@ -127,6 +125,14 @@ fn a_machine_that_cannot_be_used_is_named_with_the_reason() {
 }
 
 #[test]
+fn a_machine_that_says_nothing_is_given_up() {
+    let folder = Folder::new();
+    let place = folder.place("sh -c 'sleep 600' sh");
+    let error = Host::remote(&place, Path::new(PROGRAM)).unwrap_err().to_string();
+    assert!(error.contains("did not end within 30s; does it ask for a password?"), "{error}");
+}
+
+#[test]
 fn an_agent_of_another_version_or_none_is_named() {
     for (script_of_agent, expected) in [
         (format!("echo '{GREETING}1 0.0.1'; cat"), "its agent is of version 0.0.1 with protocol 1"),
@@ -134,9 +140,7 @@ fn an_agent_of_another_version_or_none_is_named() {
         ("yes".to_string(), "printed much, and never its greeting"),
     ] {
         let folder = Folder::new();
-        let program = folder.path.join("agent");
-        script(&program, &script_of_agent);
-        let place = Place { agent: Some(program), ..folder.place("") };
+        let place = folder.with_agent(&script_of_agent);
         let error = Host::remote(&place, Path::new(PROGRAM)).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
@@ -145,13 +149,12 @@ fn an_agent_of_another_version_or_none_is_named() {
 #[test]
 fn answers_to_another_question_are_not_taken() {
     let folder = Folder::new();
-    let (program, late) = (folder.path.join("agent"), folder.path.join("late"));
+    let late = folder.path.join("late");
     let mut bytes = wire::greeting().into_bytes();
     wire::write(&mut bytes, &Answer { number: 7, goes_on: false, result: Ok(true.into()) })
         .unwrap();
     fs::write(&late, bytes).unwrap();
-    script(&program, &format!("cat {}; cat > /dev/null", late.display()));
-    let place = Place { agent: Some(program), ..folder.place("") };
+    let place = folder.with_agent(&format!("cat {}; cat > /dev/null", late.display()));
     let error = Host::remote(&place, Path::new(PROGRAM)).unwrap_err().to_string();
     assert!(error.contains("answered question 7 in place of 0"), "{error}");
 }
@@ -264,6 +267,21 @@ impl Folder {
             listen: LOOPBACK.into(),
             agent: None,
         }
+    }
+
+    /// Returns a prefix that makes this machine seem to be of another platform.
+    fn other_platform(&self) -> String {
+        let fake = self.path.join("fake");
+        fs::create_dir(&fake).unwrap();
+        script(&fake.join("uname"), "case $1 in -s) echo Linux ;; *) echo aarch64 ;; esac");
+        format!("env PATH={}:$PATH", fake.display())
+    }
+
+    /// A machine of another platform, with a script for an agent.
+    fn with_agent(&self, text: &str) -> Place {
+        let program = self.path.join("agent");
+        script(&program, text);
+        Place { agent: Some(program), ..self.place(&self.other_platform()) }
     }
 
     fn cached(&self) -> Vec<PathBuf> {

@@ -135,6 +135,34 @@ fn three_hosts_load_a_server_together_and_their_counts_add_up() {
 }
 
 #[test]
+fn servers_of_this_host_are_loaded_from_another_one() {
+    let Some(hosts) = Namespaces::new(2) else { return };
+    let folder = Folder::new("here");
+    let cache = format!("env XDG_CACHE_HOME={}", folder.path.display());
+    let from = format!("{} {cache}", hosts.on(2));
+    let out = folder.path.join("results.json");
+    let run = ["--bench", "--seconds", "4", "--variants", "hyper_per_core", "--regimes", "closed"];
+    let from_there = ["--load-from", &from, "--address", "10.203.0.1"];
+    let arguments = [&run[..], &from_there, &["--out", out.to_str().unwrap()]].concat();
+    let output = hosts.run(NEAR, PROGRAM, &arguments);
+    let said = text(&output);
+    assert!(output.status.success(), "{said}");
+    let results = Results::read(&out).unwrap();
+    assert!(figures::of(&results)[0].rows.iter().all(|row| row.figures.is_ok()), "{said}");
+    assert_eq!(results.load_hosts.len(), 1);
+    assert!(results.load_hosts[0].round_trips_ns.len() > 10, "{:?}", results.load_hosts);
+    let interface = results.load_hosts[0].side.interface.as_ref().unwrap();
+    assert_eq!(interface.name, "eth0");
+    assert!(said.contains("the load generator is on another machine"), "{said}");
+    assert!(said.contains("over the network"), "{said}");
+
+    // Without an address they would listen on the loopback address alone.
+    let output = hosts.run(NEAR, PROGRAM, &[&run[..], &["--load-from", &from]].concat());
+    assert!(text(&output).contains("--address"), "{}", text(&output));
+    assert!(!output.status.success());
+}
+
+#[test]
 fn clients_of_three_hosts_arrive_as_one_schedule() {
     let Some(hosts) = Namespaces::new(4) else { return };
     let folder = Folder::new("arrivals");
@@ -207,6 +235,11 @@ fn the_ladder_runs_over_ssh() {
         assert!(Instant::now() < deadline, "{:?}", hosts.processes(FAR));
         std::thread::yield_now();
     }
+
+    // A password is not asked for, because nobody can give it.
+    let no_key = ssh.command().replace("-o BatchMode=yes", "-o PubkeyAuthentication=no");
+    let said = folder.fail(&hosts, &["--server-on", &no_key, "--address", "10.203.0.2"]);
+    assert!(said.contains("Permission denied"), "{said}");
 
     // Another key of the host is not accepted, and nothing is asked that nobody can answer.
     fs::write(ssh.folder.path.join("known_hosts"), "").unwrap();

@@ -44,21 +44,23 @@ pub(crate) struct Setup {
     /// program is copied there, and is an agent as long as this command runs
     #[arg(long, value_name = "COMMAND", requires = "address", value_parser = command)]
     pub(crate) server_on: Option<String>,
-    /// IP address at which the servers of --server-on are reached
-    #[arg(long, value_name = "IP", requires = "server_on")]
+    /// IP address at which the servers are reached from other machines, with --server-on or
+    /// --load-from
+    #[arg(long, value_name = "IP")]
     pub(crate) address: Option<IpAddr>,
     /// IP address that they listen on [default: --address]
-    #[arg(long, value_name = "IP", requires = "server_on")]
+    #[arg(long, value_name = "IP", requires = "address")]
     pub(crate) listen: Option<IpAddr>,
-    /// The same build of this program for the platform of --server-on, if that is another one
-    #[arg(long, value_name = "PATH", requires = "server_on")]
+    /// The same version of this program, built for machines of --server-on and --load-from of another
+    /// platform
+    #[arg(long, value_name = "PATH")]
     pub(crate) agent: Option<PathBuf>,
     /// Every CPU of the servers' machine is the default.
     #[arg(skip)]
     pub(crate) on_all_cores: bool,
     /// Load the servers from another machine: a command as for --server-on. Can be given several times:
     /// all machines load a server together, and start at the same instant
-    #[arg(long, value_name = "COMMAND", value_parser = command)]
+    #[arg(long, value_name = "COMMAND", requires = "address", value_parser = command)]
     pub(crate) load_from: Vec<String>,
     /// CPUs for the load generator, one thread each, such as 2-7 [default: one apart from the
     /// servers']. It has no more threads than connections
@@ -106,7 +108,7 @@ pub(crate) fn plan(setup: &Setup) -> anyhow::Result<Plan> {
         None if setup.on_all_cores => side.machine.cores.clone(),
         None => vec![side.machine.cores[0]],
     };
-    let here = site::describe(None).context("cannot tell what machine this is")?;
+    let here = site::describe(None, None).context("cannot tell what machine this is")?;
     // Namespaces and containers of one machine share its CPUs.
     let taken = if side.boot == here.boot { server_cores.as_slice() } else { &[] };
     let generator_cores = match &setup.generator_cores {
@@ -151,8 +153,13 @@ impl Setup {
     /// Starts the agent, on this machine or on another one.
     fn host(&self) -> anyhow::Result<Arc<Host>> {
         let program = env::current_exe().context("cannot find this program")?;
-        let (Some(command), Some(address)) = (&self.server_on, self.address) else {
-            return Ok(Host::local(&program)?);
+        let Some(address) = self.address else { return Ok(Host::local(&program)?) };
+        let Some(command) = &self.server_on else {
+            ensure!(
+                !self.load_from.is_empty(),
+                "--address is for servers or generators on other machines: add --server-on or --load-from"
+            );
+            return Ok(Host::local_at(&program, self.listen.unwrap_or(address), address)?);
         };
         let place = Place {
             command: command.clone(),
@@ -169,7 +176,9 @@ impl Setup {
     fn load_hosts(&self, host: &Host, server_cores: &[usize]) -> anyhow::Result<LoadHosts> {
         let program = env::current_exe().context("cannot find this program")?;
         let loader = |command: &String| {
-            let mut loader = Host::loader(command, &program).context("--load-from")?;
+            let server = self.address.context("--load-from needs --address")?;
+            let loader = Host::loader(command, &program, self.agent.as_deref(), server);
+            let mut loader = loader.context("--load-from")?;
             let side = loader.side();
             let taken = if side.boot == host.side().boot { server_cores } else { &[] };
             let cores = match &self.generator_cores {

@@ -6,6 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use super::Machine;
 
+impl super::Results {
+    /// Reports whether requests came over a network, or from another namespace, and not over
+    /// loopback.
+    pub fn is_over_a_network(&self) -> bool {
+        self.remote.is_some() || !self.load_hosts.is_empty()
+    }
+}
+
 /// Servers on another machine than the measure.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 pub struct Remote {
@@ -66,6 +74,9 @@ pub struct LoadHost {
     pub cores: Vec<usize>,
     /// Largest error of the common start, in ns: half of the round trip that clocks were compared by.
     pub clock_error_ns: u64,
+    /// Times to open a connection from there to a server, which is one round trip, ascending.
+    #[serde(default)]
+    pub round_trips_ns: Vec<u64>,
 }
 
 /// One machine's part of the load of a slice.
@@ -81,6 +92,9 @@ pub struct HostShare {
     pub busiest_cpu_ns: u64,
     /// Requests that were due, and for which no connection was free in time.
     pub unsent: u64,
+    /// Time by which its order came after the common start; 0 if it was in time.
+    #[serde(default)]
+    pub late_ns: u64,
 }
 
 /// Busy time of all CPUs of a machine, in clock ticks.

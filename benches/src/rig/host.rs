@@ -29,20 +29,17 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Host {
     connection: Mutex<Connection>,
+    /// Address that servers listen on.
     listen: IpAddr,
+    /// Address that they are reached at.
+    address: IpAddr,
     side: Side,
-    /// Set if servers are on another machine, or in another namespace.
-    elsewhere: Option<Elsewhere>,
+    /// Leads there if servers are on another machine, or in another namespace.
+    elsewhere: Option<Shell>,
     /// Why a server there could not be connected to. The next one is not even started.
     unreachable: OnceLock<AgentError>,
     /// Paths there of programs of this machine.
     programs: Mutex<BTreeMap<PathBuf, String>>,
-}
-
-#[derive(Debug)]
-struct Elsewhere {
-    shell: Shell,
-    address: IpAddr,
 }
 
 /// Servers on another machine, as on the command line.
@@ -54,7 +51,7 @@ pub struct Place {
     pub address: IpAddr,
     /// Address that the servers listen on.
     pub listen: IpAddr,
-    /// Program of that machine's platform; this one if none.
+    /// The same build of this program, for a machine of another platform.
     pub agent: Option<PathBuf>,
 }
 
@@ -68,51 +65,70 @@ pub struct Server {
 }
 
 impl Host {
-    /// Uses this machine. `program` is this program, or one that has its subcommand `agent`.
+    /// Uses this machine, with servers on its loopback address. `program` is this program, or one
+    /// that has its subcommand `agent`.
     pub fn local(program: &Path) -> Result<Arc<Self>, AgentError> {
+        let loopback = Ipv4Addr::LOCALHOST.into();
+        Self::local_at(program, loopback, loopback)
+    }
+
+    /// Uses this machine, with servers that listen on one address of it and are reached at another
+    /// one, or at the same.
+    pub fn local_at(
+        program: &Path,
+        listen: IpAddr,
+        address: IpAddr,
+    ) -> Result<Arc<Self>, AgentError> {
         let mut command = Command::new(program);
         command.arg("agent");
         let connection = Connection::open(command, "this machine")?;
-        Self::of(connection, Ipv4Addr::LOCALHOST.into(), None)
+        Self::of(connection, listen, address, None)
     }
 
     /// Uses another machine, to which `program` is copied unless the place has its own.
     pub fn remote(place: &Place, program: &Path) -> Result<Arc<Self>, AgentError> {
         let shell = Shell::new(&place.command);
-        let is_own = place.agent.is_none();
-        let path = install(&shell, place.agent.as_deref().unwrap_or(program), is_own)?;
+        let path = install(&shell, program, place.agent.as_deref())?;
         let connection = Connection::open(shell.command(&[&path, "agent"]), shell.name())?;
         note_banner(&connection, &shell);
-        let elsewhere = Elsewhere { shell, address: place.address };
-        let host = Self::of(connection, place.listen, Some(elsewhere))?;
+        let host = Self::of(connection, place.listen, place.address, Some(shell))?;
         host.programs().insert(program.to_path_buf(), path);
         Ok(host)
     }
 
     /// Starts an agent that loads servers, by the command that leads to its machine.
-    pub fn loader(command: &str, program: &Path) -> Result<Loader, AgentError> {
+    /// `server` is the address that the servers will have.
+    pub fn loader(
+        command: &str,
+        program: &Path,
+        agent: Option<&Path>,
+        server: IpAddr,
+    ) -> Result<Loader, AgentError> {
         let shell = Shell::new(command);
-        let path = install(&shell, program, true)?;
+        let path = install(&shell, program, agent)?;
         let mut connection = Connection::open(shell.command(&[&path, "agent"]), shell.name())?;
         note_banner(&connection, &shell);
-        let side = connection.ask(Ask::Describe { address: None }, Duration::ZERO)?;
+        let describe = Ask::Describe { address: None, peer: Some(server) };
+        let side = connection.ask(describe, Duration::ZERO)?;
         Loader::new(connection, command, side)
     }
 
     fn of(
         connection: Connection,
         listen: IpAddr,
-        elsewhere: Option<Elsewhere>,
+        address: IpAddr,
+        elsewhere: Option<Shell>,
     ) -> Result<Arc<Self>, AgentError> {
         let mut host = Self {
             connection: Mutex::new(connection),
             listen,
+            address,
             side: Side::default(),
             elsewhere,
             unreachable: OnceLock::new(),
             programs: Mutex::default(),
         };
-        host.side = host.ask(Ask::Describe { address: Some(listen) })?;
+        host.side = host.ask(Ask::Describe { address: Some(listen), peer: None })?;
         Ok(Arc::new(host))
     }
 
@@ -128,7 +144,7 @@ impl Host {
 
     /// Returns the command that leads to the machine; none if it is this one.
     pub fn command(&self) -> Option<String> {
-        self.elsewhere.as_ref().map(|elsewhere| elsewhere.shell.name().to_string())
+        self.elsewhere.as_ref().map(|shell| shell.name().to_string())
     }
 
     /// Returns the process id of the agent, or of the command that leads to it.
@@ -139,11 +155,11 @@ impl Host {
     /// Describes both sides and what lies between, by a server that is up. Returns none if the
     /// servers are on this machine.
     pub fn describe(&self, server: Option<SocketAddr>) -> io::Result<Option<Remote>> {
-        let Some(elsewhere) = &self.elsewhere else { return Ok(None) };
-        let client = site::describe(network::own_address(elsewhere.address).ok())?;
+        let Some(shell) = &self.elsewhere else { return Ok(None) };
+        let client = site::describe(None, Some(self.address))?;
         Ok(Some(Remote {
-            command: elsewhere.shell.name().to_string(),
-            address: Some(elsewhere.address),
+            command: shell.name().to_string(),
+            address: Some(self.address),
             is_same_machine: client.boot == self.side.boot,
             server: self.side.clone(),
             client,
@@ -172,12 +188,9 @@ impl Host {
             patience,
         };
         let started: Started = self.ask_within(Ask::Start(start), patience)?;
-        let address = match &self.elsewhere {
-            Some(elsewhere) => SocketAddr::new(elsewhere.address, started.address.port()),
-            None => started.address,
-        };
+        let address = SocketAddr::new(self.address, started.address.port());
         let server = Server { host: self.clone(), number: started.server, id: started.id, address };
-        if self.is_elsewhere() {
+        if !self.address.is_loopback() || self.is_elsewhere() {
             reach(address).map_err(|error| self.unreachable.get_or_init(|| error).clone())?;
         }
         Ok(server)
@@ -205,11 +218,11 @@ impl Host {
     /// Returns the path there of a program of this machine.
     fn program(&self, program: &Path) -> Result<String, AgentError> {
         let here = program.to_string_lossy().into_owned();
-        let Some(elsewhere) = &self.elsewhere else { return Ok(here) };
+        let Some(shell) = &self.elsewhere else { return Ok(here) };
         if let Some(there) = self.programs().get(program) {
             return Ok(there.clone());
         }
-        let there = install(&elsewhere.shell, program, true)?;
+        let there = install(shell, program, None)?;
         self.programs().insert(program.to_path_buf(), there.clone());
         Ok(there)
     }
@@ -281,7 +294,7 @@ impl Server {
         self.host.ask(Ask::CountHardware(self.number))
     }
 
-    /// Stops them, and returns the counts of so many requests.
+    /// Stops them. Returns the counts, for this number of requests.
     pub fn hardware_counts(&self, requests: u64) -> Result<HardwareCounts, AgentError> {
         self.host.ask(Ask::HardwareCounts(self.number, requests))
     }

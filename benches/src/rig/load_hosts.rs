@@ -1,5 +1,6 @@
 //! Load generators on other machines: agents that load one server together.
 
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{self, Receiver};
@@ -33,7 +34,7 @@ pub struct Loader {
     side: Side,
     /// CPUs of its threads.
     cores: Vec<usize>,
-    clock: Clock,
+    clock: Mutex<Clock>,
 }
 
 /// The clock of an agent, which counts from the agent's start.
@@ -59,7 +60,7 @@ pub enum Generators {
 impl Loader {
     /// Takes an agent, and compares its clock with this machine's.
     pub fn new(mut connection: Connection, command: &str, side: Side) -> Result<Self, AgentError> {
-        let clock = Clock::of(&mut connection)?;
+        let clock = Mutex::new(Clock::of(&mut connection)?);
         let (command, cores) = (command.to_string(), Vec::new());
         Ok(Self { connection: Mutex::new(connection), command, side, cores, clock })
     }
@@ -74,14 +75,32 @@ impl Loader {
         self.cores = cores;
     }
 
-    /// Returns the record of this machine.
-    pub fn record(&self) -> LoadHost {
+    /// Returns the command that leads to it.
+    pub fn command(&self) -> &str {
+        &self.command
+    }
+
+    /// Returns the record of this machine, with its round trips to a server that is up.
+    pub fn record(&self, server: Option<SocketAddr>) -> LoadHost {
+        let round_trips = server.and_then(|server| self.ask(Ask::RoundTrips(server)).ok());
         LoadHost {
             command: self.command.clone(),
             side: self.side.clone(),
             cores: self.cores.clone(),
-            clock_error_ns: (self.clock.round_trip / 2).as_nanos() as u64,
+            clock_error_ns: (self.clock().round_trip / 2).as_nanos() as u64,
+            round_trips_ns: round_trips.unwrap_or_default(),
         }
+    }
+
+    /// Compares the clocks again, because they drift.
+    fn set_clock(&self) -> Result<(), String> {
+        let clock = self.named(Clock::of(&mut self.connection()))?;
+        *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = clock;
+        Ok(())
+    }
+
+    fn clock(&self) -> Clock {
+        *self.clock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ask<T: DeserializeOwned>(&self, ask: Ask) -> Result<T, String> {
@@ -153,6 +172,7 @@ impl Generators {
         for (at, host) in hosts.iter().enumerate() {
             let placement = of_host(host).within(first, total);
             first += placement.cores.len();
+            host.set_clock()?;
             let connect = Ask::Connect(target.clone(), *shape, placement);
             match host.ask(connect) {
                 Ok(number) => connected.push((hosts.clone(), at, number)),
@@ -228,7 +248,7 @@ impl Generators {
             for (nth, (host, generator)) in hosts().enumerate() {
                 let (sender, halt) = (sender.clone(), &halt);
                 let (arrivals, every_ns) = (arrivals.clone(), every.as_nanos() as u64);
-                let start = host.clock.at(start);
+                let start = host.clock().at(start);
                 let arrive = Arrive { generator, arrivals, every_ns, start };
                 scope.spawn(move || {
                     let mut tell = |told| drop(sender.send((nth, told)));
@@ -306,7 +326,7 @@ fn merge_arrivals(
 
 /// Time from the orders to the start: all machines have theirs then.
 fn lead<'a>(hosts: impl Iterator<Item = &'a Loader>) -> Duration {
-    hosts.map(|host| host.clock.round_trip).sum::<Duration>() + LEAD
+    hosts.map(|host| host.clock().round_trip).sum::<Duration>() + LEAD
 }
 
 impl Drop for Generators {
@@ -333,11 +353,11 @@ fn run_there(
     };
     let mut asked = Vec::new();
     for (host, generator) in hosts() {
-        let run = Run { generator, pace, stop, start: host.clock.at(start) };
+        let run = Run { generator, pace, stop, start: host.clock().at(start) };
         asked.push(host.named(host.connection().send(Ask::Run(run))));
     }
     // All are heard, so that no answer is left for the next question.
-    let heard: Vec<Result<Outcome, String>> = hosts()
+    let heard: Vec<Result<(Outcome, Duration), String>> = hosts()
         .zip(asked)
         .map(|((host, _), asked)| {
             let number = asked?;
@@ -346,8 +366,8 @@ fn run_there(
         .collect();
     let (mut all, mut shares): (Option<Outcome>, Vec<HostShare>) = (None, Vec::new());
     for outcome in heard {
-        let outcome = outcome?;
-        shares.push(share(&outcome));
+        let (outcome, late) = outcome?;
+        shares.push(share(&outcome, late));
         match &mut all {
             Some(all) => all.merge(&outcome),
             None => all = Some(outcome),
@@ -356,13 +376,14 @@ fn run_there(
     Ok((all.ok_or("no machine loads it")?, shares))
 }
 
-fn share(outcome: &Outcome) -> HostShare {
+fn share(outcome: &Outcome, late: Duration) -> HostShare {
     HostShare {
         requests: outcome.requests,
         elapsed_ns: outcome.elapsed.as_nanos() as u64,
         cpu_ns: outcome.cpu.as_nanos() as u64,
         busiest_cpu_ns: outcome.busiest_cpu.as_nanos() as u64,
         unsent: outcome.unsent,
+        late_ns: late.as_nanos() as u64,
     }
 }
 

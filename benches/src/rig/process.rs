@@ -308,14 +308,15 @@ impl Process {
 
 impl Watched for Process {
     fn observe(&mut self, cores: &[usize], settle: bool) -> io::Result<Observed> {
+        // The walk through /proc is this process's work and not the server's, so that the machine is
+        // read on the server's side of it.
+        let after_load = settle.then(MachineTime::now).transpose()?;
         if settle {
             self.fall_asleep()?;
         }
-        Ok(Observed {
-            usage: self.usage()?,
-            steal_ticks: usage::steal_ticks(cores)?,
-            machine: MachineTime::now()?,
-        })
+        let (usage, steal_ticks) = (self.usage()?, usage::steal_ticks(cores)?);
+        let machine = after_load.map_or_else(MachineTime::now, Ok)?;
+        Ok(Observed { usage, steal_ticks, machine })
     }
 
     fn check(&mut self) -> Result<(), String> {

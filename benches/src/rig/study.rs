@@ -55,7 +55,7 @@ impl Common {
             generator_cores: self.settings.generator_cores.clone(),
             machines_differ: self.settings.machines_differ,
             server_on: self.host.command(),
-            load_from: self.load_hosts.iter().map(|host| host.record().command).collect(),
+            load_from: self.load_hosts.iter().map(|host| host.command().to_string()).collect(),
             work_rounds: self.settings.work_rounds,
             path: self.path.clone(),
             seed: self.settings.seed,

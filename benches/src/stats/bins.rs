@@ -23,6 +23,9 @@ pub fn fullest(balls: usize, bins: usize) -> f64 {
     if balls == 0 || bins == 0 {
         return 0.0;
     }
+    if bins == 1 {
+        return balls as f64;
+    }
     let most = balls as f64 / bins as f64;
     let usual = (most + DEVIATIONS * most.sqrt()) as usize + 1;
     match bins.saturating_mul(balls).saturating_mul(usual) < STEPS_MAX {

@@ -32,7 +32,7 @@ fn both_sides_and_their_interfaces_are_named() {
 #[test]
 fn one_machine_on_both_sides_has_no_figure_of_its_own() {
     let report = rendered::text(&remote(true));
-    assert!(report.contains("Both sides are one machine"), "{report}");
+    assert!(report.contains("A load generator runs on the servers' machine"), "{report}");
     assert!(!report.contains("process / machine"), "{report}");
 }
 
@@ -57,6 +57,7 @@ fn remote(is_same_machine: bool) -> Results {
         side.machine.ticks_per_s = 100;
         side
     };
+    results.settings.machines_differ = !is_same_machine;
     results.remote = Some(Remote {
         command: "ssh far".to_string(),
         address: Some([10, 1, 2, 3].into()),

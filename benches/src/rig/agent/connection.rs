@@ -30,9 +30,9 @@ const BANNER_BYTES_MAX: usize = 64 * 1024;
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AgentError {
-    /// The agent has answered that it cannot be: a clause about the server.
+    /// The agent refused; the reason, as a clause about the server.
     Refused(String),
-    /// There is no agent, or no more; a sentence about its machine.
+    /// The agent did not start, or has ended; a sentence about its machine.
     Lost(String),
 }
 
@@ -251,7 +251,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        // Which an agent takes as the order to end.
+        // An agent ends when its stdin closes.
         self.stdin = None;
         self.wait();
     }

@@ -34,7 +34,7 @@ say folder "$folder"
 
 /// Gives the copy its name if it is whole.
 const FINISH: &str = r#"
-found=$(sha256sum < 'FILE') || exit 1
+found=$(sha256sum < 'FILE') || { rm -f 'FILE'; exit 1; }
 case $found in
     HASH*) chmod 700 'FILE' && mv 'FILE' 'FOLDER/HASH' ;;
     *) rm -f 'FILE'; echo 'the copy is not whole' >&2; exit 1 ;;
@@ -49,34 +49,58 @@ struct Probed {
     hash: Option<String>,
 }
 
-/// Copies `program` to the machine unless it is there, and returns its path there. It is this
-/// program itself if `is_own`, and must be of the machine's platform then.
+/// Copies `program` to the machine unless it is there, and returns its path there. A machine of
+/// another platform than this one gets `other` instead.
 ///
 /// # Errors
 /// A sentence: the machine cannot be reached, is of another platform, has no room, and the like.
-pub fn install(shell: &Shell, program: &Path, is_own: bool) -> Result<String, AgentError> {
+pub fn install(shell: &Shell, program: &Path, other: Option<&Path>) -> Result<String, AgentError> {
     let name = shell.name();
-    let bytes = fs::read(program).map_err(|error| {
-        AgentError::Lost(format!("{} cannot be read: {error}", program.display()))
-    })?;
+    let bytes = read(program)?;
     let hash = hex(&Sha256::digest(&bytes));
-    let days = KEPT_DAYS.to_string();
-    let probed =
-        answered(shell, "looked at", &PROBE.replace("HASH", &hash).replace("DAYS", &days))?;
-    let probed = parse(&probed);
+    let probed = probe(shell, &hash)?;
+    if probed.platform != own_platform() {
+        let Some(other) = other else {
+            return Err(AgentError::Lost(format!(
+                "{name} is {}, and this program is for {}: build it there, and give its path here with \
+                 --agent",
+                probed.platform,
+                own_platform()
+            )));
+        };
+        let bytes = read(other)?;
+        let hash = hex(&Sha256::digest(&bytes));
+        let probed = probe(shell, &hash)?;
+        return copy_unless_there(shell, &bytes, &hash, &probed);
+    }
+    copy_unless_there(shell, &bytes, &hash, &probed)
+}
+
+fn read(program: &Path) -> Result<Vec<u8>, AgentError> {
+    fs::read(program)
+        .map_err(|error| AgentError::Lost(format!("{} cannot be read: {error}", program.display())))
+}
+
+/// Asks the machine what it is, and for the program with this hash.
+fn probe(shell: &Shell, hash: &str) -> Result<Probed, AgentError> {
+    let script = PROBE.replace("HASH", hash).replace("DAYS", &KEPT_DAYS.to_string());
+    let probed = parse(&answered(shell, "looked at", &script)?);
     if probed.folder.is_empty() {
         return Err(AgentError::Lost(format!(
-            "{name} cannot be looked at: its shell did not run a script from stdin"
+            "{} cannot be looked at: its shell did not run a script from stdin",
+            shell.name()
         )));
     }
-    if is_own && probed.platform != own_platform() {
-        return Err(AgentError::Lost(format!(
-            "{name} is {}, and this program is for {}: build it there, and give its path here with \
-             --agent",
-            probed.platform,
-            own_platform()
-        )));
-    }
+    Ok(probed)
+}
+
+fn copy_unless_there(
+    shell: &Shell,
+    bytes: &[u8],
+    hash: &str,
+    probed: &Probed,
+) -> Result<String, AgentError> {
+    let name = shell.name();
     if !is_plain(&probed.folder) {
         return Err(AgentError::Lost(format!(
             "{name} caches programs in {:?}, a name that would need quotes: set XDG_CACHE_HOME there",
@@ -84,8 +108,8 @@ pub fn install(shell: &Shell, program: &Path, is_own: bool) -> Result<String, Ag
         )));
     }
     let path = format!("{}/{hash}", probed.folder);
-    if probed.hash.as_deref() != Some(hash.as_str()) {
-        copy(shell, &bytes, &probed.folder, &hash)?;
+    if probed.hash.as_deref() != Some(hash) {
+        copy(shell, bytes, &probed.folder, hash)?;
     }
     Ok(path)
 }

@@ -9,7 +9,7 @@ use std::process::{self, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, getrlimit, kill_process, set_child_subreaper, setrlimit,
@@ -25,7 +25,14 @@ use crate::rig::machine_time::MachineTime;
 use crate::rig::memory::MemoryUse;
 use crate::rig::meter::Watched;
 use crate::rig::process::Process;
-use crate::rig::{event_loops, site, thermometer, usage};
+use crate::rig::{event_loops, network, site, thermometer, usage};
+
+/// An agent that is not asked for so long has lost its measure, as when a network goes away without a
+/// word.
+const ASKED_WITHIN: Duration = Duration::from_secs(30 * 60);
+
+/// Time for which processes are killed until they are gone.
+const KILLS_FOR: Duration = Duration::from_secs(5);
 
 /// What has been started, by number.
 struct Agent {
@@ -63,7 +70,7 @@ pub fn run() -> io::Result<()> {
         process::exit(0);
     });
     let mut agent = Agent::new();
-    for Question { number, ask } in questions {
+    while let Ok(Question { number, ask }) = questions.recv_timeout(ASKED_WITHIN) {
         let result = match ask {
             Ask::Arrive(arrive) => {
                 halt.store(false, Ordering::Relaxed);
@@ -87,7 +94,9 @@ pub fn run() -> io::Result<()> {
 /// Kills all descendants. Those that lost their parents are children of this process.
 fn end_all() {
     let this = process::id();
-    loop {
+    let deadline = Instant::now() + KILLS_FOR;
+    // One that belongs to another user, or that hangs in the kernel, stays.
+    while Instant::now() < deadline {
         let others: Vec<u32> = usage::tree(&[this]).into_iter().filter(|&id| id != this).collect();
         let alive = others.iter().filter(|&&id| !usage::has_ended(id));
         let alive: Vec<Pid> = alive.filter_map(|&id| Pid::from_raw(id as i32)).collect();
@@ -98,7 +107,7 @@ fn end_all() {
             // Fails only if it has ended meanwhile.
             let _ = kill_process(pid, Signal::KILL);
         }
-        thread::yield_now();
+        thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -121,7 +130,8 @@ impl Agent {
 
     fn answer(&mut self, ask: Ask) -> Result<serde_json::Value, String> {
         match ask {
-            Ask::Describe { address } => value(site::describe(address)),
+            Ask::Describe { address, peer } => value(site::describe(address, peer)),
+            Ask::RoundTrips(server) => value(network::round_trips(server)),
             Ask::Start(start) => value(self.start(start)),
             Ask::Read { server, cores, settle } => {
                 value(self.server(server)?.observe(&cores, settle))
@@ -192,11 +202,14 @@ impl Agent {
         Ok(number)
     }
 
-    fn run(&mut self, run: &Run) -> Result<Outcome, String> {
+    /// Loads a server. Returns how late the order was too.
+    fn run(&mut self, run: &Run) -> Result<(Outcome, Duration), String> {
         let start = self.began + run.start;
+        let late = Instant::now().saturating_duration_since(start);
         let threads = self.generator(run.generator)?;
         threads.start_next_at(start);
-        threads.run(run.pace, run.stop).map_err(|error| error.to_string())
+        let outcome = threads.run(run.pace, run.stop).map_err(|error| error.to_string())?;
+        Ok((outcome, late))
     }
 
     /// Lets clients arrive, and tells each interval, until `halt` is set or telling fails.

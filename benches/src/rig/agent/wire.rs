@@ -51,6 +51,8 @@ pub enum Ask {
     Describe {
         /// Address whose network interface is described.
         address: Option<IpAddr>,
+        /// Without an address: a machine, of which the way there is described.
+        peer: Option<IpAddr>,
     },
     /// Start a server and wait until it is ready. Returns a [`Started`].
     Start(Start),
@@ -75,19 +77,21 @@ pub enum Ask {
     EventLoops(u32, BTreeMap<SocketAddr, u64>),
     /// Attach hardware counters to a server, and start them. Returns false if there are none.
     CountHardware(u32),
-    /// Stop the counters of a server. Returns the counts of so many requests.
+    /// Stop the counters of a server. Returns the counts, for this number of requests.
     HardwareCounts(u32, u64),
     /// Take the machine's pace on this CPU.
     Thermometer(usize),
     /// Return the time that the machine's CPUs have been busy.
     MachineTime,
+    /// Open connections to a server one after the other. Returns how long each took, in ns.
+    RoundTrips(SocketAddr),
     /// Return the time since the agent's start, by its own clock.
     Now,
     /// Open connections to a server. Returns the number of their generator.
     Connect(Target, Shape, Placement),
     /// Compare every answer that a generator gets with this one, or with the first one. Returns it.
     Compare(u32, Option<Expected>),
-    /// Load a server. Returns the [`Outcome`](crate::load::Outcome).
+    /// Load a server. Returns the [`Outcome`](crate::load::Outcome), and how late the order was.
     Run(Run),
     /// Let clients arrive at a server. Returns an [`Interval`](crate::load::Interval) each time that one
     /// has passed, and then the [`Outcome`](crate::load::Outcome).

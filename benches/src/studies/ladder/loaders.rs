@@ -1,6 +1,6 @@
 //! The machines that loaded the servers: the share of each, and its limits.
 
-use crate::report::machine;
+use super::network::side;
 use crate::report::section::{Section, Table};
 use crate::report::units::{cpus, microseconds, thousands};
 use crate::results::{HostShare, LoadHost, Results};
@@ -23,6 +23,7 @@ pub(crate) fn section(results: &Results) -> Option<Section> {
         "share",
         "busiest thread",
         "requests not sent in time",
+        "round trip",
         "error of the common start",
     ];
     let mut table = Table::new("", &columns);
@@ -38,10 +39,11 @@ pub(crate) fn section(results: &Results) -> Option<Section> {
             format!("{:.1} %", requests(shares) as f64 / all.max(1) as f64 * 100.0),
             format!("{:.0} % of the time", busiest * 100.0),
             thousands(shares.iter().map(|share| share.unsent).sum::<u64>() as f64),
-            format!("±{}", microseconds(host.clock_error_ns as f64)),
+            round_trip(host),
+            format!("±{}", microseconds(error(host, shares) as f64)),
         ]);
         section.warnings.extend((busiest > BUSY).then(|| limit(host, busiest)));
-        section.definitions.push((host.side.host.clone(), machine::in_brief(&host.side.machine)));
+        section.definitions.extend(side(&host.command, &host.side));
     }
     section.tables.push(table);
     section.notes.push(
@@ -67,6 +69,19 @@ fn busiest(shares: &[HostShare]) -> f64 {
         [] => 0.0,
         shares => stats::median(&shares.iter().map(each).collect::<Vec<_>>()),
     }
+}
+
+fn round_trip(host: &LoadHost) -> String {
+    match host.round_trips_ns.as_slice() {
+        [] => "–".to_string(),
+        trips => microseconds(stats::median(&trips.iter().map(|&ns| ns as f64).collect::<Vec<_>>())),
+    }
+}
+
+/// The clock's error, or the latest start if an order came too late.
+fn error(host: &LoadHost, shares: &[HostShare]) -> u64 {
+    let latest = shares.iter().map(|share| share.late_ns).max().unwrap_or(0);
+    host.clock_error_ns.max(latest)
 }
 
 fn limit(host: &LoadHost, busiest: f64) -> String {

@@ -14,7 +14,7 @@ use crate::results::{self, Baseline, Contender, Failure, Gate, Results, Sample, 
 use crate::rig::fleet::{Entrant, Fleet, Member};
 use crate::rig::gate::{self, Verdict};
 use crate::rig::host::Host;
-use crate::rig::load_hosts::{LoadHosts, Loader};
+use crate::rig::load_hosts::LoadHosts;
 use crate::rig::progress::Progress;
 use crate::rig::regimes::{Pace, Regime};
 use crate::rig::rounds::{self, Bench};
@@ -73,7 +73,7 @@ pub fn run(
     }
     let reached = fleet.members.first().map(|member| member.process.address());
     results.remote = plan.host.describe(reached)?;
-    results.load_hosts = plan.load_hosts.iter().map(Loader::record).collect();
+    results.load_hosts = plan.load_hosts.iter().map(|host| host.record(reached)).collect();
     results.write(path)?;
     let verdict = gate::run(&fleet.servers(&plan.reference), &plan.regimes, &goes_on);
     fleet.check();

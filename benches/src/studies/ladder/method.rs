@@ -77,20 +77,23 @@ pub(crate) fn sections(results: &Results) -> [Section; 2] {
 
 fn steps(results: &Results) -> Vec<String> {
     let settings = &results.settings;
-    let generator = match settings.generator {
-        GeneratorKind::Own => match settings.generator_cores.len() {
-            0 | 1 => "the load generator is one thread".to_string(),
-            threads => format!("the load generator has {threads} threads, one each"),
-        },
-        GeneratorKind::Wrk => "the load generator is wrk, one process for each slice,".to_string(),
+    let on = cpus(&settings.generator_cores);
+    let threads = settings.generator_cores.len();
+    let generator = match (settings.generator, results.load_hosts.len()) {
+        (GeneratorKind::Wrk, _) => {
+            format!("the load generator is wrk, one process for each slice, on {on}")
+        }
+        (_, 1) => "the load generator is on another machine".to_string(),
+        (_, 2..) => format!("the load generator is on {} machines", results.load_hosts.len()),
+        _ if threads < 2 => format!("the load generator is one thread on {on}"),
+        _ => format!("the load generator has {threads} threads, one each on {on}"),
     };
     let mut steps = vec![
         format!(
-            "Every server is a process of its own on {}; {generator} on {}. A block starts \
+            "Every server is a process of its own on {}; {generator}. A block starts \
              all servers anew. In each regime it warms each of them up for {} ms and then takes a \
              slice of {} ms of each, in a random order (seed {}). There are {} starts.",
             cpus(&settings.server_cores),
-            cpus(&settings.generator_cores),
             settings.warm_up_ms,
             settings.slice_ms,
             settings.seed,
@@ -153,7 +156,7 @@ const NETWORK: &str = "The servers' machine receives packets in interrupts and s
     alike, so the difference is the better figure.";
 
 fn doubts(results: &Results) -> Vec<String> {
-    let way = if results.remote.is_some() { NETWORK } else { LOOPBACK };
+    let way = if results.is_over_a_network() { NETWORK } else { LOOPBACK };
     let mut doubts: Vec<String> = [
         way,
         "Only pinloop has timeouts on heads, bodies, idle connections and writes, and limits on \

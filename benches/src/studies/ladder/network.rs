@@ -14,10 +14,10 @@ pub(crate) fn section(results: &Results, regimes: &[RegimeFigures]) -> Option<Se
     let remote = results.remote.as_ref()?;
     let mut section = Section::new("The network, and the servers' machine");
     section.answer.push(place(results, remote));
-    if remote.is_same_machine {
+    if remote.is_same_machine || !results.settings.machines_differ {
         section.notes.push(
-            "Both sides are one machine, with one kernel: its CPUs work for the load generator too, \
-             so what a request costs the whole machine is not shown."
+            "A load generator runs on the servers' machine: its CPUs work for both, so what a request \
+             costs the whole machine is not shown."
                 .to_string(),
         );
     } else {
@@ -25,7 +25,10 @@ pub(crate) fn section(results: &Results, regimes: &[RegimeFigures]) -> Option<Se
         section.notes.extend(baseline_note(results));
     }
     section.definitions.extend(side("servers", &remote.server));
-    section.definitions.extend(side("load generator", &remote.client));
+    // Other machines that load the servers have a section of their own.
+    if results.load_hosts.is_empty() {
+        section.definitions.extend(side("load generator", &remote.client));
+    }
     Some(section)
 }
 
@@ -128,7 +131,7 @@ fn baseline_note(results: &Results) -> Option<String> {
     ))
 }
 
-fn side(who: &str, side: &Side) -> Vec<(String, String)> {
+pub(super) fn side(who: &str, side: &Side) -> Vec<(String, String)> {
     let described = format!("{}: {}", side.host, machine::in_brief(&side.machine));
     let mut facts = vec![(format!("machine of the {who}"), described)];
     let interface = side.interface.as_ref().map_or("not found".to_string(), in_words);

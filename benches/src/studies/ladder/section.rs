@@ -57,7 +57,7 @@ fn overview(context: &Context<'_>, regimes: &[RegimeFigures]) -> Option<Section>
         "Beside each difference: the ratio {}, with its 95 % interval. Green costs less, orange more; \
          a grey cell is not told apart from {reference}. {reference}_again is a second process of \
          {reference}.",
-        if context.results.remote.is_some() { "over the network" } else { "over loopback" }
+        if context.results.is_over_a_network() { "over the network" } else { "over loopback" }
     ));
     Some(section)
 }
