@@ -135,7 +135,10 @@ fn a_machine_that_says_nothing_is_given_up() {
 #[test]
 fn an_agent_of_another_version_or_none_is_named() {
     for (script_of_agent, expected) in [
-        (format!("echo '{GREETING}1 0.0.1'; cat"), "its agent is of version 0.0.1 with protocol 1"),
+        (
+            format!("echo '{GREETING}1 0.0.1 debug'; cat"),
+            "its agent is of version 0.0.1 with protocol 1",
+        ),
         ("echo hello; echo what is agent >&2".to_string(), "it said: what is agent"),
         ("yes".to_string(), "printed much, and never its greeting"),
     ] {

@@ -89,7 +89,7 @@ pub struct LoadArgs {
 
     /// Threads that share the connections, clients and requests; each is pinned to a core of its
     /// own if there are enough [default: one for each of --cores, or 1, which is not pinned]
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = parse_threads)]
     pub threads: Option<NonZeroUsize>,
 
     /// Cores to pin the threads to, one each: 0,2-3
@@ -216,6 +216,12 @@ pub fn parse_time(text: &str) -> Result<Duration, String> {
 /// Parses cores such as `0,2-3`.
 pub(super) fn parse_cores(text: &str) -> Result<Cores, String> {
     cpu_list(text).map(Cores).ok_or_else(|| "expected cores such as 0,2-3".into())
+}
+
+/// Parses a number of threads. More than 4096 have no use on any machine.
+fn parse_threads(text: &str) -> Result<NonZeroUsize, String> {
+    let threads = text.parse().ok().filter(|threads: &NonZeroUsize| threads.get() <= 4096);
+    threads.ok_or_else(|| "expected a number of threads from 1 to 4096".to_string())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -24,6 +25,9 @@ use crate::rig::{network, site};
 
 /// Time that a connection to a server may take which its own machine can reach.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
+/// Characters of a login's message that are shown.
+const BANNER_SHOWN: usize = 200;
 
 /// A machine with an agent.
 #[derive(Debug)]
@@ -80,7 +84,8 @@ impl Host {
         address: IpAddr,
     ) -> Result<Arc<Self>, AgentError> {
         let mut command = Command::new(program);
-        command.arg("agent");
+        // An interrupt from the terminal reaches only this process, which then ends it in order.
+        command.arg("agent").process_group(0);
         let connection = Connection::open(command, "this machine")?;
         Self::of(connection, listen, address, None)
     }
@@ -251,6 +256,8 @@ impl Host {
 fn note_banner(connection: &Connection, shell: &Shell) {
     let banner = connection.banner().trim();
     if !banner.is_empty() {
+        let banner: String =
+            banner.chars().take(BANNER_SHOWN).flat_map(char::escape_debug).collect();
         eprintln!("note: {} printed before the agent spoke: {banner}", shell.name());
     }
 }

@@ -14,14 +14,17 @@ use crate::load::{
     Stop, Target, Threads, Watch,
 };
 use crate::results::{HostShare, LoadHost, Side};
-use crate::rig::agent::connection::{AgentError, Connection};
+use crate::rig::agent::connection::{ANSWER_WITHIN, AgentError, Connection};
 use crate::rig::agent::wire::{Arrive, Ask, Run};
 
 /// Questions that the difference of the clocks is taken from.
 const CLOCK_READINGS: usize = 11;
 
 /// Time between the order to start and the start, beside the round trips. All have their order then.
-const LEAD: Duration = Duration::from_millis(2);
+const LEAD: Duration = Duration::from_millis(10);
+
+/// Time for a machine's answer when another one has used up the time of all.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// The machines that load the servers; none if this process does.
 pub type LoadHosts = Arc<[Loader]>;
@@ -110,7 +113,7 @@ impl Loader {
     /// Names the machine in an error.
     fn named<T>(&self, result: Result<T, AgentError>) -> Result<T, String> {
         result.map_err(|error| match error {
-            AgentError::Refused(reason) => format!("from {}: {reason}", self.side.host),
+            AgentError::Refused(reason) => format!("from {}: {reason}", self.command),
             AgentError::Lost(reason) => reason,
         })
     }
@@ -271,12 +274,12 @@ impl Loader {
         tell: &mut dyn FnMut(Told),
     ) -> Result<Outcome, String> {
         // An interval passes between two answers, and the start was in the future.
-        let patience = Duration::from_nanos(arrive.every_ns);
+        let within = Duration::from_nanos(arrive.every_ns) + ANSWER_WITHIN;
         let mut connection = self.connection();
         let number = self.named(connection.send(Ask::Arrive(arrive)))?;
         let mut is_halted = false;
         loop {
-            let answer = self.named(connection.hear(number, patience))?;
+            let answer = self.named(connection.hear(number, within))?;
             if !answer.goes_on {
                 let outcome = connection.understand(answer);
                 return self.named(outcome);
@@ -356,12 +359,16 @@ fn run_there(
         let run = Run { generator, pace, stop, start: host.clock().at(start) };
         asked.push(host.named(host.connection().send(Ask::Run(run))));
     }
+    let deadline = start + patience + ANSWER_WITHIN;
     // All are heard, so that no answer is left for the next question.
     let heard: Vec<Result<(Outcome, Duration), String>> = hosts()
         .zip(asked)
         .map(|((host, _), asked)| {
             let number = asked?;
-            host.named(host.connection().receive(number, patience))
+            let within = deadline.saturating_duration_since(Instant::now()).max(GRACE);
+            let mut connection = host.connection();
+            let answer = host.named(connection.hear(number, within))?;
+            host.named(connection.understand(answer))
         })
         .collect();
     let (mut all, mut shares): (Option<Outcome>, Vec<HostShare>) = (None, Vec::new());

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde::de::DeserializeOwned;
 
 use super::wire::{self, Answer, Ask, GREETING, Question};
@@ -19,7 +19,7 @@ use crate::rig::process::end_of;
 const GREETING_WITHIN: Duration = Duration::from_secs(30);
 
 /// Time for an answer, beside the time that a question may take by itself.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 /// Time in which an agent must have ended after its stdin.
 const END_WITHIN: Duration = Duration::from_secs(5);
@@ -58,7 +58,7 @@ pub struct Connection {
 
 impl Connection {
     /// Runs `command`, which is an agent or leads to one on the machine `name`, and waits for its
-    /// greeting.
+    /// greeting. It must lead a process group of its own.
     ///
     /// # Errors
     /// If it ends, does not greet within 30 s, or is of another version.
@@ -71,8 +71,6 @@ impl Connection {
         let stderr = File::from(memory.map_err(|error| lost(error.into()))?);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         command.stderr(stderr.try_clone().map_err(lost)?);
-        // An interrupt from the terminal reaches only this process, which then ends it in order.
-        command.process_group(0);
         let mut child = command.spawn().map_err(lost)?;
         let stdin = child.stdin.take();
         let Some(stdout) = child.stdout.take() else {
@@ -131,13 +129,12 @@ impl Connection {
         number: u64,
         patience: Duration,
     ) -> Result<T, AgentError> {
-        let answer = self.hear(number, patience)?;
+        let answer = self.hear(number, patience + ANSWER_WITHIN)?;
         self.understand(answer)
     }
 
-    /// Waits for one of several answers to a question.
-    pub fn hear(&mut self, number: u64, patience: Duration) -> Result<Answer, AgentError> {
-        let within = patience + ANSWER_WITHIN;
+    /// Waits for so long for one of several answers to a question.
+    pub fn hear(&mut self, number: u64, within: Duration) -> Result<Answer, AgentError> {
         let answer: Answer =
             self.frame(Instant::now() + within).map_err(|error| match error.kind() {
                 io::ErrorKind::TimedOut => self.lose(&format!("did not answer within {within:?}")),
@@ -239,8 +236,8 @@ impl Connection {
         let deadline = Instant::now() + END_WITHIN;
         while let Ok(None) = self.child.try_wait() {
             if Instant::now() >= deadline {
-                // Whatever fails here fails because the process is gone already.
-                let _ = self.child.kill();
+                // It leads a group of its own. This fails only if all of it has ended.
+                let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
                 let _ = self.child.wait();
                 return;
             }

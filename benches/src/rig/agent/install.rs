@@ -19,10 +19,18 @@ const KEPT_DAYS: u32 = 30;
 const PROBE: &str = r#"
 say() { printf '\npinloop-install: %s\n' "$*"; }
 say platform "$(uname -s)" "$(uname -m)"
-folder=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/pinloop-bench
-mkdir -p "$folder" 2>/dev/null || { folder=/tmp/pinloop-bench-$(id -u); mkdir -p "$folder"; }
+cache=${XDG_CACHE_HOME:-${HOME:+$HOME/.cache}}
+folder=$cache/pinloop-bench
+if [ -z "$cache" ] || ! mkdir -p "$folder" 2>/dev/null; then
+    # Everyone may write to /tmp, so a folder there must be new, or this user's.
+    folder=/tmp/pinloop-bench-$(id -u)
+    mkdir -m 700 "$folder" 2>/dev/null
+fi
+if [ -L "$folder" ] || [ ! -O "$folder" ]; then
+    echo "$folder is a link, or belongs to another user" >&2
+    exit 1
+fi
 chmod 700 "$folder"
-[ -O "$folder" ] || { echo "$folder belongs to another user" >&2; exit 1; }
 find "$folder" -name '*.unfinished-*' -mmin +60 -exec rm -f {} +
 find "$folder" -type f -mtime +DAYS -exec rm -f {} +
 if [ -f "$folder/HASH" ]; then
@@ -73,6 +81,9 @@ pub fn install(shell: &Shell, program: &Path, other: Option<&Path>) -> Result<St
         let probed = probe(shell, &hash)?;
         return copy_unless_there(shell, &bytes, &hash, &probed);
     }
+    if let Some(other) = other {
+        eprintln!("note: {name} is of this platform, so {} is not used there", other.display());
+    }
     copy_unless_there(shell, &bytes, &hash, &probed)
 }
 
@@ -103,7 +114,7 @@ fn copy_unless_there(
     let name = shell.name();
     if !is_plain(&probed.folder) {
         return Err(AgentError::Lost(format!(
-            "{name} caches programs in {:?}, a name that would need quotes: set XDG_CACHE_HOME there",
+            "{name} caches programs in {:?}, which is not a whole path of plain characters: set XDG_CACHE_HOME there",
             probed.folder
         )));
     }

@@ -2,7 +2,6 @@
 //! behind them.
 
 use std::io::Write;
-use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
@@ -36,12 +35,13 @@ impl Shell {
     /// Returns the command that runs these words there. They must not need quotes, because ssh
     /// hands them to a shell.
     pub fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new("sh");
+        // In a session of its own it has no terminal: an interrupt reaches only this process, which then
+        // ends it in order, and ssh cannot ask for a password there.
+        let mut command = Command::new("setsid");
         let line = format!("exec {} \"$@\"", self.prefix);
-        // ssh would ask for a password at the terminal, and be stopped there as a job in the
-        // background. So it asks a program that refuses.
+        // It asks a program instead, which refuses.
         command.env("SSH_ASKPASS", "false").env("SSH_ASKPASS_REQUIRE", "force");
-        command.args(["-c", &line, "sh"]).args(words);
+        command.args(["sh", "-c", &line, "sh"]).args(words);
         command
     }
 
@@ -57,7 +57,7 @@ impl Shell {
         let failed = |error: std::io::Error| format!("'{}' cannot be run: {error}", self.prefix);
         let mut command = self.command(words);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.process_group(0).spawn().map_err(failed)?;
+        let mut child = command.spawn().map_err(failed)?;
         let id = child.id();
         let stdin = child.stdin.take();
         std::thread::scope(|scope| {

@@ -20,6 +20,9 @@ pub const PROTOCOL: u32 = 1;
 /// Beginning of the line that an agent greets with. A remote shell may print lines before it.
 pub const GREETING: &str = "pinloop-agent ";
 
+/// Kind of build: servers of a debug build say nothing about those of a release build.
+const BUILD: &str = if cfg!(debug_assertions) { "debug" } else { "release" };
+
 /// Largest frame: the answers of a load with a histogram have some 100 KiB.
 const FRAME_BYTES_MAX: u32 = 64 * 1024 * 1024;
 
@@ -178,24 +181,27 @@ pub fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<T> {
     }
     let mut json = vec![0; length as usize];
     from.read_exact(&mut json)?;
-    Ok(serde_json::from_slice(&json)?)
+    // An end within a frame is nonsense, and not one that more bytes could mend.
+    serde_json::from_slice(&json).map_err(|error| invalid(&error.to_string()))
 }
 
 /// Returns the line that an agent greets with.
 pub fn greeting() -> String {
-    format!("{GREETING}{PROTOCOL} {}\n", env!("CARGO_PKG_VERSION"))
+    format!("{GREETING}{PROTOCOL} {} {BUILD}\n", env!("CARGO_PKG_VERSION"))
 }
 
 /// Checks the greeting of an agent, the line without [`GREETING`]. The error is a sentence.
 pub fn check_greeting(rest: &str) -> Result<(), String> {
-    let (protocol, version) = rest.trim_end().split_once(' ').unwrap_or((rest, "unknown"));
-    if protocol == PROTOCOL.to_string() && version == env!("CARGO_PKG_VERSION") {
+    let mut words = rest.split_ascii_whitespace();
+    let mut word = || words.next().unwrap_or("unknown");
+    let (protocol, version, build) = (word(), word(), word());
+    let own = env!("CARGO_PKG_VERSION");
+    if protocol == PROTOCOL.to_string() && version == own && build == BUILD {
         return Ok(());
     }
     Err(format!(
-        "its agent is of version {version} with protocol {protocol}, and this program of version {} \
-         with protocol {PROTOCOL}: both must be the same build",
-        env!("CARGO_PKG_VERSION")
+        "its agent is of version {version} with protocol {protocol}, a {build} build, and this program \
+         of version {own} with protocol {PROTOCOL}, a {BUILD} build: both must be alike"
     ))
 }
 
@@ -231,7 +237,9 @@ mod tests {
     fn another_version_or_protocol_is_refused_by_name() {
         let line = greeting();
         assert_eq!(check_greeting(line.strip_prefix(GREETING).unwrap()), Ok(()));
-        for other in ["1 0.0.1\n", "99 0.2.0\n", "what?\n"] {
+        let own = env!("CARGO_PKG_VERSION");
+        let optimized = format!("{PROTOCOL} {own} optimized\n");
+        for other in ["1 0.0.1 debug\n", "99 0.2.0\n", "what?\n", &optimized] {
             let error = check_greeting(other).unwrap_err();
             assert!(error.contains("its agent is of version"), "{error}");
         }

@@ -193,8 +193,12 @@ pub fn sentence(results: &Results) -> Option<String> {
             ))
         })
         .collect();
-    if said.is_empty() {
-        return Some("No server sustained any rate.".to_string());
+    match knee.failures.first() {
+        Some(failure) if said.is_empty() => {
+            return Some(format!("Nothing was found: {} {}.", failure.contender, failure.reason));
+        }
+        None if said.is_empty() => return Some("No server sustained any rate.".to_string()),
+        _ => {}
     }
     Some(format!("{}, {}.", said.join(", "), bound(knee)))
 }

@@ -6,6 +6,12 @@ use crate::report::units::{cpus, microseconds, thousands};
 use crate::results::{HostShare, LoadHost, Results};
 use crate::stats;
 
+/// A start that is later than this share of the slice is late.
+const LATE: f64 = 0.01;
+
+/// Share of late starts that is worth a word.
+const OFTEN: f64 = 0.05;
+
 /// A machine whose busiest thread works for a larger share of the time may be the limit.
 const BUSY: f64 = 0.9;
 
@@ -46,10 +52,11 @@ pub(crate) fn section(results: &Results) -> Option<Section> {
         section.definitions.extend(side(&host.command, &host.side));
     }
     section.tables.push(table);
+    section.warnings.extend(late(&shares));
     section.notes.push(
         "Connections are dealt to the threads of all machines in turn, and a rate is one schedule. All \
-         start at the same instant: the clocks were compared before the run, by the shortest of some \
-         round trips. Histograms of latencies are added exactly."
+         are told to start at the same instant: clocks are compared whenever connections are opened, by \
+         the shortest of some round trips. Histograms of latencies are added exactly."
             .to_string(),
     );
     Some(section)
@@ -69,6 +76,22 @@ fn busiest(shares: &[HostShare]) -> f64 {
         [] => 0.0,
         shares => stats::median(&shares.iter().map(each).collect::<Vec<_>>()),
     }
+}
+
+/// Warns if machines did not load together, because orders came late.
+fn late(shares: &[Vec<HostShare>]) -> Option<String> {
+    let all: Vec<&HostShare> = shares.iter().flatten().collect();
+    let is_late = |of: &&&HostShare| of.late_ns as f64 > LATE * of.elapsed_ns as f64;
+    let late = all.iter().filter(is_late).count() as f64 / all.len().max(1) as f64;
+    let latest = all.iter().map(|of| of.late_ns).max()?;
+    (late > OFTEN).then(|| {
+        format!(
+            "In {:.0} % of their slices, machines began after the common start, by up to {}: they did \
+             not load together, and rates are too high. CPU time per request is not affected.",
+            late * 100.0,
+            microseconds(latest as f64)
+        )
+    })
 }
 
 fn round_trip(host: &LoadHost) -> String {

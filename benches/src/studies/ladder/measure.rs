@@ -98,10 +98,12 @@ pub fn run(
         if !run.start(start, &parts, &mut results, stop) {
             break;
         }
-        results.complete = start + 1 == results.settings.starts;
+        // Without a machine that loads them, for example, all fail, and there is no more to measure.
+        let have_failed =
+            parts.iter().zip(&results.regimes).all(|(part, regime)| part.has_failed(regime));
+        results.complete = have_failed || start + 1 == results.settings.starts;
         results.write(path)?;
-        // Without a machine that loads them, for example, all have failed.
-        if parts.iter().zip(&results.regimes).all(|(part, regime)| part.has_failed(regime)) {
+        if have_failed {
             break;
         }
     }
