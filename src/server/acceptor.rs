@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use mio::event::Source;
 use mio::net::{TcpListener, TcpStream, UnixListener};
 use mio::{Interest, Registry, Token};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// A listening socket that does not block.
 pub(super) enum Acceptor {
@@ -26,6 +27,13 @@ impl Acceptor {
                 listener.accept().map(|(stream, _)| (as_tcp_stream(stream.into()), None))
             }
         }
+    }
+
+    /// Reports whether a connection is in the queue.
+    pub(super) fn has_connection(&self) -> bool {
+        let mut fds = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
+        // After a failure, accepting tells.
+        poll(&mut fds, PollTimeout::ZERO).map_or(true, |count| count > 0)
     }
 
     fn source(&mut self) -> &mut dyn Source {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use mio::Registry;
 
 use super::acceptor::Acceptor;
-use super::connection::Connection;
 use super::connections::Connections;
+use super::eviction::Eviction;
 use super::inbox::{Arrival, Inbox};
 use super::listener::{Accepted, Listener};
 use super::shared::Shared;
@@ -25,14 +25,6 @@ const SHEDDING_MAX: usize = 64;
 /// The same for one client.
 const SHEDDING_PER_CLIENT_MAX: usize = 8;
 
-/// Time after which a connection that has sent nothing may be closed to make room. A client needs
-/// some round trips to send its first request.
-const UNUSED_LEAST: Duration = Duration::from_secs(1);
-
-/// Idle connections that are found at a time, so that a full server does not look at all its
-/// connections for each new one.
-const EVICTIONS_MAX: usize = 64;
-
 /// The part of an event loop that admits connections.
 pub(super) struct Admission {
     index: usize,
@@ -42,8 +34,7 @@ pub(super) struct Admission {
     first: usize,
     inbox: Arc<Inbox>,
     shared: Arc<Shared>,
-    /// Keys and numbers of connections that have been idle for long, the longest last.
-    idle: Vec<(usize, u64)>,
+    eviction: Eviction,
 }
 
 impl Admission {
@@ -56,7 +47,7 @@ impl Admission {
     ) -> io::Result<Admission> {
         let new = |socket| Listener::new(socket, registry, shared.reserves_missing.clone());
         let listeners = sockets.into_iter().map(new).collect::<io::Result<_>>()?;
-        Ok(Admission { index, listeners, first: 0, inbox, shared, idle: Vec::new() })
+        Ok(Admission { index, listeners, first: 0, inbox, shared, eviction: Eviction::default() })
     }
 
     /// Notes that the poll has announced a connection.
@@ -82,8 +73,8 @@ impl Admission {
     }
 
     /// Accepts again if the listeners wait for a connection to close.
-    pub(super) fn resume_if_paused(&mut self) {
-        self.listeners.iter_mut().for_each(Listener::resume_if_paused);
+    pub(super) fn resume_if_waiting(&mut self) {
+        self.listeners.iter_mut().for_each(Listener::resume_if_waiting);
     }
 
     /// Stops accepting.
@@ -136,9 +127,14 @@ impl Admission {
         let Some(ready) = self.ready(now) else { return false };
         let waits_when_full = env.config.when_full == WhenFull::Wait && !env.draining;
         let needs_room = waits_when_full && self.shared.connections() >= max;
-        if needs_room && !self.has_idle(connections) && self.shared.waits_for_room(self.index, max)
+        if needs_room
+            && !self.eviction.has_idle(connections)
+            && self.shared.waits_for_room(self.index, max)
         {
-            self.listeners.iter_mut().for_each(Listener::pause);
+            self.listeners.iter_mut().for_each(|listener| listener.wait_for_room(now));
+            if self.is_ready() {
+                self.shared.ask_for_room(self.index, now);
+            }
             return false;
         }
         self.first = ready + 1;
@@ -146,11 +142,11 @@ impl Admission {
             Accepted::Connection(stream, client) => {
                 // Not before a connection is there that needs the room.
                 if needs_room {
-                    self.evict_idle(connections);
+                    self.eviction.evict(connections);
                 }
                 let trust = connections.state.env.config.trust.as_ref();
                 let client = Peer::new(client, trust);
-                self.admit(Arrival { stream, client }, connections, registry);
+                self.admit(Arrival::new(stream, client), connections, registry);
             }
             Accepted::Shed => {
                 connections.state.env.count(|metrics| metrics.shed_without_descriptor.add(1));
@@ -176,20 +172,62 @@ impl Admission {
         let client_max = per_client.map_or(usize::MAX, |(max, _)| max.get());
         // A client that has waited is served at the end, because the alternative is a reset.
         let open = self.shared.connections();
-        let is_full = when_full == WhenFull::Shed && open >= max && !self.evict_idle(connections);
+        let is_full =
+            when_full == WhenFull::Shed && open >= max && !self.eviction.evict(connections);
         let is_hopeless = is_full && open >= max.saturating_add(SHEDDING_MAX)
             || of_client > client_max.saturating_add(SHEDDING_PER_CLIENT_MAX);
         if is_hopeless {
             connections.forget_client(client);
             return connections.state.env.count(|metrics| metrics.shed_at_limit.add(1));
         }
-        let is_refused = is_full || of_client > client_max;
-        if !is_refused {
+        if !is_full && of_client <= client_max {
             return self.deal(arrival, connections, registry);
         }
         self.shared.add_connection(self.index);
-        if let Some(key) = connections.open(arrival, registry) {
-            shed(key, connections);
+        match of_client > client_max {
+            true => refuse(arrival, connections, registry),
+            false => self.seek_room(arrival, connections, registry),
+        }
+    }
+
+    /// Passes a connection beyond the limit to the next loop, because this one has no idle
+    /// connection to close. Refuses the connection if no loop has one.
+    fn seek_room<S: Service>(
+        &self,
+        arrival: Arrival,
+        connections: &mut Connections<S>,
+        registry: &Registry,
+    ) {
+        let now = connections.state.env.now;
+        if let Err(arrival) = self.shared.pass_on(arrival, self.index, now) {
+            refuse(arrival, connections, registry);
+        }
+    }
+
+    /// Takes a connection that another loop has passed to this one. If the server was full, an idle
+    /// connection makes room.
+    pub(super) fn take_arrival<S: Service>(
+        &mut self,
+        arrival: Arrival,
+        connections: &mut Connections<S>,
+        registry: &Registry,
+    ) {
+        let env = &connections.state.env;
+        let max = env.config.connections_max;
+        let needs_room = arrival.tried > 0 && !env.draining && self.shared.connections() > max;
+        match needs_room && !self.eviction.evict(connections) {
+            true => self.seek_room(arrival, connections, registry),
+            false => connections.begin(arrival, registry),
+        }
+    }
+
+    /// Closes an idle connection if another loop waits for room.
+    pub(super) fn make_room_if_asked<S: Service>(&mut self, connections: &mut Connections<S>) {
+        if self.shared.is_asked_for_room(self.index)
+            && self.eviction.has_idle(connections)
+            && self.shared.grants_room()
+        {
+            self.eviction.evict(connections);
         }
     }
 
@@ -213,60 +251,11 @@ impl Admission {
             Err(arrival) => connections.begin(arrival, registry),
         }
     }
-
-    /// Finds connections that have been idle for long, unless some are known; reports whether there
-    /// are any.
-    fn has_idle<S: Service>(&mut self, connections: &Connections<S>) -> bool {
-        self.idle.retain(|&(key, id)| {
-            let connection = connections.slab.get(key).filter(|each| each.id() == id);
-            connection.is_some_and(Connection::waits_for_a_request)
-        });
-        if self.idle.is_empty() {
-            self.idle = find_idle(connections);
-        }
-        !self.idle.is_empty()
-    }
-
-    /// Closes the connection of this loop that has been idle longest, as nginx does; reports
-    /// whether there was one.
-    fn evict_idle<S: Service>(&mut self, connections: &mut Connections<S>) -> bool {
-        if !self.has_idle(connections) {
-            return false;
-        }
-        while let Some((key, id)) = self.idle.pop() {
-            let is_same = |connection: &&Connection| connection.id() == id;
-            if connections.slab.get(key).filter(is_same).is_none() {
-                continue;
-            }
-            // A request may have arrived that no event has announced yet.
-            connections.wake(key, false);
-            let connection = connections.slab.get(key).filter(is_same);
-            if connection.is_some_and(Connection::waits_for_a_request) {
-                connections.state.env.count(|metrics| metrics.evicted.add(1));
-                connections.close(key);
-                return true;
-            }
-        }
-        false
-    }
-}
-
-/// Returns the keys and numbers of the connections that have been idle longest, the longest last.
-fn find_idle<S: Service>(connections: &Connections<S>) -> Vec<(usize, u64)> {
-    let since = |each: &Connection| each.timer().waiting_since(&connections.timers);
-    let latest = connections.timers.wheel.ticks_ago(UNUSED_LEAST);
-    let is_old = |each: &Connection| latest.is_some_and(|latest| since(each) <= latest);
-    let may_go = |each: &Connection| each.is_idle() || each.is_unused() && is_old(each);
-    let idle = connections.slab.iter().filter(|(_, each)| may_go(each));
-    let mut idle: Vec<_> = idle.map(|(key, each)| (since(each), each.id(), key)).collect();
-    // By the tick of 100 ms since which they wait, and then in the order of their opening.
-    idle.sort_unstable();
-    idle.truncate(EVICTIONS_MAX);
-    idle.into_iter().rev().map(|(_, id, key)| (key, id)).collect()
 }
 
 /// Answers a connection with 503, and closes it.
-fn shed<S: Service>(key: usize, connections: &mut Connections<S>) {
+fn refuse<S: Service>(arrival: Arrival, connections: &mut Connections<S>, registry: &Registry) {
+    let Some(key) = connections.open(arrival, registry) else { return };
     connections.state.env.count(|metrics| metrics.shed_at_limit.add(1));
     if let Some(connection) = connections.slab.get_mut(key) {
         let turn = connection.reject(Rejection::Overload, &mut connections.state);

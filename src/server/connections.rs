@@ -99,7 +99,7 @@ impl<S: Service> Connections<S> {
         }
     }
 
-    fn add(&mut self, Arrival { stream, client }: Arrival) -> usize {
+    fn add(&mut self, Arrival { stream, client, .. }: Arrival) -> usize {
         let entry = self.slab.vacant_entry();
         let key = entry.key();
         self.opened = self.opened.wrapping_add(1);

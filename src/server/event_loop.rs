@@ -15,7 +15,7 @@ use super::acceptor::Acceptor;
 use super::admission::Admission;
 use super::connections::Connections;
 use super::drain::Drain;
-use super::inbox::{Inbox, Queue, WAKER};
+use super::inbox::{Arrival, Inbox, Queue, WAKER};
 use super::listener::LISTENER;
 use super::loop_state::LoopState;
 use super::shared::Shared;
@@ -127,7 +127,7 @@ impl<S: Service> EventLoop<S> {
         self.shared.answer_pulse(self.index);
         if let Some(config) = self.shared.take_settings(self.index) {
             self.connections.apply(config);
-            self.admission.resume_if_paused();
+            self.admission.resume_if_waiting();
         }
     }
 
@@ -136,12 +136,11 @@ impl<S: Service> EventLoop<S> {
             LISTENER => self.admission.set_ready(),
             WAKER => {
                 self.apply_settings();
-                self.admission.resume_if_paused();
+                self.admission.resume_if_waiting();
                 self.connections.send_batch();
                 let Queue { messages, arrivals, .. } = self.inbox.take();
                 self.connections.deliver(messages);
-                let registry = self.poll.registry();
-                arrivals.into_iter().for_each(|each| self.connections.begin(each, registry));
+                self.take_arrivals(arrivals);
             }
             Token(key) if event.is_error() => self.connections.lose(key),
             Token(key) => {
@@ -149,6 +148,16 @@ impl<S: Service> EventLoop<S> {
                 self.connections.wake(key, reads_on);
             }
         }
+    }
+
+    /// Takes the connections that other loops have passed to this one, and makes room for those that
+    /// wait at another loop.
+    fn take_arrivals(&mut self, arrivals: Vec<Arrival>) {
+        let registry = self.poll.registry();
+        for arrival in arrivals {
+            self.admission.take_arrival(arrival, &mut self.connections, registry);
+        }
+        self.admission.make_room_if_asked(&mut self.connections);
     }
 
     fn end_wakeup(&mut self) {

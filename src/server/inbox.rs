@@ -44,6 +44,14 @@ pub(super) struct Queue {
 pub(super) struct Arrival {
     pub(super) stream: TcpStream,
     pub(super) client: Peer,
+    /// Number of loops that had no idle connection to close for this one.
+    pub(super) tried: usize,
+}
+
+impl Arrival {
+    pub(super) fn new(stream: TcpStream, client: Peer) -> Arrival {
+        Arrival { stream, client, tried: 0 }
+    }
 }
 
 /// A message to one connection.

@@ -19,7 +19,7 @@ pub(super) const LISTENER: Token = Token(usize::MAX - 1);
 /// Shortest interval between two log lines about a shortage of file descriptors.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Pause of accepting after a shortage.
+/// Pause of accepting after a shortage, and while a full server has no idle connection to close.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A listener in an event loop.
@@ -28,7 +28,7 @@ pub(super) struct Listener {
     reserve: ReserveFd,
     /// There may be connections in the queue.
     is_ready: bool,
-    /// Nothing is accepted until then; without a time, until [`Listener::resume`].
+    /// Nothing is accepted until then.
     pause: Option<Pause>,
     logged: Option<Instant>,
 }
@@ -36,7 +36,8 @@ pub(super) struct Listener {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pause {
     Until(Instant),
-    UntilResumed,
+    /// Or until [`Listener::resume_if_waiting`], because the server is full.
+    UntilRoom(Instant),
 }
 
 /// The result of accepting.
@@ -84,7 +85,7 @@ impl Listener {
     /// Reports whether there may be connections in the queue that can be accepted at some time
     /// or now.
     pub(super) fn is_ready(&self) -> bool {
-        self.is_ready && self.pause != Some(Pause::UntilResumed)
+        self.is_ready
     }
 
     /// Returns the time to wait before accepting, or `None` to wait for an event.
@@ -92,25 +93,28 @@ impl Listener {
         match self.pause {
             _ if !self.is_ready => None,
             None => Some(Duration::ZERO),
-            Some(Pause::Until(until)) => Some(until.saturating_duration_since(now)),
-            Some(Pause::UntilResumed) => None,
+            Some(Pause::Until(until) | Pause::UntilRoom(until)) => {
+                Some(until.saturating_duration_since(now))
+            }
         }
     }
 
-    /// Leaves connections in the queue until [`resume`](Self::resume).
-    pub(super) fn pause(&mut self) {
-        self.pause = Some(Pause::UntilResumed);
+    /// Leaves connections in the queue until one of the open connections closes. Looks again after
+    /// [`PAUSE`], because a connection may have become idle.
+    pub(super) fn wait_for_room(&mut self, now: Instant) {
+        self.is_ready = self.is_ready && self.socket.has_connection();
+        self.pause = self.is_ready.then_some(Pause::UntilRoom(now + PAUSE));
     }
 
-    /// Looks into the queue, whatever it waited for.
+    /// Looks into the queue now, also during a pause.
     pub(super) fn resume(&mut self) {
         self.is_ready = true;
         self.pause = None;
     }
 
-    /// Does the same as [`resume`](Self::resume) if connections are left in the queue.
-    pub(super) fn resume_if_paused(&mut self) {
-        if self.pause == Some(Pause::UntilResumed) {
+    /// Does the same as [`resume`](Self::resume) if connections in the queue wait for room.
+    pub(super) fn resume_if_waiting(&mut self) {
+        if matches!(self.pause, Some(Pause::UntilRoom(_))) {
             self.resume();
         }
     }

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::inbox::{Arrival, Inbox};
 use super::loads::Loads;
+use super::room::Room;
 use super::unix_socket::SocketFile;
 use crate::config::{Balance, Config};
 use crate::ops::readiness::{Phase, Readiness};
@@ -18,6 +19,7 @@ pub(super) struct Shared {
     connections: AtomicUsize,
     /// Number of connections of each loop, if that decides where a new one goes.
     loads: Loads,
+    room: Room,
     /// File of a Unix socket that is to be removed at the end.
     file: Option<SocketFile>,
     /// Number of threads that are without their reserved file descriptor.
@@ -40,6 +42,8 @@ struct Loop {
     inbox: Arc<Inbox>,
     /// True while the loop leaves connections in its queue until one closes.
     waits_for_room: AtomicBool,
+    /// True until the loop wakes after [`Shared::ask_for_room`].
+    is_asked_for_room: AtomicBool,
     has_settings: AtomicBool,
     /// True until the loop wakes after a [`Shared::pulse`].
     is_asked: AtomicBool,
@@ -56,12 +60,14 @@ impl Shared {
         let new_loop = |inbox: &Arc<Inbox>| Loop {
             inbox: inbox.clone(),
             waits_for_room: false.into(),
+            is_asked_for_room: false.into(),
             has_settings: false.into(),
             is_asked: false.into(),
         };
         Shared {
             connections: AtomicUsize::new(0),
             loads: Loads::new(balance, inboxes.len()),
+            room: Room::default(),
             file,
             reserves_missing: Arc::default(),
             stop: AtomicBool::new(false),
@@ -121,6 +127,62 @@ impl Shared {
             self.loads.remove(to);
             self.loads.add(from);
         })
+    }
+
+    /// Passes a connection beyond the limit from loop `from`, which counts it and has no idle
+    /// connection to close, to the next loop that takes connections. Returns the connection if it has
+    /// been at all loops, or if the one before it has just been at all of them in vain.
+    pub(super) fn pass_on(
+        &self,
+        mut arrival: Arrival,
+        from: usize,
+        now: Instant,
+    ) -> Result<(), Arrival> {
+        if arrival.tried == 0 && !self.room.may_be_found(now) {
+            return Err(arrival);
+        }
+        let count = self.loops.len();
+        let mut to = from;
+        while arrival.tried + 1 < count {
+            arrival.tried += 1;
+            to = (to + 1) % count;
+            // First, because that loop may close the connection at once.
+            self.loads.add(to);
+            match self.loops[to].inbox.pass(arrival, Instant::now()) {
+                Ok(()) => {
+                    self.loads.remove(from);
+                    return Ok(());
+                }
+                Err(returned) => arrival = returned,
+            }
+            self.loads.remove(to);
+        }
+        self.room.is_not_found(now);
+        Err(arrival)
+    }
+
+    /// Asks the other loops to close an idle connection, because loop `index` has none and a
+    /// connection waits in its queue.
+    pub(super) fn ask_for_room(&self, index: usize, now: Instant) {
+        if !self.room.may_ask(now) {
+            return;
+        }
+        for (_, other) in self.loops.iter().enumerate().filter(|&(at, _)| at != index) {
+            other.is_asked_for_room.store(true, Ordering::SeqCst);
+            other.inbox.wake_loop();
+        }
+    }
+
+    /// Reports whether loop `index` has been asked for room since the last call.
+    pub(super) fn is_asked_for_room(&self, index: usize) -> bool {
+        let is_asked = &self.loops[index].is_asked_for_room;
+        is_asked.load(Ordering::Relaxed) && is_asked.swap(false, Ordering::SeqCst)
+    }
+
+    /// Reports whether the caller is the one loop that closes an idle connection for a loop that has
+    /// asked.
+    pub(super) fn grants_room(&self) -> bool {
+        self.room.grant()
     }
 
     /// Counts a connection of loop `index` that has closed, and wakes the loops that wait for

@@ -1,17 +1,19 @@
 //! One client cannot take every connection.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroUsize;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use pinloop::{Config, Server, WhenFull};
+use pinloop::{Config, Listeners, Server, UnixSocket, WhenFull};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::support::process::Running;
 use crate::support::response::try_read_response;
 use crate::support::{
-    GET, PATIENCE, connect, connect_to, read_response, read_to_end, serve_app, stop, wait_until,
+    APP, GET, PATIENCE, connect, connect_to, read_response, read_to_end, serve_app, stop,
+    wait_until,
 };
 
 const CONNECTIONS_MAX: usize = 40;
@@ -60,6 +62,64 @@ fn evicted_for(new: usize, threads: usize, when_full: WhenFull) -> usize {
     let evicted = hoard.iter_mut().map(is_closed).filter(|&is_closed| is_closed).count();
     stop(server);
     evicted
+}
+
+/// A client at either kind of socket.
+trait Stream: Read + Write {}
+
+impl<T: Read + Write> Stream for T {}
+
+/// Returns a server with 8 threads, and a function that connects to it.
+fn serve_on(is_unix: bool, when_full: WhenFull) -> (Server, Box<dyn Fn() -> Box<dyn Stream>>) {
+    let (connections_max, threads) = (CROWD, NonZeroUsize::new(8));
+    let config = Config { connections_max, threads, when_full, ..Config::default() };
+    if !is_unix {
+        let server = serve_app(config);
+        let addr = server.addr();
+        return (server, Box::new(move || Box::new(connect_to(addr))));
+    }
+    let name = format!("pinloop-eviction-{}-{when_full:?}", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    let listeners = Listeners::bind_unix(&UnixSocket::new(&path), 64).unwrap();
+    let config = Config { pin: Some(false), ..config };
+    let server = pinloop::start_on(listeners, &config, |_| APP.clone()).unwrap();
+    let connect = move || {
+        let stream = UnixStream::connect(&path).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Box::new(stream) as Box<dyn Stream>
+    };
+    (server, Box::new(connect))
+}
+
+/// Limit of the connections in the next test.
+const CROWD: usize = 16;
+
+/// Four threads accept from a Unix socket, and closed only their own idle connections: of 16 new
+/// clients 10 got 503, or waited without an end, beside idle connections of other threads. The same
+/// happened at a TCP port whose listeners got unequal shares.
+#[test]
+fn idle_connections_of_every_thread_make_room() {
+    for when_full in [WhenFull::Shed, WhenFull::Wait] {
+        for is_unix in [true, false] {
+            let (server, connect) = serve_on(is_unix, when_full);
+            let ask = |request: &[u8]| {
+                let mut stream = connect();
+                stream.write_all(request).unwrap();
+                let (head, _) = read_response(&mut stream);
+                (head[9..12].to_string(), stream)
+            };
+            let idle: Vec<_> = (0..CROWD).map(|_| ask(GET).1).collect();
+            // The beginning of a second request keeps them from making room for each other.
+            let busy: Vec<_> = (0..CROWD).map(|_| ask(&[GET, b"GET"].concat())).collect();
+            let statuses: Vec<&str> = busy.iter().map(|(status, _)| status.as_str()).collect();
+            assert_eq!(statuses, ["200"; CROWD], "{when_full:?}, Unix socket: {is_unix}");
+            if when_full == WhenFull::Shed {
+                assert_eq!(ask(GET).0, "503", "all connections are in use");
+            }
+            drop((idle, busy));
+            stop(server);
+        }
+    }
 }
 
 /// The connection that has been idle longest closes first (issue 13, number 5).
