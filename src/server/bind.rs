@@ -20,7 +20,7 @@ pub(super) fn bind_all(
     count: usize,
 ) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
     let port = addr.port();
-    let _lock = if port == 0 { None } else { start_lock::lock(&port.to_string())? };
+    let _lock = (port != 0).then(|| start_lock::lock(&port.to_string()));
     // Without SO_REUSEPORT, a socket cannot be bound to an address that is in use.
     new_socket(addr)?.bind(&addr.into())?;
     let mut listeners = Vec::new();

@@ -6,24 +6,35 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use log::warn;
+
 /// Time that a start waits for another one on the same address.
 const WAIT: Duration = Duration::from_secs(2);
 
+/// Time between two attempts.
+const RETRY: Duration = Duration::from_millis(5);
+
 /// Holds an abstract Unix socket (unix(7)) named after the address, so that of two servers started
 /// at the same moment one waits for the other's bind, and then finds the address in use.
-pub(super) fn lock(address: &str) -> io::Result<Option<UnixListener>> {
-    let name = SocketAddr::from_abstract_name(format!("pinloop-start-{address}"))?;
+///
+/// Returns `None` if the socket stays taken, because any process may take it. The check of the
+/// address then has to suffice, as it does without abstract sockets in some sandboxes.
+pub(super) fn lock(address: &str) -> Option<UnixListener> {
+    let name = format!("pinloop-start-{address}");
+    let socket = SocketAddr::from_abstract_name(&name).ok()?;
     let begun = Instant::now();
     loop {
-        match UnixListener::bind_addr(&name) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                if begun.elapsed() >= WAIT {
-                    return Err(error);
-                }
-                thread::sleep(Duration::from_millis(5));
-            }
-            // Without abstract sockets, as in some sandboxes, the check has to suffice.
-            bound => return Ok(bound.ok()),
+        match UnixListener::bind_addr(&socket) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            bound => return bound.ok(),
         }
+        if begun.elapsed() >= WAIT {
+            warn!(
+                "starting without the lock against a second start at the same moment: another \
+                 process has held the abstract socket @{name} for {WAIT:?}"
+            );
+            return None;
+        }
+        thread::sleep(RETRY);
     }
 }

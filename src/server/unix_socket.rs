@@ -45,7 +45,7 @@ impl UnixSocket {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path is not a file name"));
         }
         let folder = folder(&self.path)?;
-        let _lock = start_lock::lock(&format!("{}-{}", folder.dev(), folder.ino()))?;
+        let _lock = start_lock::lock(&format!("{}-{}", folder.dev(), folder.ino()));
         remove_stale(&self.path, &addr)?;
         let socket = new_socket()?;
         socket.bind(&addr)?;

@@ -1,8 +1,11 @@
 //! A start succeeds as a whole or leaves nothing behind.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, TcpListener};
 use std::num::NonZeroUsize;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr as SocketName, UnixListener};
 use std::panic::resume_unwind;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +15,7 @@ use std::thread;
 use pinloop::{Config, Request, Response, Server};
 
 use super::{has_program, is_root, skip};
-use crate::support::process::BINARY;
+use crate::support::process::{BINARY, Running};
 use crate::support::{APP, stop};
 
 /// Returns a port that was free a moment ago.
@@ -150,8 +153,7 @@ fn of_two_servers_started_at_the_same_moment_one_runs() {
             let running = children.map(|mut child| {
                 let mut line = String::new();
                 let stdout = child.stdout.take().unwrap();
-                std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line)
-                    .unwrap();
+                BufReader::new(stdout).read_line(&mut line).unwrap();
                 (child, line.contains("listening"))
             });
             let count = running.iter().filter(|(_, listens)| *listens).count();
@@ -198,4 +200,20 @@ fn of_two_starts_at_the_same_moment_one_succeeds() {
         }
     }
     assert!(runs > 100, "{runs} of 200 pairs have a server that runs");
+}
+
+/// Any process that held the lock kept every server from starting, which then named the wrong
+/// cause: "Address already in use".
+#[test]
+fn a_lock_that_another_process_keeps_does_not_prevent_a_start() {
+    let port = free_port();
+    let name = SocketName::from_abstract_name(format!("pinloop-start-{port}")).unwrap();
+    let _lock = UnixListener::bind_addr(&name).unwrap();
+    let mut command = Command::new(BINARY);
+    command.args(["--threads", "1", "--no-pin", "--addr", &format!("127.0.0.1:{port}")]);
+    let mut running = Running::from(command.stderr(Stdio::piped()));
+    assert_eq!(running.addr().port(), port);
+    let mut warning = String::new();
+    BufReader::new(running.take_stderr()).read_line(&mut warning).unwrap();
+    assert!(warning.contains(&format!("abstract socket @pinloop-start-{port} ")), "{warning}");
 }

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 
 use signal_hook::consts::{SIGCONT, SIGSTOP};
 
@@ -83,6 +83,11 @@ impl Running {
             text.ends_with('\n') && !running.line.is_empty()
         });
         running
+    }
+
+    /// Takes the pipe from its standard error, which the command must have asked for.
+    pub(crate) fn take_stderr(&mut self) -> ChildStderr {
+        self.child.stderr.take().expect("a pipe")
     }
 
     /// Returns the line that the server prints when it listens.
