@@ -33,7 +33,7 @@ use pinloop::{
 };
 use reload::Reload;
 use signals::{Successor, Watch};
-use takeover::{Offer, Sockets};
+use takeover::{Offer, Place, Sockets};
 
 /// Gives the memory of a burst back to the system, which glibc and mimalloc do not: see
 /// `docs/performance.md`.
@@ -119,11 +119,9 @@ fn serve(
     if let Some(listeners) = &for_admin {
         own.admin = listeners.duplicate()?;
     }
+    let place = place(arguments)?;
     let server =
         pinloop::start_on(public, &config, move |_core| app.clone()).map_err(start_error)?;
-    let admin = for_admin.map(|listeners| admin::start(listeners, &config)).transpose();
-    let admin = admin.map_err(start_error)?;
-    let offer = offer(arguments, own, &server, admin.as_ref())?;
 
     let handle = signals.handle();
     let (end, has_ended) = mpsc::channel();
@@ -137,21 +135,39 @@ fn serve(
         limiter,
         log: config.access_log.clone(),
     };
-    let watch = Watch {
-        stopper: server.stopper(),
-        reload,
-        offer,
-        successor: Successor::new(line),
-        diagnostics: diagnostics.clone(),
-        has_ended,
-        stops: 0,
+    let begin = || -> Result<_, Box<dyn Error>> {
+        let admin = for_admin.map(|listeners| admin::start(listeners, &config)).transpose();
+        let admin = admin.map_err(start_error)?;
+        let offer = place.map(|place| offer(place, own, &server, admin.as_ref())).transpose()?;
+        let watch = Watch {
+            stopper: server.stopper(),
+            reload,
+            offer: offer.clone(),
+            successor: Successor::new(line),
+            diagnostics: diagnostics.clone(),
+            has_ended,
+            stops: 0,
+        };
+        // Before the start line, because its reader may send a signal.
+        let watch = watch.start(signals)?;
+        // Last, because the process before this one can no longer be asked then.
+        publish(offer.as_ref())?;
+        Ok((admin, watch))
     };
-    // Before the start line, because its reader may send a signal.
-    let watch = watch.start(signals)?;
+    let (admin, watch) = match begin() {
+        Ok(begun) => begun,
+        Err(error) => {
+            give_up(server, given.are_inherited());
+            return Err(error);
+        }
+    };
     given.confirm();
     notify::ready();
     notify::watch(server.stopper());
-    announce(arguments, &server, admin.as_ref(), diagnostics)?;
+    // Not before the offer can be found, because the reader of the start line may ask for it.
+    if let Err(error) = announce(arguments, &server, admin.as_ref(), diagnostics) {
+        log::warn!("the start line could not be printed: {error}");
+    }
     let ended = server.join();
     drop(end);
     handle.close();
@@ -167,21 +183,44 @@ fn serve(
     }
 }
 
-/// Offers the sockets to a successor, if there may be one. Otherwise they are dropped, because a
-/// duplicate would listen until the end of the process.
+/// Binds the socket for an offer to a successor, if there may be one.
+fn place(arguments: &Arguments) -> Result<Option<Place>, clap::Error> {
+    let Some(path) = &arguments.takeover else { return Ok(None) };
+    Place::bind(path).map(Some).map_err(|error| {
+        cli::refuse(format_args!("cannot offer a takeover at {}: {error}", path.display()))
+    })
+}
+
+/// Offers the sockets to a successor.
 fn offer(
-    arguments: &Arguments,
+    place: Place,
     sockets: Sockets,
     server: &Server,
     admin: Option<&Server>,
-) -> Result<Option<Offer>, clap::Error> {
-    let Some(path) = &arguments.takeover else { return Ok(None) };
+) -> io::Result<Offer> {
     let stoppers: Vec<Stopper> =
         [Some(server), admin].into_iter().flatten().map(Server::stopper).collect();
-    let hand_over = move || stoppers.iter().for_each(Stopper::hand_over);
-    takeover::offer(path, sockets, hand_over).map(Some).map_err(|error| {
-        cli::refuse(format_args!("cannot offer a takeover at {}: {error}", path.display()))
+    place.offer(sockets, move || stoppers.iter().for_each(Stopper::hand_over))
+}
+
+/// Has a successor find the offer, if there is one.
+fn publish(offer: Option<&Offer>) -> io::Result<()> {
+    let Some(offer) = offer else { return Ok(()) };
+    offer.publish().map_err(|error| {
+        offer.withdraw();
+        io::Error::new(error.kind(), format!("cannot offer a takeover: {error}"))
     })
+}
+
+/// Ends a server after a late failure of the start, once it has answered on the connections that it
+/// has accepted. Those in the queues are left to the process before this one, if there is one.
+fn give_up(server: Server, are_inherited: bool) {
+    match are_inherited {
+        true => server.stopper().hand_over(),
+        false => server.stop(),
+    }
+    // The failure of the start is the one to report.
+    let _ = server.join();
 }
 
 /// Asks for a page, and returns 0 if its status is 2xx.

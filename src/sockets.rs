@@ -84,6 +84,11 @@ impl Given {
         self.are_activated && !self.sockets.admin.is_empty()
     }
 
+    /// Reports whether the process before this one still serves on the same sockets.
+    pub(crate) fn are_inherited(&self) -> bool {
+        self.inherited.is_some()
+    }
+
     /// Returns the sockets for clients: those that were given, or `count` new ones.
     pub(crate) fn public(
         &mut self,

@@ -9,9 +9,10 @@ use std::fs::{self, Permissions};
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -92,62 +93,118 @@ impl Inherited {
     }
 }
 
+/// A Unix socket for an offer, bound under a name of its own. Dropping it removes that file.
+pub(crate) struct Place {
+    listener: UnixListener,
+    file: OfferFile,
+}
+
+impl Place {
+    /// Binds a socket that only this user can connect to, beside `path`.
+    ///
+    /// # Errors
+    /// If there is a file at `path` that is not a socket, or the system refuses something.
+    pub(crate) fn bind(path: &Path) -> io::Result<Place> {
+        if path.exists() && !is_socket(path) {
+            return Err(io::Error::other("there is a file that is not a socket"));
+        }
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{}", std::process::id()));
+        let _ = fs::remove_file(&name);
+        let listener = UnixListener::bind(&name)?;
+        fs::set_permissions(&name, Permissions::from_mode(0o600))?;
+        let id = file_id(Path::new(&name))?;
+        let file = OfferFile { name: name.into(), path: path.into(), id, is_public: false.into() };
+        Ok(Place { listener, file })
+    }
+
+    /// Offers `sockets` here. Calls `hand_over` once a successor serves on them. No process finds
+    /// the offer before [`Offer::publish`].
+    ///
+    /// # Errors
+    /// Returns the system's error if the thread cannot be started.
+    pub(crate) fn offer(
+        self,
+        sockets: Sockets,
+        hand_over: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Offer> {
+        let Place { listener, file } = self;
+        let offer = Offer { file: Arc::new(file), sockets: Arc::new(Mutex::new(Some(sockets))) };
+        let own = offer.clone();
+        let run = move || {
+            for stream in listener.incoming() {
+                match stream.and_then(|stream| own.serve(stream)) {
+                    Ok(true) => {
+                        debug!("a successor has taken the listening sockets over");
+                        own.take();
+                        return hand_over();
+                    }
+                    Ok(false) => {}
+                    Err(error) => error!("a takeover has failed, this process serves on: {error}"),
+                }
+            }
+        };
+        thread::Builder::new().name("pinloop-takeover".into()).spawn(run)?;
+        Ok(offer)
+    }
+}
+
+/// The file of an offer: first under a name of its own, then at the path of `--takeover`.
+struct OfferFile {
+    name: PathBuf,
+    path: PathBuf,
+    /// Device and inode.
+    id: (u64, u64),
+    is_public: AtomicBool,
+}
+
+impl OfferFile {
+    /// Removes the file. Leaves a file of another process at the same path.
+    fn remove(&self) {
+        for path in [&self.name, &self.path] {
+            if file_id(path).is_ok_and(|id| id == self.id) {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+}
+
+impl Drop for OfferFile {
+    fn drop(&mut self) {
+        if !self.is_public.load(Ordering::SeqCst) {
+            self.remove();
+        }
+    }
+}
+
+fn file_id(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
+}
+
 /// The offer of this process to its successor. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Offer {
-    path: PathBuf,
+    file: Arc<OfferFile>,
     sockets: Arc<Mutex<Option<Sockets>>>,
 }
 
-/// Offers `sockets` at `path`. Calls `hand_over` once a successor serves on them.
-///
-/// # Errors
-/// Returns the system's error if the Unix socket cannot be made.
-pub(crate) fn offer(
-    path: &Path,
-    sockets: Sockets,
-    hand_over: impl FnOnce() + Send + 'static,
-) -> io::Result<Offer> {
-    let listener = bind(path)?;
-    let offer = Offer { path: path.to_path_buf(), sockets: Arc::new(Mutex::new(Some(sockets))) };
-    let own = offer.clone();
-    let run = move || {
-        for stream in listener.incoming() {
-            match stream.and_then(|stream| own.serve(stream)) {
-                Ok(true) => {
-                    debug!("a successor has taken the listening sockets over");
-                    own.take();
-                    return hand_over();
-                }
-                Ok(false) => {}
-                Err(error) => error!("a takeover has failed, this process serves on: {error}"),
-            }
-        }
-    };
-    thread::Builder::new().name("pinloop-takeover".into()).spawn(run)?;
-    Ok(offer)
-}
-
-/// Binds a socket that only this user can connect to. Replaces that of the process before this
-/// one in one step.
-fn bind(path: &Path) -> io::Result<UnixListener> {
-    if path.exists() && !is_socket(path) {
-        return Err(io::Error::other("there is a file that is not a socket"));
-    }
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}", std::process::id()));
-    let _ = fs::remove_file(&name);
-    let listener = UnixListener::bind(&name)?;
-    fs::set_permissions(&name, Permissions::from_mode(0o600))?;
-    fs::rename(&name, path)?;
-    Ok(listener)
-}
-
 impl Offer {
-    /// Withdraws the offer because this process stops, so that the sockets close with it.
+    /// Has successors find the offer. Replaces the socket of the process before this one in one
+    /// step.
+    ///
+    /// # Errors
+    /// Returns the system's error if the file cannot be renamed.
+    pub(crate) fn publish(&self) -> io::Result<()> {
+        fs::rename(&self.file.name, &self.file.path)?;
+        self.file.is_public.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Withdraws the offer because this process stops, so that the sockets close with it. Leaves the
+    /// file of a successor that is about to serve.
     pub(crate) fn withdraw(&self) {
         if self.take().is_some() {
-            let _ = fs::remove_file(&self.path);
+            self.file.remove();
         }
     }
 

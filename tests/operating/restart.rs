@@ -4,7 +4,8 @@ use std::fs;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,6 +18,8 @@ use crate::faults::{has_program, skip};
 use crate::support::process::{BINARY, Running};
 use crate::support::response::try_read_response;
 use crate::support::{GET, read_response, read_to_end, wait_until};
+
+const CLOSE: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
 /// Clients of two kinds that ask until they are stopped: one that keeps its connection, and one
 /// that makes a connection for each request.
@@ -147,6 +150,63 @@ fn a_successor_that_fails_changes_nothing() {
     assert!(get(running.addr(), "/readyz").starts_with("HTTP/1.1 200 "));
     let next = start(&addr, file, "1");
     assert_eq!(next.addr(), running.addr());
+}
+
+/// A successor that could not make its own offer ended with connections that it had accepted, so
+/// that their clients were cut off.
+#[test]
+fn a_successor_that_cannot_make_its_offer_has_accepted_no_connection() {
+    let socket = path("no-offer");
+    let file = socket.to_str().unwrap();
+    let mut command = Command::new(BINARY);
+    command.args(["--addr", "127.0.0.1:0", "--threads", "1", "--no-pin", "--takeover", file]);
+    let running = Running::from(command.args(["--max-connections", "1", "--when-full", "wait"]));
+    let mut held = running.connect();
+    held.write_all(&[GET, &GET[..9]].concat()).unwrap();
+    read_response(&mut held);
+    // The old process leaves these in the queue, where its successors find them.
+    let mut queued: Vec<TcpStream> = (0..20).map(|_| running.connect()).collect();
+    queued.iter_mut().for_each(|stream| stream.write_all(CLOSE).unwrap());
+    // A folder stands where the offer is bound first.
+    let script = "mkdir \"$2.$$\" && exec \"$0\" --addr \"$1\" --takeover \"$2\" --no-pin";
+    for _ in 0..5 {
+        let addr = running.addr().to_string();
+        let failed = Command::new("sh").args(["-c", script, BINARY, &addr, file]).output().unwrap();
+        let message = String::from_utf8_lossy(&failed.stderr);
+        assert!(message.contains(&format!("cannot offer a takeover at {file}")), "{message}");
+        assert_eq!(failed.status.code(), Some(2));
+    }
+    drop(held);
+    for (number, stream) in queued.iter_mut().enumerate() {
+        let response = read_to_end(stream);
+        assert!(response.starts_with("HTTP/1.1 200 "), "connection {number}: {response}");
+    }
+    remove_beside(&socket);
+}
+
+/// Removes the folders that block the offers at `socket`.
+fn remove_beside(socket: &Path) {
+    let prefix = format!("{}.", socket.file_name().unwrap().to_str().unwrap());
+    for entry in fs::read_dir(socket.parent().unwrap()).unwrap().flatten() {
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)) {
+            let _ = fs::remove_dir(entry.path());
+        }
+    }
+}
+
+/// A process that was stopped while its successor started removed the successor's socket, so that
+/// the next takeover found none.
+#[test]
+fn a_stop_leaves_the_offer_of_a_successor() {
+    let socket = path("replaced");
+    let mut running = start("127.0.0.1:0", socket.to_str().unwrap(), "1");
+    let name = path("replaced.next");
+    let _successor = UnixListener::bind(&name).unwrap();
+    fs::rename(&name, &socket).unwrap();
+    running.signal(SIGTERM);
+    assert_eq!(running.wait_patiently().code(), Some(0));
+    assert!(fs::exists(&socket).unwrap());
+    fs::remove_file(socket).unwrap();
 }
 
 #[test]
