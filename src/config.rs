@@ -130,7 +130,8 @@ pub enum Steer {
     Cpu,
 }
 
-/// Treatment of connections beyond [`Config::connections_max`].
+/// Treatment of connections beyond [`Config::connections_max`] if none of the open ones is idle.
+/// Otherwise an idle connection is closed for the new one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[non_exhaustive]
@@ -138,7 +139,7 @@ pub enum WhenFull {
     /// Answers 503 and closes the connection, so that clients and load balancers go elsewhere.
     #[default]
     Shed,
-    /// Leaves the connection in the listener's queue until another connection closes.
+    /// Leaves the connection in the listener's queue until another connection closes or is idle.
     Wait,
 }
 

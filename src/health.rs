@@ -12,7 +12,8 @@ use socket2::{SockAddr, Socket, Type};
 /// Time for the connection, and for each part of the response.
 const WAIT: Duration = Duration::from_secs(3);
 
-/// An `http` URL with an address instead of a name, because a static binary cannot look names up.
+/// An `http` URL with an IP address or `localhost`. Other names are refused, because looking them up
+/// in a static binary can need shared libraries of glibc, which a container without a shell lacks.
 /// A Unix socket is written as in nginx's `proxy_pass`: `http://unix:/run/a.sock:/readyz`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HealthUrl {

@@ -6,8 +6,8 @@ Signals:
                    stop in steps: /readyz answers 503 for --drain-delay; no connection is
                    accepted any more and each response is the last one of its connection, and
                    idle connections have --drain-grace; unfinished requests have --drain-timeout;
-                   exit with 0. A second one cuts off unfinished requests, exit with 1. (In nginx SIGTERM and
-                   SIGINT end at once, and SIGQUIT drains.)
+                   exit with 0. A second signal cuts off unfinished requests; exit with 1.
+                   (In nginx SIGTERM and SIGINT end at once, and SIGQUIT drains.)
   SIGHUP           reopen the access log, and read --config again: limits, timeouts, rate
                    limits, trusted proxies and the access log change without a restart
   SIGUSR1          reopen the access log

@@ -65,6 +65,31 @@ fn the_process_the_limits_the_workers_and_the_build_are_shown() {
     assert!(page.contains(version), "{page}");
 }
 
+/// The table of the documentation lacked a metric.
+#[test]
+fn the_documentation_lists_each_metric() {
+    let limits = ["--rate-limit", "1/m", "--rate-limit-total", "1/m", "--workers", "1"];
+    let running = Running::start_unpinned(&[&ADMIN[..], &limits].concat());
+    let page = get(running.admin_addr(), "/metrics");
+    let name = |line: &str| {
+        let (name, kind) = line.strip_prefix("# TYPE ")?.split_once(' ')?;
+        let ending = match kind {
+            "counter" => "_total",
+            "info" => "_info",
+            _ => "",
+        };
+        name.starts_with("pinloop_").then(|| format!("{name}{ending}"))
+    };
+    let names: Vec<String> = page.lines().filter_map(name).collect();
+    assert!(names.len() > 20, "{page}");
+    let text = include_str!("../../docs/operating.md");
+    for name in names {
+        let is_listed =
+            [format!("`{name}`"), format!("`{name}{{")].iter().any(|at| text.contains(at));
+        assert!(is_listed, "docs/operating.md does not list {name}");
+    }
+}
+
 #[test]
 fn the_drain_phase_follows_a_stop() {
     let running = Running::start_unpinned(&[&ADMIN[..], &["--drain-delay", "3600"]].concat());
