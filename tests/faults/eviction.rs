@@ -72,7 +72,9 @@ impl<T: Read + Write> Stream for T {}
 /// Returns a server with 8 threads, and a function that connects to it.
 fn serve_on(is_unix: bool, when_full: WhenFull) -> (Server, Box<dyn Fn() -> Box<dyn Stream>>) {
     let (connections_max, threads) = (CROWD, NonZeroUsize::new(8));
-    let config = Config { connections_max, threads, when_full, ..Config::default() };
+    let mut config = Config { connections_max, threads, when_full, ..Config::default() };
+    // No timeout makes room.
+    config.timeouts.head = Duration::from_secs(3_600);
     if !is_unix {
         let server = serve_app(config);
         let addr = server.addr();

@@ -168,8 +168,9 @@ fn a_successor_that_cannot_make_its_offer_has_accepted_no_connection() {
     let mut queued: Vec<TcpStream> = (0..20).map(|_| running.connect()).collect();
     queued.iter_mut().for_each(|stream| stream.write_all(CLOSE).unwrap());
     // A folder stands where the offer is bound first.
-    let script = "mkdir \"$2.$$\" && exec \"$0\" --addr \"$1\" --takeover \"$2\" --no-pin";
-    for _ in 0..5 {
+    let script = "mkdir \"$2.$$\" && exec \"$0\" --addr \"$1\" --takeover \"$2\" --no-pin \
+                  --threads 4 --admin-addr 127.0.0.1:0";
+    for _ in 0..20 {
         let addr = running.addr().to_string();
         let failed = Command::new("sh").args(["-c", script, BINARY, &addr, file]).output().unwrap();
         let message = String::from_utf8_lossy(&failed.stderr);
