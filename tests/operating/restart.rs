@@ -166,7 +166,6 @@ fn a_successor_that_cannot_make_its_offer_has_accepted_no_connection() {
     read_response(&mut held);
     // The old process leaves these in the queue, where its successors find them.
     let mut queued: Vec<TcpStream> = (0..20).map(|_| running.connect()).collect();
-    queued.iter_mut().for_each(|stream| stream.write_all(CLOSE).unwrap());
     // A folder stands where the offer is bound first.
     let script = "mkdir \"$2.$$\" && exec \"$0\" --addr \"$1\" --takeover \"$2\" --no-pin \
                   --threads 4 --admin-addr 127.0.0.1:0";
@@ -177,6 +176,8 @@ fn a_successor_that_cannot_make_its_offer_has_accepted_no_connection() {
         assert!(message.contains(&format!("cannot offer a takeover at {file}")), "{message}");
         assert_eq!(failed.status.code(), Some(2));
     }
+    // Not earlier, because a successor could have answered before it ended.
+    queued.iter_mut().for_each(|stream| stream.write_all(CLOSE).unwrap());
     drop(held);
     for (number, stream) in queued.iter_mut().enumerate() {
         let response = read_to_end(stream);
