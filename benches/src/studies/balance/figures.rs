@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::record::{Balance, BalanceLoad, BalanceSample};
 use crate::report::units::{cpus_count, latency, latency_in_short, thousands};
 use crate::results::{Latency, Results};
-use crate::stats::{Estimate, Interval, bins, paired, percentile};
+use crate::stats::{Estimate, Interval, bins, paired, percentile_of_sums};
 
 /// A figure to compare servers by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,12 +125,12 @@ fn samples<'a>(load: &'a BalanceLoad, key: &str) -> Vec<&'a BalanceSample> {
     load.starts.iter().flatten().filter(|sample| sample.contender == key).collect()
 }
 
-/// The input of a figure from each start, so that a thousand draws of starts take no time.
+/// The input of a figure from each start, so that hundreds of draws of starts take no time.
 enum Prepared {
     /// Values of which the figure is the mean.
     Values(Vec<f64>),
-    /// Counts of each bucket, whose upper bounds are given in ns; the last one is without bound.
-    Counts { uppers: Vec<u64>, counts: Vec<Vec<u64>>, share: f64 },
+    /// Counts of requests up to the upper bound of each bucket, in ns; the last bucket has no bound.
+    Counts { uppers: Vec<u64>, up_to: Vec<Vec<u64>>, share: f64 },
 }
 
 impl Prepared {
@@ -145,37 +145,40 @@ impl Prepared {
         let all: Vec<BTreeMap<u64, u64>> =
             samples.iter().map(|sample| percentile.buckets(sample)).collect();
         let uppers: BTreeSet<u64> = all.iter().flat_map(|of| of.keys().copied()).collect();
-        let dense = |of: &BTreeMap<u64, u64>| {
-            uppers.iter().map(|upper| of.get(upper).copied().unwrap_or(0)).collect()
+        let sums = |of: &BTreeMap<u64, u64>| {
+            let mut sum = 0;
+            let mut up_to = |upper| {
+                sum += of.get(upper).copied().unwrap_or(0);
+                sum
+            };
+            uppers.iter().map(&mut up_to).collect()
         };
-        let counts = all.iter().map(dense).collect();
+        let up_to = all.iter().map(sums).collect();
         let share = f64::from(percentile.thousandths) / 1000.0;
-        Self::Counts { uppers: uppers.into_iter().collect(), counts, share }
+        Self::Counts { uppers: uppers.into_iter().collect(), up_to, share }
     }
 
     fn starts(&self) -> usize {
         match self {
             Self::Values(values) => values.len(),
-            Self::Counts { counts, .. } => counts.len(),
+            Self::Counts { up_to, .. } => up_to.len(),
         }
     }
 
     /// The figure over some starts; none if it is not known.
     fn over(&self, starts: &[usize]) -> Option<f64> {
-        let (uppers, counts, share) = match self {
+        match self {
             Self::Values(values) => {
                 let sum: f64 = starts.iter().map(|&at| values[at]).sum();
-                return Some(sum / starts.len().max(1) as f64);
+                Some(sum / starts.len().max(1) as f64)
             }
-            Self::Counts { uppers, counts, share } => (uppers, counts, *share),
-        };
-        let mut sums = vec![0; uppers.len()];
-        for &at in starts {
-            sums.iter_mut().zip(&counts[at]).for_each(|(sum, count)| *sum += count);
+            Self::Counts { uppers, up_to, share } => {
+                let found = percentile_of_sums(uppers, *share, |bucket| {
+                    starts.iter().map(|&at| up_to[at][bucket]).sum()
+                });
+                found.filter(|upper| *upper < u64::MAX).map(|upper| upper as f64)
+            }
         }
-        let buckets: Vec<(u64, u64)> = uppers.iter().copied().zip(sums).collect();
-        let found = percentile(&buckets, share)?;
-        (found < u64::MAX).then_some(found as f64)
     }
 }
 
