@@ -126,6 +126,7 @@ fn wishes_that_balance_cannot_fulfil_are_refused_before_anything_is_measured() {
         (["--server-cores", &core], "one CPU has nothing to balance"),
         (["--connections", "0"], "0 is not in 1..=10000"),
         (["--heavy", "quickly"], "invalid value 'quickly'"),
+        (["--load-from", "ssh HOST"], "balance loads its servers from this machine alone"),
         (["--variants", "floor"], "invalid value 'floor'"),
     ] {
         let output = run(&[&["balance"], arguments.as_slice()].concat());

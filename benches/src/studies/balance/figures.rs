@@ -121,6 +121,26 @@ pub fn ratio(load: &BalanceLoad, above: &str, below: &str, metric: Metric) -> Op
     paired::estimate(above.starts(), |starts| Some(above.over(starts)? / below.over(starts)?))
 }
 
+/// Estimates the geometric mean of a ratio over all loads. None if one of the loads lacks the ratio.
+/// The loads have starts of their own, so that their errors are independent.
+pub fn pooled(balance: &Balance, above: &str, below: &str, metric: Metric) -> Option<Estimate> {
+    let ratios: Option<Vec<Estimate>> =
+        balance.loads.iter().map(|load| ratio(load, above, below, metric)).collect();
+    let ratios = ratios.filter(|ratios| !ratios.is_empty())?;
+    let count = ratios.len() as f64;
+    let value = (ratios.iter().map(|of| of.value.ln()).sum::<f64>() / count).exp();
+    let intervals: Option<Vec<(f64, Interval)>> =
+        ratios.iter().map(|of| Some((of.value, of.interval?))).collect();
+    let interval = intervals.map(|of| {
+        let error = |bound: &dyn Fn(&Interval) -> f64| {
+            let logs = of.iter().map(|(value, interval)| (bound(interval) / value).ln());
+            (logs.map(|log| log * log).sum::<f64>().sqrt() / count).exp()
+        };
+        Interval { low: value / error(&|of| of.low), high: value * error(&|of| of.high) }
+    });
+    Some(Estimate { value, interval })
+}
+
 fn samples<'a>(load: &'a BalanceLoad, key: &str) -> Vec<&'a BalanceSample> {
     load.starts.iter().flatten().filter(|sample| sample.contender == key).collect()
 }
@@ -238,15 +258,17 @@ pub const HEAD: [&str; 9] = [
 /// Column of [`HEAD`] that only a mixed load has.
 pub const LIGHT: usize = 6;
 
+/// Formats a figure and its interval; a figure that is not known is a dash.
+pub fn known(estimate: Option<Estimate>, text: &dyn Fn(f64) -> String) -> (String, String) {
+    let Some(Estimate { value, interval }) = estimate else {
+        return ("–".to_string(), String::new());
+    };
+    let bounds = |Interval { low, high }| format!("{}–{}", text(low), text(high));
+    (text(value), interval.map_or(String::new(), bounds))
+}
+
 /// Formats one server under one load: values, each with its interval.
 pub fn cells(figures: &Figures, ratio: Option<Estimate>) -> Vec<(String, String)> {
-    let known = |estimate: Option<Estimate>, text: &dyn Fn(f64) -> String| match estimate {
-        None => ("–".to_string(), String::new()),
-        Some(Estimate { value, interval }) => {
-            let bounds = |Interval { low, high }| format!("{}–{}", text(low), text(high));
-            (text(value), interval.map_or(String::new(), bounds))
-        }
-    };
     let in_time = |ns: f64| latency(ns as u64);
     let percent = |share: f64| format!("{:.0} %", share * 100.0);
     let mut cells = vec![
@@ -258,6 +280,13 @@ pub fn cells(figures: &Figures, ratio: Option<Estimate>) -> Vec<(String, String)
     let share = figures.busiest_connections.map_or("one queue".to_string(), percent);
     cells.push((share, String::new()));
     cells
+}
+
+/// Server whose connections come from the CPU of the client on loopback.
+const STEERED: &str = "pinloop_steered";
+
+fn has(balance: &Balance, key: &str) -> bool {
+    balance.loads.iter().flat_map(|load| &load.starts).flatten().any(|of| of.contender == key)
 }
 
 /// Returns the servers without figures, with the reasons.
@@ -296,6 +325,14 @@ pub fn notes(balance: &Balance) -> Vec<String> {
              for each core, which cannot leave a busy CPU."
                 .to_string(),
         );
+    }
+    if balance.occasion.server_on.is_none() && has(balance, STEERED) {
+        notes.push(format!(
+            "{STEERED} gets each connection on the CPU that received it. On loopback that is the CPU of \
+             the client: both ends of a connection then share a CPU and its caches, and the \
+             generator's threads deal the connections evenly. Behind a network card it is the CPU of \
+             the queue, chosen by a hash."
+        ));
     }
     notes.extend(crate::report::occasion::interrupted(&balance.occasion));
     notes
