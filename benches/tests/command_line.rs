@@ -126,13 +126,15 @@ fn wishes_that_balance_cannot_fulfil_are_refused_before_anything_is_measured() {
         (["--server-cores", &core], "one CPU has nothing to balance"),
         (["--connections", "0"], "0 is not in 1..=10000"),
         (["--heavy", "quickly"], "invalid value 'quickly'"),
-        (["--load-from", "ssh HOST"], "balance loads its servers from this machine alone"),
         (["--variants", "floor"], "invalid value 'floor'"),
     ] {
         let output = run(&[&["balance"], arguments.as_slice()].concat());
         assert!(!output.status.success());
         assert!(stderr(&output).contains(sentence), "{output:?}");
     }
+    let output = run(&["balance", "--load-from", "ssh HOST", "--address", "127.0.0.1"]);
+    let sentence = "balance loads its servers from this machine alone";
+    assert!(!output.status.success() && stderr(&output).contains(sentence), "{output:?}");
     let help = stdout(&run(&["balance", "--help"]));
     assert!(help.contains("--heavy <TIMES>") && help.contains("hyper_work_stealing"), "{help}");
 }
