@@ -282,7 +282,7 @@ pub fn cells(figures: &Figures, ratio: Option<Estimate>) -> Vec<(String, String)
     cells
 }
 
-/// Server whose connections come from the CPU of the client on loopback.
+/// Server that gets each connection on the CPU that received it.
 const STEERED: &str = "pinloop_steered";
 
 fn has(balance: &Balance, key: &str) -> bool {
