@@ -132,6 +132,9 @@ fn wishes_that_balance_cannot_fulfil_are_refused_before_anything_is_measured() {
         assert!(!output.status.success());
         assert!(stderr(&output).contains(sentence), "{output:?}");
     }
+    let output = run(&["balance", "--load-from", "ssh HOST", "--address", "127.0.0.1"]);
+    let sentence = "balance loads its servers from this machine alone";
+    assert!(!output.status.success() && stderr(&output).contains(sentence), "{output:?}");
     let help = stdout(&run(&["balance", "--help"]));
     assert!(help.contains("--heavy <TIMES>") && help.contains("hyper_work_stealing"), "{help}");
 }

@@ -52,6 +52,16 @@ fn the_rules_and_the_dashboard_use_only_metrics_that_exist() {
 }
 
 #[test]
+fn the_manifests_run_the_images_that_the_readme_builds() {
+    for manifest in ["kubernetes/deployment.yaml", "kubernetes/load-test.yaml"] {
+        let manifest = read(manifest);
+        let image = manifest.lines().find_map(|line| line.trim().strip_prefix("image: "));
+        let image = image.expect("the manifest names an image");
+        assert!(read("README.md").contains(&format!("-t {image} -f")), "{image} is not built");
+    }
+}
+
+#[test]
 fn promtool_accepts_the_rules() {
     if !has_program("promtool") {
         return skip("promtool is not installed");

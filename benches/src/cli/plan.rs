@@ -67,7 +67,10 @@ pub(crate) fn run(arguments: &Plan) -> anyhow::Result<ExitCode> {
     };
     let report = Report {
         sections: vec![section(&inputs, &wanted, &arguments.hosts)],
-        machine: machine::in_brief(&results.machine),
+        machine: match &inputs.server_on {
+            Some(_) => format!("Measured from: {}", machine::in_brief(&results.machine)),
+            None => machine::in_brief(&results.machine),
+        },
         version: results.version.clone(),
         ..Report::default()
     };

@@ -138,6 +138,8 @@ mod tests {
         Inputs {
             server: "pinloop".to_string(),
             path: "/data".to_string(),
+            server_on: None,
+            load_from: Vec::new(),
             knee_rate: 90_000.0,
             knee_cores: 1,
             bound_s: 0.01,

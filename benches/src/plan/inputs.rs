@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::results::Results;
+use crate::results::{Occasion, Results};
 use crate::stats::usl::Law;
 use crate::studies::knee::figures as knee;
 use crate::studies::memory::figures as memory;
@@ -15,6 +15,11 @@ pub struct Inputs {
     pub server: String,
     /// Path that was requested with GET.
     pub path: String,
+    /// Command that led to the servers' machine; none if it was the one that measured.
+    pub server_on: Option<String>,
+    /// Commands that led to the machines that loaded the servers at the knee; none if it was the one
+    /// that measured.
+    pub load_from: Vec<String>,
     /// Highest rate sustained, in requests per second.
     pub knee_rate: f64,
     /// Number of cores that sustained it.
@@ -23,7 +28,7 @@ pub struct Inputs {
     pub bound_s: f64,
     /// Share of these cores' time that the server used there, 0 to 1.
     pub knee_utilization: f64,
-    /// CPU time of the load generator for one request, in seconds.
+    /// CPU time of all threads of the load generator for one request, in seconds.
     pub generator_s: f64,
     /// Rate by number of cores.
     pub law: Law,
@@ -42,6 +47,9 @@ pub enum InputError {
     NoServer(&'static str, String, Vec<String>),
     /// The study has no figures of the server, for this reason.
     NoFigures(&'static str, String, String),
+    /// The studies knee and scaling differ in this, so that the law of one says nothing of the other;
+    /// with what the knee has, and what scaling has.
+    Differ(&'static str, String, String),
 }
 
 impl Inputs {
@@ -56,17 +64,20 @@ impl Inputs {
         let rows = scaling::rows(results, sizes);
         let rows = rows.into_iter().map(|row| (row.contender, row.figures));
         let scaled = pick("scaling", server, rows.collect())?;
+        must_agree(&study.occasion, &sizes.occasion)?;
         let memory = studies.memory.as_ref().map(memory::rows).unwrap_or_default();
         let each = memory.iter().find(|row| row.contender == server);
         let knee_rate = at_knee.sustained.value;
         Ok(Self {
             server: server.to_string(),
             path: study.occasion.path.clone(),
+            server_on: study.occasion.server_on.clone(),
+            load_from: study.occasion.load_from.clone(),
             knee_rate,
             knee_cores: study.occasion.server_cores.len().max(1),
             bound_s: study.bound.p99_ns as f64 / 1e9,
             knee_utilization: at_knee.server_busy,
-            generator_s: at_knee.generator_busy / knee_rate,
+            generator_s: at_knee.generator_cpus / knee_rate,
             law: scaled.law,
             cores_measured: scaled.sizes.iter().map(|size| size.cores).max().unwrap_or(1),
             // The kernel's bytes are those of both ends; one end is on another machine.
@@ -83,6 +94,23 @@ impl Inputs {
     /// Returns the rate that `cores` sustain, in requests per second.
     pub fn rate_of(&self, cores: usize) -> f64 {
         self.knee_rate * self.law.at(cores as f64) / self.law.at(self.knee_cores as f64)
+    }
+}
+
+/// Fails unless both studies put the same load on servers of the same machine.
+fn must_agree(knee: &Occasion, scaling: &Occasion) -> Result<(), InputError> {
+    let machine = |of: &Occasion| of.server_on.clone().unwrap_or("this machine".to_string());
+    let path = |of: &Occasion| format!("GET {}", of.path);
+    let rounds = |of: &Occasion| of.work_rounds.to_string();
+    let both = |of: &dyn Fn(&Occasion) -> String| (of(knee), of(scaling));
+    let facts = [
+        ("the servers' machine", both(&machine)),
+        ("the request", both(&path)),
+        ("the rounds of work", both(&rounds)),
+    ];
+    match facts.into_iter().find(|(_, (knee, scaling))| knee != scaling) {
+        Some((fact, (knee, scaling))) => Err(InputError::Differ(fact, knee, scaling)),
+        None => Ok(()),
     }
 }
 
@@ -115,6 +143,13 @@ impl fmt::Display for InputError {
             }
             Self::NoFigures(study, server, reason) => {
                 write!(f, "the study {study} has no figures of {server}: {reason}")
+            }
+            Self::Differ(fact, knee, scaling) => {
+                write!(
+                    f,
+                    "the studies knee and scaling differ in {fact}: {knee} in knee, and {scaling} in \
+                     scaling; measure one of them again, with the same options as the other"
+                )
             }
         }
     }

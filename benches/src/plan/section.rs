@@ -66,15 +66,21 @@ fn measured(inputs: &Inputs, wanted: &Wanted) -> Table {
     let mut table = Table::new("Measured on one machine, and wanted", &["", "letter", "value"]);
     let percent = |share: f64| format!("{:.1} %", share * 100.0);
     let law = inputs.law;
+    let [servers, load] = machines(inputs);
     let mut row = |name: &str, letter: &str, value: String| table.row([name, letter, &value]);
+    row("machine of the servers", "", servers);
+    row("machine of the load", "", load);
     row("rate at the knee, per second", "K", thousands(inputs.knee_rate));
     row("cores there", "k", inputs.knee_cores.to_string());
     row("utilization of these cores there", "ρk", percent(inputs.knee_utilization));
     row("CPU time of a request, ρk·k / K", "s", microseconds(inputs.service_s() * 1e9));
     row("the generator's CPU time of a request", "g", microseconds(inputs.generator_s * 1e9));
-    row("rate on n cores by the law of scaling, λ per second", "X(n)", thousands(law.rate));
+    let at = |cores: usize| thousands(law.at(cores as f64));
+    row("capacity of one core by the law of scaling, per second", "λ", thousands(law.rate));
     row("contention", "σ", percent(law.contention));
     row("coherence", "κ", percent(law.coherence));
+    row("capacity of n cores, λ·n / (1 + σ·(n−1) + κ·n·(n−1))", "X(n)", at(wanted.cores));
+    row("capacity of k cores, likewise", "X(k)", at(inputs.knee_cores));
     let bytes = inputs.connection_bytes.map_or("–".to_string(), thousands);
     row("bytes of an idle connection", "b", bytes);
     row("cores of a host", "n", wanted.cores.to_string());
@@ -83,6 +89,16 @@ fn measured(inputs: &Inputs, wanted: &Wanted) -> Table {
     row("share of the hosts that may be down", "f", percent(wanted.spare));
     row("bound of p99 within a host", "B", latency((wanted.bound_s * 1e9) as u64));
     table
+}
+
+/// Says where the servers ran, and from where they were loaded.
+fn machines(inputs: &Inputs) -> [String; 2] {
+    let measuring = || "the one that measured".to_string();
+    let load = match inputs.load_from.as_slice() {
+        [] => measuring(),
+        commands => commands.join("; "),
+    };
+    [inputs.server_on.clone().unwrap_or_else(measuring), load]
 }
 
 fn lines(inputs: &Inputs) -> Vec<Line> {

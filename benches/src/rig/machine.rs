@@ -58,13 +58,13 @@ pub fn generator_core(machine: &Machine, server_cores: &[usize]) -> usize {
     apart.or(free.next_back()).unwrap_or(server_cores[0])
 }
 
-/// Returns CPUs for a generator of several threads, of those in `allowed`: at most the number of the
-/// server's, and none of the server's as long as others are left.
-pub fn generator_cores_beside(allowed: &[usize], server_cores: &[usize]) -> Vec<usize> {
+/// Returns CPUs for a generator of at most `threads` threads, of those in `allowed`: none that is
+/// `taken` by a server on this machine, as long as others are left.
+pub fn generator_cores_beside(allowed: &[usize], taken: &[usize], threads: usize) -> Vec<usize> {
     let allowed = || allowed.iter().rev().copied();
-    let free: Vec<usize> = allowed().filter(|core| !server_cores.contains(core)).collect();
+    let free: Vec<usize> = allowed().filter(|core| !taken.contains(core)).collect();
     let cores = if free.is_empty() { allowed().collect() } else { free };
-    cores.into_iter().take(server_cores.len()).collect()
+    cores.into_iter().take(threads).collect()
 }
 
 /// Groups of CPUs that share a physical core, of those in `cores`.
@@ -153,13 +153,16 @@ mod tests {
 
     #[test]
     fn generators_keep_off_the_server_as_long_as_they_can() {
-        assert_eq!(generator_cores_beside(&[0, 1], &[0]), [1]);
-        assert_eq!(generator_cores_beside(&[0, 1], &[0, 1]), [1, 0]);
-        assert_eq!(generator_cores_beside(&[0, 1, 2, 3], &[0]), [3]);
-        assert_eq!(generator_cores_beside(&[0, 1, 2, 3], &[0, 1]), [3, 2]);
-        assert_eq!(generator_cores_beside(&[0, 1, 2, 3], &[0, 1, 2]), [3]);
+        let beside = |allowed: &[usize], server: &[usize]| {
+            generator_cores_beside(allowed, server, server.len())
+        };
+        assert_eq!(beside(&[0, 1], &[0]), [1]);
+        assert_eq!(beside(&[0, 1], &[0, 1]), [1, 0]);
+        assert_eq!(beside(&[0, 1, 2, 3], &[0]), [3]);
+        assert_eq!(beside(&[0, 1, 2, 3], &[0, 1]), [3, 2]);
+        assert_eq!(beside(&[0, 1, 2, 3], &[0, 1, 2]), [3]);
         // Told to stay on one.
-        assert_eq!(generator_cores_beside(&[3], &[0, 1]), [3]);
-        assert_eq!(generator_cores_beside(&[1], &[0, 1]), [1]);
+        assert_eq!(beside(&[3], &[0, 1]), [3]);
+        assert_eq!(beside(&[1], &[0, 1]), [1]);
     }
 }

@@ -41,7 +41,8 @@ pub fn fullest_share(balls: usize, bins: usize) -> f64 {
 
 /// Returns the expected load of the fullest bin in ratio to the mean: 1 is an even spread.
 pub fn imbalance(balls: usize, bins: usize) -> f64 {
-    fullest_share(balls, bins) * bins as f64
+    // Rounding must not put the fullest bin below the mean.
+    (fullest_share(balls, bins) * bins as f64).max(1.0)
 }
 
 /// Adds up P(fullest > k) over all k.

@@ -121,7 +121,7 @@ pub fn farthest(ratio: Interval) -> f64 {
 /// lie; none of an empty histogram. `buckets` ascend: upper bound, count.
 pub fn percentile(buckets: &[(u64, u64)], share: f64) -> Option<u64> {
     let total: u64 = buckets.iter().map(|(_, count)| count).sum();
-    let rank = ((share * total as f64).ceil() as u64).max(1);
+    let rank = rank(total, share);
     let mut seen = 0;
     for &(upper, count) in buckets {
         seen += count;
@@ -130,6 +130,27 @@ pub fn percentile(buckets: &[(u64, u64)], share: f64) -> Option<u64> {
         }
     }
     None
+}
+
+/// Does the same as [`percentile`] by bisection. `up_to` returns the counts of a bucket, by its
+/// number, and of all buckets below. This spares a sum of several histograms.
+pub fn percentile_of_sums(uppers: &[u64], share: f64, up_to: impl Fn(usize) -> u64) -> Option<u64> {
+    let last = uppers.len().checked_sub(1)?;
+    let rank = rank(up_to(last), share);
+    let (mut low, mut high) = (0, uppers.len());
+    while low < high {
+        let middle = usize::midpoint(low, high);
+        match up_to(middle) >= rank {
+            true => high = middle,
+            false => low = middle + 1,
+        }
+    }
+    uppers.get(low).copied()
+}
+
+/// Place of the percentile among `total` values in ascending order, from 1 on.
+fn rank(total: u64, share: f64) -> u64 {
+    ((share * total as f64).ceil() as u64).max(1)
 }
 
 /// Returns the interval of the medians of samples drawn with replacement.
@@ -258,5 +279,18 @@ mod tests {
         assert_eq!(percentile(&buckets, 1.0), Some(30));
         assert_eq!(percentile(&buckets, 0.0), Some(10));
         assert_eq!(percentile(&[], 0.5), None);
+    }
+
+    #[test]
+    fn percentiles_of_sums_are_those_of_the_summed_histogram() {
+        for counts in [vec![], vec![0, 0], vec![0, 50, 0, 49, 1, 0], vec![3], vec![1, 2, 3, 4, 5]] {
+            let uppers: Vec<u64> = (1..=counts.len() as u64).map(|nth| nth * 10).collect();
+            let buckets: Vec<(u64, u64)> = uppers.iter().copied().zip(counts.clone()).collect();
+            let up_to = |bucket: usize| counts[..=bucket].iter().sum();
+            for share in [0.0, 0.01, 0.5, 0.51, 0.99, 1.0] {
+                let found = percentile_of_sums(&uppers, share, up_to);
+                assert_eq!(found, percentile(&buckets, share), "{share} of {counts:?}");
+            }
+        }
     }
 }

@@ -302,6 +302,25 @@ mod tests {
         is_within(each.wait_s(0.99), alone.wait_s(0.99), 0.06);
     }
 
+    /// The plan of many machines uses this formula: constant service times, and a queue for each core.
+    #[test]
+    fn the_formula_of_the_plan_is_near_the_simulation_of_a_queue_for_each_core() {
+        for (utilization, off) in [(0.5, 0.17), (0.7, 0.1), (0.85, 0.08), (0.93, 0.05)] {
+            let found = simulate(2, utilization, Sharing::OneQueueEach, constant);
+            let formula = queue(1, utilization, 0.0);
+            is_within(found.utilization, utilization, 0.01);
+            is_within(formula.mean_wait_s(), found.mean_wait_s(), 0.04);
+            is_within(formula.wait_s(0.99), found.wait_s(0.99), off);
+            assert!(formula.wait_s(0.99) > found.wait_s(0.99), "the plan promises too much");
+        }
+        for utilization in [0.5, 0.7, 0.85] {
+            let found = simulate(2, utilization, Sharing::OneQueueEach, mixed);
+            let formula = queue(1, utilization, VARIATION_MIXED);
+            is_within(formula.mean_wait_s(), found.mean_wait_s(), 0.1);
+            is_within(formula.wait_s(0.99), found.wait_s(0.99), 0.17);
+        }
+    }
+
     #[test]
     fn evenly_spaced_requests_of_constant_work_never_wait() {
         let scene = Scene {

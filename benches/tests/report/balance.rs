@@ -88,7 +88,9 @@ fn the_answer_says_where_work_stealing_pays_and_where_it_does_not() {
     );
     let (best, p99, alike) =
         verdicts::lowest(&results, balance(&results), &balance(&results).loads[1]).unwrap();
-    assert!(best == "hyper_work_stealing" && alike.is_empty() && (p99 / 2e6 - 1.0).abs() < 0.03);
+    assert!(
+        best == "hyper_work_stealing" && alike.is_empty() && (p99.value / 2e6 - 1.0).abs() < 0.03
+    );
     let balanced = said.last().unwrap();
     assert!(balanced.contains("pinloop_balanced has more requests per second with 1 connection for each core, light requests (1.33 ["), "{said:?}");
 }
@@ -99,9 +101,97 @@ fn more_than_two_loads_are_counted_and_their_ratios_ranged() {
     let loads = &mut results.studies.balance.as_mut().unwrap().loads;
     loads.extend([loads[1].clone(), loads[1].clone()]);
     let said = verdicts::sentences(&results, balance(&results));
-    let part =
-        "hyper_work_stealing has lower p99 under 3 of 4 loads (0.39 to 0.39 times), and more";
+    let part = "hyper_work_stealing has lower p99 under 3 of 4 loads (0.39 to 0.39 times, with intervals \
+         within 0.39–0.39), and more";
     assert!(said[0].contains(part), "{said:?}");
+}
+
+/// The words of the report are free to change: they decide nothing.
+#[test]
+fn a_server_that_is_worse_everywhere_is_not_said_to_pay() {
+    let mut results = results();
+    for sample in results
+        .studies
+        .balance
+        .as_mut()
+        .unwrap()
+        .loads
+        .iter_mut()
+        .flat_map(|load| &mut load.starts)
+        .flatten()
+    {
+        if sample.contender == TWINS[0] {
+            sample.saturated.requests /= 10;
+            sample.latency = Latency::of([(90 * MS, 1_000)]);
+            sample.light = Latency::default();
+        }
+    }
+    let said = verdicts::sentences(&results, balance(&results));
+    assert!(said[0].starts_with("Work stealing is not seen to pay: beside"), "{said:?}");
+    assert!(said[0].contains("higher p99") && said[0].contains("fewer requests"), "{said:?}");
+}
+
+#[test]
+fn throughput_over_all_loads_has_an_interval_that_more_loads_narrow() {
+    let mut results = results();
+    let of = |results: &Results| {
+        let found =
+            figures::pooled(balance(results), "pinloop_balanced", "pinloop", Metric::Throughput);
+        let found = found.unwrap();
+        (found.value, found.interval.unwrap())
+    };
+    let loads = &mut results.studies.balance.as_mut().unwrap().loads;
+    loads.truncate(1);
+    let (one, alone) = of(&results);
+    assert!((one - 4.0 / 3.0).abs() < 1e-9);
+    let loads = &mut results.studies.balance.as_mut().unwrap().loads;
+    *loads = vec![loads[0].clone(), loads[0].clone(), loads[0].clone(), loads[0].clone()];
+    let (four, together) = of(&results);
+    assert!((four - one).abs() < 1e-9);
+    let near = |found: f64, truth: f64| (found - truth).abs() < 1e-9;
+    assert!(near((together.high / four).ln(), (alone.high / one).ln() / 2.0), "{together:?}");
+    assert!(near((together.low / four).ln(), (alone.low / one).ln() / 2.0), "{together:?}");
+    let text = rendered::text(&results);
+    assert!(text.contains("in the geometric mean of the loads: pinloop_balanced 1.33 ["), "{text}");
+    assert!(text.contains("; a second process of pinloop 1.00 ["), "{text}");
+}
+
+/// A load without one server of a pair has a dash there, and keeps its other ratios in their columns.
+#[test]
+fn ratios_stand_below_their_pair() {
+    let mut results = results();
+    let load = &mut results.studies.balance.as_mut().unwrap().loads[1];
+    load.starts.iter_mut().for_each(|start| start.retain(|of| of.contender != "hyper_per_core"));
+    let text = rendered::markdown(&results);
+    let row = |name: &str| {
+        let (_, table) = text.split_once("Ratios of requests per second").unwrap();
+        let row = table.lines().find(|line| line.starts_with(&format!("| {name}"))).unwrap();
+        row.split('|').map(|cell| cell.trim().to_string()).collect::<Vec<_>>()
+    };
+    let (head, first, second) = (row("load"), row("1 connection"), row("4 connections"));
+    assert_eq!(head[2], "hyper_work_stealing to hyper_per_core");
+    assert!(first[2].starts_with('1') && second[2] == "–", "{first:?}, {second:?}");
+    assert!(second[3].contains('['), "{second:?}");
+}
+
+#[test]
+fn steered_connections_are_shown_with_what_they_mean_on_loopback() {
+    let mut results = results();
+    let rename = |key: &mut String| {
+        if *key == "pinloop_balanced" {
+            *key = "pinloop_steered".to_string();
+        }
+    };
+    results.contenders.iter_mut().for_each(|of| rename(&mut of.key));
+    let balance = results.studies.balance.as_mut().unwrap();
+    let samples = balance.loads.iter_mut().flat_map(|load| &mut load.starts).flatten();
+    samples.for_each(|of| rename(&mut of.contender));
+    let text = rendered::text(&results);
+    assert!(text.contains("pinloop_steered has more requests per second"), "{text}");
+    let caveat = "On loopback that is the CPU of the client";
+    assert!(text.contains(caveat), "{text}");
+    results.studies.balance.as_mut().unwrap().occasion.server_on = Some("ssh far".to_string());
+    assert!(!rendered::text(&results).contains(caveat));
 }
 
 #[test]

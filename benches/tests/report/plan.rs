@@ -4,8 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use pinloop_bench::plan::fleet::Wanted;
 use pinloop_bench::plan::inputs::{InputError, Inputs};
-use pinloop_bench::results::Results;
+use pinloop_bench::plan::section::section;
+use pinloop_bench::report::markdown;
+use pinloop_bench::report::section::Report;
+use pinloop_bench::results::{Occasion, Results};
 use pinloop_bench::stats::queueing::Queue;
 use pinloop_bench::stats::simulation::{self, Arrivals, Scene, Sharing};
 
@@ -60,6 +64,67 @@ fn results_without_a_knee_name_the_study_that_is_missing() {
     assert_eq!(Inputs::of(&results, "pinloop").unwrap_err(), InputError::NoStudy("scaling"));
     results.studies.knee = None;
     assert_eq!(Inputs::of(&results, "pinloop").unwrap_err(), InputError::NoStudy("knee"));
+}
+
+/// Three threads that share the load need as many cores as one thread with their CPU time.
+#[test]
+fn generators_are_planned_by_the_cpu_time_of_all_their_threads() {
+    let mut results = published();
+    let alone = Inputs::of(&results, "pinloop").unwrap().generator_s;
+    for probe in &mut results.studies.knee.as_mut().unwrap().probes {
+        probe.generator_busiest_cpu_ns = probe.generator_cpu_ns / 3;
+    }
+    let shared = Inputs::of(&results, "pinloop").unwrap().generator_s;
+    assert!((shared / alone - 1.0).abs() < 1e-9, "{shared}, not {alone}");
+}
+
+#[test]
+fn a_knee_and_a_law_of_different_loads_or_machines_make_no_plan() {
+    type Change = fn(&mut Occasion);
+    let refusal = |change: Change| {
+        let mut results = published();
+        change(&mut results.studies.scaling.as_mut().unwrap().occasion);
+        Inputs::of(&results, "pinloop").unwrap_err().to_string()
+    };
+    let cases: [(Change, &str); 3] = [
+        (
+            |of| of.server_on = Some("ssh far".to_string()),
+            "differ in the servers' machine: this machine in knee, and ssh far in scaling",
+        ),
+        (
+            |of| of.path = "/".to_string(),
+            "differ in the request: GET /data in knee, and GET / in scaling",
+        ),
+        (|of| of.work_rounds = 7, "differ in the rounds of work: 100 in knee, and 7 in scaling"),
+    ];
+    for (change, sentence) in cases {
+        let said = refusal(change);
+        assert!(said.contains(sentence), "{said}");
+    }
+}
+
+#[test]
+fn a_plan_of_servers_on_another_machine_names_that_machine() {
+    let mut results = published();
+    let studies = &mut results.studies;
+    for of in [
+        &mut studies.knee.as_mut().unwrap().occasion,
+        &mut studies.scaling.as_mut().unwrap().occasion,
+    ] {
+        of.server_on = Some("ssh far".to_string());
+    }
+    let inputs = Inputs::of(&results, "pinloop").unwrap();
+    let wanted = Wanted {
+        cores: 2,
+        connections: 10,
+        requests_per_connection: 1.0,
+        spare: 0.0,
+        bound_s: inputs.bound_s,
+    };
+    let report = Report { sections: vec![section(&inputs, &wanted, &[10])], ..Report::default() };
+    let text = markdown::render(&report);
+    assert!(text.contains("| machine of the servers |  | ssh far |"), "{text}");
+    assert!(text.contains("| machine of the load |  | the one that measured |"), "{text}");
 }
 
 #[test]

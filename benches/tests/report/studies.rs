@@ -120,6 +120,20 @@ fn arrivals_are_summed_up_by_their_end() {
 }
 
 #[test]
+fn generators_on_another_machine_share_no_core_whatever_their_numbers() {
+    let mut results = results();
+    let studied = |results: &Results| {
+        let scaling = results.studies.scaling.as_ref().unwrap();
+        scaling.points.iter().any(|point| point.shares_a_core(&scaling.occasion))
+    };
+    let points = &mut results.studies.scaling.as_mut().unwrap().points;
+    points.iter_mut().for_each(|point| point.generator_cores = point.server_cores.clone());
+    assert!(studied(&results));
+    results.studies.scaling.as_mut().unwrap().occasion.machines_differ = true;
+    assert!(!studied(&results));
+}
+
+#[test]
 fn scaling_finds_the_law_that_the_counts_were_made_of() {
     let results = results();
     let rows = scaling::rows(&results, results.studies.scaling.as_ref().unwrap());

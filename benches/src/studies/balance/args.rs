@@ -28,7 +28,8 @@ pub(crate) struct Balance {
         long,
         value_name = "NAMES",
         value_delimiter = ',',
-        default_value = "pinloop,pinloop_balanced,hyper_per_core,hyper_work_stealing,axum",
+        default_value = "pinloop,pinloop_balanced,pinloop_steered,hyper_per_core,\
+                         hyper_work_stealing,axum",
         value_parser = answering()
     )]
     variants: Vec<String>,
@@ -65,6 +66,7 @@ pub(crate) struct Balance {
 }
 
 pub(crate) fn run(arguments: &Balance) -> anyhow::Result<ExitCode> {
+    arguments.setup.must_load_from_here("balance")?;
     let allowed = machine::allowed_cores().context("cannot tell which CPUs may be used")?;
     let mut setup = arguments.setup.clone();
     setup.on_all_cores = true;

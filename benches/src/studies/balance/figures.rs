@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::record::{Balance, BalanceLoad, BalanceSample};
 use crate::report::units::{cpus_count, latency, latency_in_short, thousands};
 use crate::results::{Latency, Results};
-use crate::stats::{Estimate, Interval, bins, paired, percentile};
+use crate::stats::{Estimate, Interval, bins, paired, percentile_of_sums};
 
 /// A figure to compare servers by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,16 +121,36 @@ pub fn ratio(load: &BalanceLoad, above: &str, below: &str, metric: Metric) -> Op
     paired::estimate(above.starts(), |starts| Some(above.over(starts)? / below.over(starts)?))
 }
 
+/// Estimates the geometric mean of a ratio over all loads. None if one of the loads lacks the ratio.
+/// The loads have starts of their own, so that their errors are independent.
+pub fn pooled(balance: &Balance, above: &str, below: &str, metric: Metric) -> Option<Estimate> {
+    let ratios: Option<Vec<Estimate>> =
+        balance.loads.iter().map(|load| ratio(load, above, below, metric)).collect();
+    let ratios = ratios.filter(|ratios| !ratios.is_empty())?;
+    let count = ratios.len() as f64;
+    let value = (ratios.iter().map(|of| of.value.ln()).sum::<f64>() / count).exp();
+    let intervals: Option<Vec<(f64, Interval)>> =
+        ratios.iter().map(|of| Some((of.value, of.interval?))).collect();
+    let interval = intervals.map(|of| {
+        let error = |bound: &dyn Fn(&Interval) -> f64| {
+            let logs = of.iter().map(|(value, interval)| (bound(interval) / value).ln());
+            (logs.map(|log| log * log).sum::<f64>().sqrt() / count).exp()
+        };
+        Interval { low: value / error(&|of| of.low), high: value * error(&|of| of.high) }
+    });
+    Some(Estimate { value, interval })
+}
+
 fn samples<'a>(load: &'a BalanceLoad, key: &str) -> Vec<&'a BalanceSample> {
     load.starts.iter().flatten().filter(|sample| sample.contender == key).collect()
 }
 
-/// The input of a figure from each start, so that a thousand draws of starts take no time.
+/// The input of a figure from each start, so that hundreds of draws of starts take no time.
 enum Prepared {
     /// Values of which the figure is the mean.
     Values(Vec<f64>),
-    /// Counts of each bucket, whose upper bounds are given in ns; the last one is without bound.
-    Counts { uppers: Vec<u64>, counts: Vec<Vec<u64>>, share: f64 },
+    /// Counts of requests up to the upper bound of each bucket, in ns; the last bucket has no bound.
+    Counts { uppers: Vec<u64>, up_to: Vec<Vec<u64>>, share: f64 },
 }
 
 impl Prepared {
@@ -145,37 +165,40 @@ impl Prepared {
         let all: Vec<BTreeMap<u64, u64>> =
             samples.iter().map(|sample| percentile.buckets(sample)).collect();
         let uppers: BTreeSet<u64> = all.iter().flat_map(|of| of.keys().copied()).collect();
-        let dense = |of: &BTreeMap<u64, u64>| {
-            uppers.iter().map(|upper| of.get(upper).copied().unwrap_or(0)).collect()
+        let sums = |of: &BTreeMap<u64, u64>| {
+            let mut sum = 0;
+            let mut up_to = |upper| {
+                sum += of.get(upper).copied().unwrap_or(0);
+                sum
+            };
+            uppers.iter().map(&mut up_to).collect()
         };
-        let counts = all.iter().map(dense).collect();
+        let up_to = all.iter().map(sums).collect();
         let share = f64::from(percentile.thousandths) / 1000.0;
-        Self::Counts { uppers: uppers.into_iter().collect(), counts, share }
+        Self::Counts { uppers: uppers.into_iter().collect(), up_to, share }
     }
 
     fn starts(&self) -> usize {
         match self {
             Self::Values(values) => values.len(),
-            Self::Counts { counts, .. } => counts.len(),
+            Self::Counts { up_to, .. } => up_to.len(),
         }
     }
 
     /// The figure over some starts; none if it is not known.
     fn over(&self, starts: &[usize]) -> Option<f64> {
-        let (uppers, counts, share) = match self {
+        match self {
             Self::Values(values) => {
                 let sum: f64 = starts.iter().map(|&at| values[at]).sum();
-                return Some(sum / starts.len().max(1) as f64);
+                Some(sum / starts.len().max(1) as f64)
             }
-            Self::Counts { uppers, counts, share } => (uppers, counts, *share),
-        };
-        let mut sums = vec![0; uppers.len()];
-        for &at in starts {
-            sums.iter_mut().zip(&counts[at]).for_each(|(sum, count)| *sum += count);
+            Self::Counts { uppers, up_to, share } => {
+                let found = percentile_of_sums(uppers, *share, |bucket| {
+                    starts.iter().map(|&at| up_to[at][bucket]).sum()
+                });
+                found.filter(|upper| *upper < u64::MAX).map(|upper| upper as f64)
+            }
         }
-        let buckets: Vec<(u64, u64)> = uppers.iter().copied().zip(sums).collect();
-        let found = percentile(&buckets, share)?;
-        (found < u64::MAX).then_some(found as f64)
     }
 }
 
@@ -235,15 +258,17 @@ pub const HEAD: [&str; 9] = [
 /// Column of [`HEAD`] that only a mixed load has.
 pub const LIGHT: usize = 6;
 
+/// Formats a figure and its interval; a figure that is not known is a dash.
+pub fn known(estimate: Option<Estimate>, text: &dyn Fn(f64) -> String) -> (String, String) {
+    let Some(Estimate { value, interval }) = estimate else {
+        return ("–".to_string(), String::new());
+    };
+    let bounds = |Interval { low, high }| format!("{}–{}", text(low), text(high));
+    (text(value), interval.map_or(String::new(), bounds))
+}
+
 /// Formats one server under one load: values, each with its interval.
 pub fn cells(figures: &Figures, ratio: Option<Estimate>) -> Vec<(String, String)> {
-    let known = |estimate: Option<Estimate>, text: &dyn Fn(f64) -> String| match estimate {
-        None => ("–".to_string(), String::new()),
-        Some(Estimate { value, interval }) => {
-            let bounds = |Interval { low, high }| format!("{}–{}", text(low), text(high));
-            (text(value), interval.map_or(String::new(), bounds))
-        }
-    };
     let in_time = |ns: f64| latency(ns as u64);
     let percent = |share: f64| format!("{:.0} %", share * 100.0);
     let mut cells = vec![
@@ -255,6 +280,13 @@ pub fn cells(figures: &Figures, ratio: Option<Estimate>) -> Vec<(String, String)
     let share = figures.busiest_connections.map_or("one queue".to_string(), percent);
     cells.push((share, String::new()));
     cells
+}
+
+/// Server that gets each connection on the CPU that received it.
+const STEERED: &str = "pinloop_steered";
+
+fn has(balance: &Balance, key: &str) -> bool {
+    balance.loads.iter().flat_map(|load| &load.starts).flatten().any(|of| of.contender == key)
 }
 
 /// Returns the servers without figures, with the reasons.
@@ -293,6 +325,14 @@ pub fn notes(balance: &Balance) -> Vec<String> {
              for each core, which cannot leave a busy CPU."
                 .to_string(),
         );
+    }
+    if balance.occasion.server_on.is_none() && has(balance, STEERED) {
+        notes.push(format!(
+            "{STEERED} gets each connection on the CPU that received it. On loopback that is the CPU of \
+             the client: both ends of a connection then share a CPU and its caches, and the \
+             generator's threads deal the connections evenly. Behind a network card it is the CPU of \
+             the queue, chosen by a hash."
+        ));
     }
     notes.extend(crate::report::occasion::interrupted(&balance.occasion));
     notes

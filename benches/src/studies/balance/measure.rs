@@ -117,9 +117,11 @@ impl Plan {
     }
 
     fn begin(&self) -> Balance {
-        let cores = self.common.settings.server_cores.len();
+        let settings = &self.common.settings;
+        let cores = settings.server_cores.len();
+        let taken: &[usize] = if settings.machines_differ { &[] } else { &settings.server_cores };
         let load = |connections: usize, heavy: Option<&Duration>| {
-            let generators = generator_cores_beside(&self.generator_cores, &self.common.settings.server_cores);
+            let generators = generator_cores_beside(&self.generator_cores, taken, cores);
             BalanceLoad {
                 connections: connections * cores,
                 heavy_ns: heavy.map(|heavy| heavy.as_nanos() as u64),

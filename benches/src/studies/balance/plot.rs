@@ -70,7 +70,7 @@ pub fn latencies(balance: &Balance, keys: &[&str]) -> Result<Option<Picture>, Pl
             debug_assert!(left.end <= right);
             for (at, load) in loads.iter().enumerate() {
                 let x = left.start + ((at as f64 + 0.5) * step) as i32;
-                let [first, second] = short(balance, load);
+                let [first, second] = short(balance, load, is_narrow(width));
                 for (line, words) in [(14, first), (32, second)] {
                     let style = text(SMALL, GREY, HPos::Center);
                     area.draw(&Text::new(words, (x, bottom + line), style))?;
@@ -82,11 +82,12 @@ pub fn latencies(balance: &Balance, keys: &[&str]) -> Result<Option<Picture>, Pl
     Ok(Some(drawn))
 }
 
-/// A load in two short lines.
-fn short(balance: &Balance, load: &BalanceLoad) -> [String; 2] {
+/// A load in two short lines, and in shorter ones for a narrow picture.
+fn short(balance: &Balance, load: &BalanceLoad, is_narrow: bool) -> [String; 2] {
     let per_core = load.connections / balance.occasion.server_cores.len().max(1);
     let work = load.heavy_ns.map_or("light".to_string(), |ns| latency_in_short(ns as f64));
-    [format!("{per_core} a core"), work]
+    let per_core = if is_narrow { format!("{per_core}/core") } else { format!("{per_core} a core") };
+    [per_core, work]
 }
 
 /// Draws the share of the busiest core over the connections for each core, of the loads with light

@@ -1,6 +1,6 @@
 //! The spread of connections and work over the cores of servers.
 
-use super::figures::{self, HEAD, LIGHT, Metric};
+use super::figures::{self, HEAD, LIGHT, Metric, P99, known};
 use super::record::{Balance, BalanceLoad};
 use super::{plot, verdicts};
 use crate::report::section::{Cell, Context, Key, Section, Sections, Table};
@@ -24,7 +24,9 @@ pub(crate) fn sections(context: &Context<'_>) -> Sections {
     section.warnings.extend(verdicts::warnings(balance));
     section.warnings.extend(verdicts::overloaded(results, balance));
     section.tables.push(lowest(results, balance));
-    section.tables.extend(pairs(balance));
+    section.tables.extend(pairs(balance, Metric::Throughput, "Ratios of requests per second"));
+    let title = "Ratios of the p99 of light requests";
+    section.tables.extend(pairs(balance, Metric::Latency(P99), title));
     let mut keys: Vec<&str> = Vec::new();
     for load in measured() {
         let servers = figures::servers(results, balance, load);
@@ -77,24 +79,29 @@ fn lowest(results: &Results, balance: &Balance) -> Table {
     for load in &balance.loads {
         let Some((best, p99, alike)) = verdicts::lowest(results, balance, load) else { continue };
         let name = capitalized(&figures::name(balance, load));
-        table.row([name, best.to_string(), latency(p99 as u64), alike.join(", ")]);
+        let (p99, interval) = known(Some(p99), &|ns| latency(ns as u64));
+        let p99 = Cell::with(p99, interval);
+        table.cells([Cell::plain(name), Cell::plain(best), p99, Cell::plain(alike.join(", "))]);
     }
     table
 }
 
 /// Ratios of the servers that are compared, if there are any.
-fn pairs(balance: &Balance) -> Option<Table> {
-    let rows = balance.loads.iter().map(|load| (load, verdicts::ratios(balance, load)));
-    let rows: Vec<_> = rows.collect();
-    let (_, first) = rows.iter().max_by_key(|(_, ratios)| ratios.len())?;
-    let names = first.iter().map(|(name, _)| name.clone());
+fn pairs(balance: &Balance, metric: Metric, title: &str) -> Option<Table> {
+    let pairs = verdicts::pairs(balance);
+    let names = pairs.iter().map(|[above, below]| format!("{above} to {below}"));
     let columns: Vec<String> = std::iter::once("load".to_string()).chain(names).collect();
-    let mut table = Table::new("Ratios of p99, and of requests per second", &columns);
-    for (load, ratios) in &rows {
-        let name = capitalized(&figures::name(balance, load));
-        table.row(std::iter::once(name).chain(ratios.iter().map(|(_, ratio)| ratio.clone())));
+    let mut table = Table::new(title, &columns);
+    for load in &balance.loads {
+        let of_pair = |[above, below]: &[&str; 2]| {
+            let ratio = figures::ratio(load, above, below, metric);
+            let (ratio, interval) = known(ratio, &|ratio| format!("{ratio:.2}"));
+            Cell::with(ratio, interval)
+        };
+        let name = Cell::plain(capitalized(&figures::name(balance, load)));
+        table.cells(std::iter::once(name).chain(pairs.iter().map(of_pair)));
     }
-    (columns.len() > 1).then_some(table)
+    (!pairs.is_empty()).then_some(table)
 }
 
 fn capitalized(text: &str) -> String {

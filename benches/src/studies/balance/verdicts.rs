@@ -1,6 +1,6 @@
 //! Which server wins under which load, in sentences that claim no more than the intervals do.
 
-use super::figures::{Metric, P99, name, ratio, servers, value};
+use super::figures::{Metric, P99, name, pooled, ratio, servers, value};
 use super::record::{Balance, BalanceLoad};
 use crate::results::Results;
 use crate::stats::{EQUAL_WITHIN, Estimate, Interval, Verdict, verdict};
@@ -9,28 +9,37 @@ use crate::stats::{EQUAL_WITHIN, Estimate, Interval, Verdict, verdict};
 pub const TWINS: [&str; 2] = ["hyper_work_stealing", "hyper_per_core"];
 
 /// Comparisons beside that of the twins.
-const PAIRS: [[&str; 2]; 3] = [
+const PAIRS: [[&str; 2]; 4] = [
     ["hyper_work_stealing", "pinloop"],
     ["hyper_work_stealing", "pinloop_balanced"],
     ["pinloop_balanced", "pinloop"],
+    ["pinloop_steered", "pinloop"],
 ];
 
-/// Returns the answer: loads in which work stealing pays, the lowest p99 of each load, and the effect
-/// of balanced connections.
+/// All loads of a pair.
+struct Compared {
+    /// True if the first server of the pair is better under some load.
+    is_better: bool,
+    /// Clause without a full stop.
+    text: String,
+}
+
+/// Returns the answer: loads in which work stealing pays, the lowest p99 of each load, throughput over
+/// all loads, and the effect of balanced and of steered connections.
 pub fn sentences(results: &Results, balance: &Balance) -> Vec<String> {
     let [above, below] = TWINS;
     let mut said = Vec::new();
     if let Some(found) = compared(balance, above, below) {
-        let pays = if found.contains("lower p99") || found.contains("more requests") {
-            "Work stealing pays under some loads"
-        } else {
-            "Work stealing is not seen to pay"
+        let pays = match found.is_better {
+            true => "Work stealing pays under some loads",
+            false => "Work stealing is not seen to pay",
         };
-        said.push(format!("{pays}: {found}."));
+        said.push(format!("{pays}: {}.", found.text));
     }
     said.extend(winners(results, balance));
+    said.extend(over_all_loads(results, balance));
     let others = PAIRS.iter().filter_map(|[above, below]| compared(balance, above, below));
-    said.extend(others.map(|found| format!("{}.", capitalized(&found))));
+    said.extend(others.map(|found| format!("{}.", capitalized(&found.text))));
     said
 }
 
@@ -41,8 +50,8 @@ pub fn warnings(balance: &Balance) -> Vec<String> {
         let found = ratio(load, &balance.again, &balance.reference, metric)?;
         is_apart(found).then(|| {
             format!(
-                "With {}, two processes of {} differ in {} by a factor of {}: no server is judged by \
-                 it.",
+                "With {}, two processes of {} differ in {} by a factor of {}, so that no servers are \
+                 compared in it.",
                 name(balance, load),
                 balance.reference,
                 words(metric),
@@ -89,47 +98,55 @@ fn is_apart(found: Estimate) -> bool {
     matches!(verdict(found, Some(BAND)), Verdict::Less | Verdict::More)
 }
 
-/// All loads of a pair, by what was found. None if the two were not measured together.
-fn compared(balance: &Balance, above: &str, below: &str) -> Option<String> {
-    let p99 = ["lower p99", "higher p99"];
-    let rates = ["fewer requests per second", "more requests per second"];
+/// Compares a pair under all loads. None if the two were not measured together.
+fn compared(balance: &Balance, above: &str, below: &str) -> Option<Compared> {
+    let p99 = [(Verdict::Less, "lower p99"), (Verdict::More, "higher p99")];
+    let rates = [
+        (Verdict::More, "more requests per second"),
+        (Verdict::Less, "fewer requests per second"),
+    ];
     let latency = found_by(balance, above, below, Metric::Latency(P99), p99);
     let rate = found_by(balance, above, below, Metric::Throughput, rates);
     if latency.is_none() && rate.is_none() {
         return None;
     }
-    let found: Vec<String> = [latency, rate].into_iter().flatten().flatten().collect();
-    Some(match found.is_empty() {
+    let found: Vec<Compared> = [latency, rate].into_iter().flatten().flatten().collect();
+    let texts: Vec<&str> = found.iter().map(|of| of.text.as_str()).collect();
+    let text = match texts.is_empty() {
         true => format!("{above} and {below} are not told apart in p99 or throughput"),
-        false => format!("beside {below}, {above} has {}", found.join(", and ")),
-    })
+        false => format!("beside {below}, {above} has {}", texts.join(", and ")),
+    };
+    Some(Compared { is_better: found.iter().any(|of| of.is_better), text })
 }
 
-/// None if the two have no load in common.
+/// Finds the loads of each verdict; the first one of the two is the better. None if the two servers
+/// have no load in common.
 fn found_by(
     balance: &Balance,
     above: &str,
     below: &str,
     metric: Metric,
-    [less, more]: [&str; 2],
-) -> Option<Vec<String>> {
+    verdicts: [(Verdict, &str); 2],
+) -> Option<Vec<Compared>> {
     let judged = |load| Some((load, judge(balance, load, above, below, metric)?));
     let judged: Vec<_> = balance.loads.iter().filter_map(judged).collect();
     if judged.is_empty() {
         return None;
     }
-    let of = |wanted: Verdict, words: &str| {
+    let of = |(nth, (wanted, words)): (usize, (Verdict, &str))| {
         let is_wanted = |(_, (verdict, _)): &&(&BalanceLoad, _)| *verdict == wanted;
         let loads: Vec<(&BalanceLoad, Estimate)> =
             judged.iter().filter(is_wanted).map(|(load, (_, ratio))| (*load, *ratio)).collect();
-        (!loads.is_empty()).then(|| format!("{words} {}", under(balance, &loads)))
+        let text = format!("{words} {}", under(balance, &loads));
+        (!loads.is_empty()).then_some(Compared { is_better: nth == 0, text })
     };
-    Some([of(Verdict::Less, less), of(Verdict::More, more)].into_iter().flatten().collect())
+    Some(verdicts.into_iter().enumerate().filter_map(of).collect())
 }
 
-/// Names the loads, or how many they are and the range of their ratios; the table has each.
+/// Names the loads, or their number and the range of their ratios and intervals; the table has each.
 fn under(balance: &Balance, loads: &[(&BalanceLoad, Estimate)]) -> String {
     let values = || loads.iter().map(|(_, ratio)| ratio.value);
+    let intervals = || loads.iter().filter_map(|(_, ratio)| ratio.interval);
     match loads {
         [] | [_] | [_, _] => {
             let each = loads
@@ -138,28 +155,46 @@ fn under(balance: &Balance, loads: &[(&BalanceLoad, Estimate)]) -> String {
             each.collect::<Vec<_>>().join("; ")
         }
         _ => format!(
-            "under {} of {} loads ({:.2} to {:.2} times)",
+            "under {} of {} loads ({:.2} to {:.2} times, with intervals within {:.2}–{:.2})",
             loads.len(),
             balance.loads.len(),
             values().fold(f64::INFINITY, f64::min),
             values().fold(0.0, f64::max),
+            intervals().map(|of| of.low).fold(f64::INFINITY, f64::min),
+            intervals().map(|of| of.high).fold(0.0, f64::max),
         ),
     }
 }
 
-/// Ratios of the pairs under a load, each with the pair's names and what they are of.
-pub fn ratios(balance: &Balance, load: &BalanceLoad) -> Vec<(String, String)> {
-    let metrics = [Metric::Latency(P99), Metric::Throughput];
-    let of_pair = |[above, below]: &[&str; 2]| {
-        let of = |metric| ratio(load, above, below, metric).map_or("–".to_string(), bounds);
-        let [latency, rate] = metrics.map(of);
-        (format!("{above} to {below}"), format!("{latency}; {rate}"))
+/// Names each server's throughput in ratio to the reference, over all loads.
+fn over_all_loads(results: &Results, balance: &Balance) -> Option<String> {
+    let keys = results.contenders.iter().map(|of| of.key.as_str());
+    let others = keys.filter(|key| *key != balance.reference && *key != balance.again);
+    let of = |key: &str| pooled(balance, key, &balance.reference, Metric::Throughput);
+    let mut ratios: Vec<(&str, Estimate)> =
+        others.filter_map(|key| Some((key, of(key)?))).collect();
+    ratios.sort_by(|one, other| other.1.value.total_cmp(&one.1.value));
+    let said: Vec<String> =
+        ratios.iter().map(|(key, ratio)| format!("{key} {}", bounds(*ratio))).collect();
+    let again = of(&balance.again).map_or(String::new(), |ratio| {
+        format!("; a second process of {} {}", balance.reference, bounds(ratio))
+    });
+    (!said.is_empty()).then(|| {
+        format!(
+            "Requests per second in ratio to {}, in the geometric mean of the loads: {}{again}.",
+            balance.reference,
+            said.join(", ")
+        )
+    })
+}
+
+/// Returns the pairs that were measured together, from the first server to the second.
+pub fn pairs(balance: &Balance) -> Vec<[&'static str; 2]> {
+    let is_there = |[above, below]: &[&str; 2]| {
+        let both = |load| ratio(load, above, below, Metric::Throughput).is_some();
+        balance.loads.iter().any(both)
     };
-    let pairs = [TWINS].into_iter().chain(PAIRS);
-    let are_there = |[above, below]: &[&str; 2]| {
-        judge(balance, load, above, below, Metric::Throughput).is_some()
-    };
-    pairs.filter(are_there).map(|pair| of_pair(&pair)).collect()
+    [TWINS].into_iter().chain(PAIRS).filter(is_there).collect()
 }
 
 /// The lowest p99 of a load: the server, its p99 in ns, and the servers that are not told apart from
@@ -168,12 +203,15 @@ pub fn lowest<'a>(
     results: &'a Results,
     balance: &Balance,
     load: &BalanceLoad,
-) -> Option<(&'a str, f64, Vec<&'a str>)> {
+) -> Option<(&'a str, Estimate, Vec<&'a str>)> {
     let metric = Metric::Latency(P99);
     let keys = servers(results, balance, load).into_iter().filter(|key| *key != balance.again);
-    let values: Vec<(&str, f64)> =
-        keys.filter_map(|key| Some((key, value(load, key, metric)?.value))).collect();
-    let &(best, lowest) = values.iter().min_by(|one, other| one.1.total_cmp(&other.1))?;
+    let values: Vec<(&str, Estimate)> =
+        keys.filter_map(|key| Some((key, value(load, key, metric)?))).collect();
+    let by_value = |one: &&(&str, Estimate), other: &&(&str, Estimate)| {
+        one.1.value.total_cmp(&other.1.value)
+    };
+    let &(best, lowest) = values.iter().min_by(by_value)?;
     let is_alike = |key: &&str| {
         let judged = judge(balance, load, key, best, metric);
         judged.is_none_or(|(verdict, _)| verdict != Verdict::More)

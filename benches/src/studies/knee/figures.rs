@@ -38,6 +38,9 @@ pub struct Figures {
     pub server_busy: f64,
     /// Share of its CPU's time that the generator's busiest thread used there, 0 to 1.
     pub generator_busy: f64,
+    /// CPU time of all the generator's threads there, in ratio to the time that passed: the number of
+    /// CPUs that the generator filled.
+    pub generator_cpus: f64,
     /// Share of the time of all looks in which the server or the generator could have run
     /// and waited for a CPU, 0 to 1: the larger of the two.
     pub disturbed: f64,
@@ -101,6 +104,7 @@ fn figures(results: &Results, knee: &Knee, key: &str) -> Option<Result<Figures, 
         ],
         server_busy: median(&|probe| probe.server_cpu_ns as f64 / lasted(probe) / cores),
         generator_busy: median(&|probe| probe.generator_busiest_ns() as f64 / lasted(probe)),
+        generator_cpus: median(&|probe| probe.generator_cpu_ns as f64 / lasted(probe)),
         disturbed: disturbed(&probes, &knee.occasion),
         curve: curve(&probes),
     }))

@@ -97,7 +97,7 @@ fn figures(scaling: &Scaling, key: &str) -> Option<Figures> {
         .filter(|point| point.contender == key && !point.slices.is_empty())
         .collect();
     points.sort_by_key(|point| point.server_cores.len());
-    let sizes: Vec<Size> = points.iter().map(|point| size(point)).collect();
+    let sizes: Vec<Size> = points.iter().map(|point| size(scaling, point)).collect();
     let law = usl::fit(&medians(&points, &|values| stats::median(values)))?;
     let resampled = resampled(&points);
     let plan = scaling.plan_cores.map(|cores| {
@@ -117,7 +117,7 @@ fn is_more_than_linear(sizes: &[Size]) -> bool {
     sizes.first().zip(sizes.last()).is_some_and(|(one, most)| per_core(most) > per_core(one))
 }
 
-fn size(point: &Point) -> Size {
+fn size(scaling: &Scaling, point: &Point) -> Size {
     let slices = &point.slices;
     let median = |figure: &dyn Fn(usize) -> f64| {
         stats::median(&(0..slices.len()).map(figure).collect::<Vec<_>>())
@@ -130,7 +130,7 @@ fn size(point: &Point) -> Size {
                 slices[at].generator_busiest_cpu_ns as f64 / slices[at].elapsed_ns as f64
             })
         }),
-        is_shared: point.shares_a_core(),
+        is_shared: point.shares_a_core(&scaling.occasion),
         requests_per_s: median(&|at| {
             slices[at].requests as f64 / slices[at].elapsed_ns as f64 * 1e9
         }),
@@ -329,8 +329,8 @@ fn single_threaded(scaling: &Scaling) -> Option<String> {
 
 /// Returns a caveat if the generator had no CPU of its own.
 fn sharing(scaling: &Scaling) -> Option<String> {
-    let shared = scaling.points.iter().find(|point| point.shares_a_core())?;
-    let free = scaling.points.iter().filter(|point| !point.shares_a_core());
+    let shared = scaling.points.iter().find(|point| point.shares_a_core(&scaling.occasion))?;
+    let free = scaling.points.iter().filter(|point| !point.shares_a_core(&scaling.occasion));
     let free = free.map(|point| point.server_cores.len()).max();
     Some(format!(
         "With {} for the server, the load generator has no CPU of its own. It ran on {} as well: \

@@ -161,7 +161,8 @@ struct Lane<'a> {
 
 impl<'a> Lane<'a> {
     fn open(plan: &Plan, member: &'a mut Member, cores: &[usize]) -> Self {
-        let generator_cores = generator_cores_beside(&plan.generator_cores, cores);
+        let taken = if plan.common.settings.machines_differ { &[] } else { cores };
+        let generator_cores = generator_cores_beside(&plan.generator_cores, taken, cores.len());
         let target = plan.common.target(member.process.address());
         let connections = plan.connections_per_core * cores.len();
         let shape = Shape { connections, ..Shape::default() };

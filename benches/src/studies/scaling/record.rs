@@ -71,8 +71,9 @@ pub struct EventLoop {
 }
 
 impl Point {
-    /// Reports whether a generator had to run on a CPU of the server.
-    pub fn shares_a_core(&self) -> bool {
-        self.generator_cores.iter().any(|core| self.server_cores.contains(core))
+    /// Reports whether a generator had to run on a CPU of the server. `occasion` is that of the study.
+    pub fn shares_a_core(&self, occasion: &Occasion) -> bool {
+        !occasion.machines_differ
+            && self.generator_cores.iter().any(|core| self.server_cores.contains(core))
     }
 }
