@@ -17,7 +17,7 @@ impl super::Results {
 /// Servers on another machine than the measure.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 pub struct Remote {
-    /// Command in front of which the agent was started, such as `ssh HOST`.
+    /// Command that led to the machine, such as `ssh HOST`.
     pub command: String,
     /// Address that the servers were reached at.
     pub address: Option<IpAddr>,
@@ -66,7 +66,7 @@ pub struct Interface {
 /// A machine that loaded the servers.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 pub struct LoadHost {
-    /// Command in front of which the agent was started, such as `ssh HOST`.
+    /// Command that led to the machine, such as `ssh HOST`.
     pub command: String,
     /// The machine.
     pub side: Side,
@@ -102,11 +102,11 @@ pub struct HostShare {
 pub struct MachineTicks {
     /// In processes, interrupts and softirqs.
     pub busy: u64,
-    /// Of it, in softirqs.
+    /// The part of it in softirqs.
     pub softirqs: u64,
 }
 
-/// What a machine does without load.
+/// An observation of a machine without load.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 pub struct Baseline {
     /// Length of the observation, in ns.

@@ -25,6 +25,7 @@ pub mod meter;
 pub mod network;
 pub mod pipe;
 pub mod process;
+pub mod process_error;
 pub mod progress;
 pub mod regimes;
 pub mod rehearsal;

@@ -1,12 +1,11 @@
 //! A server as a process: started, known to be ready, and surely ended.
 
-use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,10 +21,8 @@ use serde::{Deserialize, Serialize};
 use crate::rig::machine_time::MachineTime;
 use crate::rig::meter::{Observed, Watched};
 use crate::rig::pipe::readable_within;
+pub use crate::rig::process_error::{ProcessError, READY};
 use crate::rig::usage::{self, Stat, Usage};
-
-/// Text that a server prints before its address when it accepts connections.
-pub const READY: &str = "listening on ";
 
 /// Number of looks at a server after its last answer, until its usage is read even if it
 /// does not sleep.
@@ -80,22 +77,6 @@ pub struct Process {
     adopted: Vec<u32>,
     /// CPU time of adopted processes that have ended.
     waited_for: Duration,
-}
-
-/// Why a server did not get ready, or is no more.
-#[derive(Debug)]
-pub enum ProcessError {
-    /// It could not be started, or the kernel refused something around it.
-    Io(io::Error),
-    /// It ended by itself; with what it wrote to stderr.
-    Ended(ExitStatus, String),
-    /// It did not say its address in this time; with what it wrote to stderr.
-    Silent(Duration, String),
-    /// It was asked to end and had not in this time; with what it wrote to stderr.
-    Stays(Duration, String),
-    /// It did not accept a connection at this address in this time; with what it
-    /// wrote to stderr.
-    Deaf(SocketAddr, Duration, String),
 }
 
 impl Process {
@@ -413,46 +394,4 @@ fn address_in(printed: &[u8]) -> Option<SocketAddr> {
     let (_, address) = printed.split_once(READY)?;
     let (address, _) = address.split_once('\n')?;
     address.trim().parse().ok()
-}
-
-impl std::error::Error for ProcessError {}
-
-impl fmt::Display for ProcessError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stderr = match self {
-            Self::Io(error) => return write!(f, "cannot be started: {error}"),
-            Self::Ended(status, stderr) => {
-                write!(f, "ended by itself with {status}")?;
-                stderr
-            }
-            Self::Silent(patience, stderr) => {
-                write!(f, "did not print '{READY}ADDRESS' within {patience:?}")?;
-                stderr
-            }
-            Self::Stays(patience, stderr) => {
-                write!(f, "did not end within {patience:?} of SIGTERM")?;
-                stderr
-            }
-            Self::Deaf(address, patience, stderr) => {
-                write!(f, "did not accept a connection at {address} within {patience:?}")?;
-                stderr
-            }
-        };
-        match stderr.as_str() {
-            "" => Ok(()),
-            stderr => write!(f, "; its last words: {stderr}"),
-        }
-    }
-}
-
-impl From<io::Error> for ProcessError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl From<rustix::io::Errno> for ProcessError {
-    fn from(error: rustix::io::Errno) -> Self {
-        Self::Io(error.into())
-    }
 }

@@ -4,7 +4,7 @@ use pinloop_bench::results::Failure;
 use pinloop_bench::studies::ladder::interface::{self, Step};
 use pinloop_bench::variants;
 
-use crate::ladder::{add_server, closed, results};
+use crate::made_up::{add_server, closed, results};
 use crate::rendered;
 
 /// Made of costs that are known: io_uring saves pinloop's core 0.5 µs and the floor 0.2.

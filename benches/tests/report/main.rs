@@ -4,6 +4,7 @@ mod balance;
 mod exact;
 mod interface;
 mod ladder;
+mod made_up;
 mod network;
 mod offload;
 mod plan;

@@ -2,7 +2,7 @@
 
 use pinloop_bench::results::{Baseline, Interface, MachineTicks, Remote, Results, Side};
 
-use crate::{ladder, rendered};
+use crate::{made_up, rendered};
 
 #[test]
 fn the_whole_machine_costs_what_it_does_beyond_its_idle_time() {
@@ -38,11 +38,11 @@ fn one_machine_on_both_sides_has_no_figure_of_its_own() {
 
 #[test]
 fn a_run_on_one_machine_says_nothing_of_a_network() {
-    assert!(!rendered::text(&ladder::results()).contains("The network"));
+    assert!(!rendered::text(&made_up::results()).contains("The network"));
 }
 
 fn remote(is_same_machine: bool) -> Results {
-    let mut results = ladder::results();
+    let mut results = made_up::results();
     let interface = Interface {
         name: "eth0".to_string(),
         driver: Some("ixgbe".to_string()),

@@ -34,7 +34,7 @@ const ASKED_WITHIN: Duration = Duration::from_secs(30 * 60);
 /// Time for which processes are killed until they are gone.
 const KILLS_FOR: Duration = Duration::from_secs(5);
 
-/// What has been started, by number.
+/// Everything that the agent has started, by number.
 struct Agent {
     /// The beginning of its clock.
     began: Instant,
@@ -111,7 +111,7 @@ fn end_all() {
     }
 }
 
-/// Lets this process and its servers have as many descriptors as they may.
+/// Raises the limit of descriptors of this process and its servers to the largest allowed one.
 fn raise_descriptors() -> io::Result<()> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)

@@ -1,6 +1,6 @@
 //! Messages between the measure and an agent: a greeting in one line, then frames of JSON.
 //!
-//! A frame is a length, four bytes with the highest first, and as many bytes of JSON. Each question
+//! A frame is the length of its JSON in four bytes, the highest first, and then the JSON. Each question
 //! has a number, and its answer has the same one.
 
 use std::collections::BTreeMap;
@@ -31,7 +31,7 @@ const FRAME_BYTES_MAX: u32 = 64 * 1024 * 1024;
 pub struct Question {
     /// Counts up from 0.
     pub number: u64,
-    /// What is asked.
+    /// The question itself.
     pub ask: Ask,
 }
 
@@ -47,14 +47,14 @@ pub struct Answer {
     pub result: Result<serde_json::Value, String>,
 }
 
-/// What the measure asks of an agent. Servers have the numbers that [`Ask::Start`] returned.
+/// A question or an order to an agent. Servers have the numbers that [`Ask::Start`] returned.
 #[derive(Debug, Deserialize, Serialize)]
 pub enum Ask {
     /// Describe the machine. Returns a [`Side`](crate::results::Side).
     Describe {
-        /// Address whose network interface is described.
+        /// The network interface with this address is described.
         address: Option<IpAddr>,
-        /// Without an address: a machine, of which the way there is described.
+        /// Without an address: the interface that leads to this machine is described.
         peer: Option<IpAddr>,
     },
     /// Start a server and wait until it is ready. Returns a [`Started`].
@@ -78,7 +78,7 @@ pub enum Ask {
     Memory(u32),
     /// Return how a server's event loops share these clients, each with its number of requests.
     EventLoops(u32, BTreeMap<SocketAddr, u64>),
-    /// Attach hardware counters to a server, and start them. Returns false if there are none.
+    /// Attach hardware counters to a server, and start them. Returns false if the machine has no counters.
     CountHardware(u32),
     /// Stop the counters of a server. Returns the counts, for this number of requests.
     HardwareCounts(u32, u64),
@@ -99,7 +99,7 @@ pub enum Ask {
     /// Let clients arrive at a server. Returns an [`Interval`](crate::load::Interval) each time that one
     /// has passed, and then the [`Outcome`](crate::load::Outcome).
     Arrive(Arrive),
-    /// End the load that is under way at the end of its interval. There is no answer.
+    /// End the load that is under way at the end of its interval. The agent does not answer this.
     Halt,
     /// Close the connections of a generator.
     Disconnect(u32),
