@@ -18,6 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 use log::{debug, error, warn};
+use rustix::io::retry_on_intr;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg, sockopt,
@@ -249,7 +250,9 @@ fn send(stream: &UnixStream, word: Word, sockets: &[OwnedFd]) -> io::Result<()> 
     if !fds.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(&fds)) {
         return Err(io::Error::other("too many sockets for one message"));
     }
-    let sent = sendmsg(stream, &[IoSlice::new(&word)], &mut ancillary, SendFlags::NOSIGNAL)?;
+    let sent = retry_on_intr(|| {
+        sendmsg(stream, &[IoSlice::new(&word)], &mut ancillary, SendFlags::NOSIGNAL)
+    })?;
     if sent == word.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
 
@@ -259,7 +262,9 @@ fn receive(stream: &UnixStream) -> io::Result<(Word, Vec<OwnedFd>)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut parts = [IoSliceMut::new(&mut word)];
-    let received = recvmsg(stream, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+    // A pause (SIGSTOP, a frozen container) interrupts what has a timeout (signal(7)).
+    let received =
+        retry_on_intr(|| recvmsg(stream, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC))?;
     let mut sockets = Vec::new();
     for message in ancillary.drain() {
         if let RecvAncillaryMessage::ScmRights(fds) = message {

@@ -1,6 +1,6 @@
 //! The last response of a connection arrives whole, whatever the client still sends.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use pinloop::http::{BodyWriter, Flow};
 use pinloop::{Config, Request, Response, Server};
 use socket2::{Domain, Socket, Type};
 
-use crate::support::response::{dechunk, split_head};
+use crate::support::response::{dechunk, read_some, split_head};
 use crate::support::{PATIENCE, serve, stop};
 
 const BODY_BYTES: usize = 1_500_000;
@@ -66,7 +66,7 @@ fn read_slowly(mut stream: TcpStream, after: usize, disturb: impl FnOnce(&mut Tc
         {
             disturb(&mut stream);
         }
-        let read = stream.read(&mut piece).unwrap_or_else(|error| {
+        let read = read_some(&mut stream, &mut piece).unwrap_or_else(|error| {
             panic!("{error} after {} bytes; disturbed after {after}", response.len())
         });
         if read == 0 {

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use super::{has_program, is_root, skip};
 use crate::support::process::{BINARY, Running};
-use crate::support::response::try_read_response;
+use crate::support::response::{read_some, try_read_response};
 use crate::support::{GET, connect_to, read_response, wait_until};
 
 /// Starts a server that may fail. Returns its address if it says that it listens.
@@ -112,14 +112,14 @@ fn clients_beyond_the_descriptors_are_closed_and_later_ones_served() {
             let _ = stream.write_all(GET);
             // A closed connection may be reset.
             let mut response = [0; 15];
-            served += usize::from(stream.read(&mut response).is_ok_and(|read| read > 0));
+            served += usize::from(read_some(stream, &mut response).is_ok_and(|read| read > 0));
         }
         assert!((1..40).contains(&served), "{served} clients are served");
         drop(streams);
         wait_until("descriptors are free again", || {
             let mut stream = running.connect();
             let _ = stream.write_all(GET);
-            stream.read(&mut [0; 15]).is_ok_and(|read| read > 0)
+            read_some(&mut stream, &mut [0; 15]).is_ok_and(|read| read > 0)
         });
     }
 }

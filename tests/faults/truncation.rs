@@ -7,6 +7,7 @@ use std::time::Duration;
 use pinloop::http::{BodyWriter, DeferredResponse, Flow, Piece};
 use pinloop::{BodyPolicy, Config, Request, Response, Service};
 
+use crate::support::response::read_some;
 use crate::support::{connect, serve, stop, wait_until};
 
 /// Responds with a stream that panics after 100,000 bytes.
@@ -59,7 +60,7 @@ impl Service for Breaking {
 fn read_to_reset(stream: &mut TcpStream) -> (usize, bool) {
     let (mut bytes, mut piece) = (0, vec![0; 100_000]);
     loop {
-        match stream.read(&mut piece).map_err(|error| error.kind()) {
+        match read_some(stream, &mut piece).map_err(|error| error.kind()) {
             Ok(0) => return (bytes, false),
             Ok(read) => bytes += read,
             Err(ErrorKind::ConnectionReset) => return (bytes, true),

@@ -1,7 +1,7 @@
 //! Restarts that lose nothing: takeover and socket activation.
 
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixListener};
@@ -270,7 +270,13 @@ fn systemd_is_told_of_the_start_a_reload_the_watchdog_and_the_stop() {
     socket.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
     let next = || {
         let mut message = [0; 256];
-        let bytes = socket.recv(&mut message).expect("a message");
+        let bytes = loop {
+            match socket.recv(&mut message) {
+                // A pause of this process interrupts what has a timeout.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                received => break received.expect("a message"),
+            }
+        };
         String::from_utf8_lossy(&message[..bytes]).into_owned()
     };
     let until = |word: &str| {

@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use httparse::{EMPTY_HEADER, Status};
 
@@ -89,7 +89,7 @@ impl Exchange {
         thread::scope(|scope| {
             // A thread of its own writes, because an echo answers before it has read everything.
             let writer = scope.spawn(|| (&stream).write_all(&self.request));
-            let mut reader = Reader { stream: &stream, buffered: Vec::new() };
+            let mut reader = Reader { stream: &stream, patience, buffered: Vec::new() };
             let read = reader.answers(self.answers, self.is_head, answers);
             if read.is_err() {
                 // This ends the writer; an error means that it has ended already.
@@ -148,6 +148,7 @@ impl Answer {
 
 struct Reader<'a> {
     stream: &'a TcpStream,
+    patience: Duration,
     buffered: Vec<u8>,
 }
 
@@ -226,13 +227,22 @@ impl Reader<'_> {
         Ok(self.buffered.drain(..length).collect())
     }
 
+    /// Reads more bytes. A pause of this process (SIGSTOP, a frozen container) interrupts a read
+    /// that has a timeout, also without a signal handler (signal(7)). This says nothing about the
+    /// server, so the read is tried again for as long as there is time.
     fn more(&mut self) -> io::Result<()> {
+        let deadline = Instant::now() + self.patience;
         let mut chunk = [0; 16 * 1024];
-        match self.stream.read(&mut chunk)? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            read => {
-                self.buffered.extend_from_slice(&chunk[..read]);
-                Ok(())
+        loop {
+            match self.stream.read(&mut chunk) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => {
+                    self.buffered.extend_from_slice(&chunk[..read]);
+                    return Ok(());
+                }
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                Err(_) if Instant::now() < deadline => {}
+                Err(_) => return Err(io::ErrorKind::TimedOut.into()),
             }
         }
     }
