@@ -271,6 +271,8 @@ fn send_until_stalled(stream: &mut TcpStream, bytes: &[u8]) -> usize {
         match stream.write(&bytes[sent..]) {
             Ok(written) => sent += written,
             Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            // A pause of this process interrupts what has a timeout.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => panic!("{error}"),
         }
     }
