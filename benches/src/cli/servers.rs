@@ -320,9 +320,9 @@ pub(crate) fn warn(settings: &Settings) {
     }
 }
 
-/// Parses the name of a variant on the ladder.
+/// Parses the name of a variant that the ladder measures.
 pub(crate) fn rung_name() -> PossibleValuesParser {
-    PossibleValuesParser::new(variants::full_ladder().map(|variant| variant.name))
+    PossibleValuesParser::new(variants::measured_by_name().map(|variant| variant.name))
 }
 
 /// Parses the name of a variant. For a misspelled name clap suggests a similar one.

@@ -249,6 +249,12 @@ pub fn full_ladder() -> impl Iterator<Item = &'static Variant> {
     VARIANTS.iter().flat_map(move |variant| iter::once(variant).chain(above(variant)))
 }
 
+/// Returns the variants that the ladder measures by name: all rungs, and pinloop with other choices
+/// of the core for a new connection, because their cost shows with a connection for each request.
+pub fn measured_by_name() -> impl Iterator<Item = &'static Variant> {
+    full_ladder().chain(BALANCED)
+}
+
 /// Returns the reason why this machine cannot serve `variant`; `None` if it can.
 pub fn unavailable(variant: &Variant) -> Option<String> {
     let is_on_uring = ON_URING.iter().any(|on_uring| on_uring.name == variant.name);

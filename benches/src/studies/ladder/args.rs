@@ -16,7 +16,7 @@ use crate::cli::servers::{Setup, entrants_of, leave_out, plan, rung_name, warn};
 use crate::results::GeneratorKind;
 use crate::rig::regimes::{self, Regime};
 use crate::rig::wrk;
-use crate::variants::{REFERENCE, VARIANTS, Variant, full_ladder};
+use crate::variants::{REFERENCE, VARIANTS, Variant, full_ladder, measured_by_name};
 
 #[derive(Args)]
 pub(crate) struct Ladder {
@@ -32,7 +32,8 @@ pub(crate) struct Ladder {
     #[arg(long, value_name = "KEYS", value_delimiter = ',', conflicts_with = "full", value_parser = regime())]
     regimes: Vec<Regime>,
     /// Measure these variants only, separated by commas; pinloop always takes part. Those on
-    /// io_uring are otherwise part of --full alone
+    /// io_uring are otherwise part of --full alone, and pinloop_balanced and pinloop_steered of
+    /// the study balance
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = rung_name())]
     variants: Vec<String>,
     #[command(flatten)]
@@ -115,7 +116,7 @@ fn rungs(arguments: &Ladder) -> Vec<&'static Variant> {
     match (arguments.variants.is_empty(), arguments.full) {
         (true, false) => VARIANTS.iter().collect(),
         (true, true) => full_ladder().collect(),
-        (false, _) => full_ladder().filter(|variant| is_asked_for(variant.name)).collect(),
+        (false, _) => measured_by_name().filter(|variant| is_asked_for(variant.name)).collect(),
     }
 }
 
@@ -160,5 +161,11 @@ mod tests {
         }
         assert_eq!(names(&["--full"]).len(), VARIANTS.len() + 2);
         assert_eq!(names(&["--variants", "pinloop_on_uring"]), ["pinloop", "pinloop_on_uring"]);
+    }
+
+    #[test]
+    fn other_choices_of_the_core_take_part_by_name() {
+        assert_eq!(names(&["--variants", "pinloop_balanced"]), ["pinloop", "pinloop_balanced"]);
+        assert!(!names(&["--full"]).contains(&"pinloop_balanced"));
     }
 }
