@@ -25,7 +25,8 @@
 //! | `encoding.rs` | a load and its outcome as JSON, for other machines |
 //! | `command.rs`, `arguments.rs`, `summary.rs`, `hgrm.rs` | `cargo bench -- load URL` |
 //! | `url.rs`, `request.rs` | the URL and the request of that command |
-//! | `clock.rs`, `cores.rs`, `source.rs`, `descriptors.rs` | time, CPUs, local addresses, limits |
+//! | `clock.rs`, `cores.rs`, `source.rs` | time, CPUs, local addresses |
+//! | `descriptors.rs`, `conntrack.rs` | limits of the kernel on connections |
 //!
 //! **Rule**: this module uses nothing of crate `pinloop`. The generator parses answers with its own
 //! code, so that a fault in the server's parser cannot hide in the server's measure.
@@ -44,6 +45,7 @@ mod clock;
 pub mod command;
 mod comparison;
 mod connection;
+mod conntrack;
 mod cores;
 mod deal;
 mod descriptors;
@@ -75,6 +77,7 @@ mod worker;
 
 pub use arrivals::{Arrivals, Phase};
 pub use comparison::Expected;
+pub use conntrack::TrackedConnections;
 pub use cores::{cpu_list, pin};
 pub use descriptors::allow_descriptors;
 pub use errors::{Errors, LoadError};

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::comparison::Difference;
+use super::conntrack;
 use super::errors::Fault;
 use super::outcome::Outcome;
 use super::pace::{Schedule, as_ns};
@@ -201,7 +202,11 @@ impl<'a> Tally<'a> {
             watch.count_error(fault);
         }
         if self.outcome.first_error.is_none() {
-            self.outcome.first_error = Some(fault.to_string());
+            let mut reason = fault.to_string();
+            if matches!(fault, Fault::Timeout(_)) {
+                reason.push_str(&conntrack::reason_for_silence());
+            }
+            self.outcome.first_error = Some(reason);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The machine, in one line and in full.
 
 use super::section::Section;
-use super::units::cpus_count;
+use super::units::{cpus_count, thousands};
 use crate::results::Machine;
 
 /// Returns the machine in one line.
@@ -41,6 +41,11 @@ pub fn section(machine: &Machine, more: Vec<(String, String)>) -> Section {
     }
     add("memory", format!("{:.1} GiB", machine.memory_bytes as f64 / f64::from(1 << 30)));
     add("load average before", format!("{:.2}", machine.load_average));
+    for table in machine.tracked_connections.iter().filter(|table| table.is_in_use()) {
+        let [count, max] = [table.count, table.max].map(|of| thousands(of as f64));
+        let value = format!("{count} of {max} entries; tracking is part of every packet's cost");
+        add("tracked connections (nf_conntrack)", value);
+    }
     section.definitions.extend(more);
     section
 }

@@ -118,6 +118,26 @@ pub struct Machine {
     /// Access to the CPU's own counters; none in files of older versions.
     #[serde(default)]
     pub counters: Option<CounterAccess>,
+    /// The kernel's table of tracked connections before the start; none if it has no such table, and
+    /// in files of older versions.
+    #[serde(default)]
+    pub tracked_connections: Option<TrackedConnections>,
+}
+
+/// The kernel's table of tracked connections (nf_conntrack).
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct TrackedConnections {
+    /// Entries in use. With 0 no rule needs the table, and it stays empty.
+    pub count: u64,
+    /// Largest number of entries.
+    pub max: u64,
+}
+
+impl TrackedConnections {
+    /// Reports whether connections are tracked.
+    pub fn is_in_use(self) -> bool {
+        self.count > 0
+    }
 }
 
 /// A server process that takes part.

@@ -9,8 +9,9 @@ use std::path::Path;
 use rustix::param::clock_ticks_per_second;
 use rustix::thread::{CpuSet, sched_getaffinity};
 
+use crate::load;
 pub use crate::load::cpu_list;
-use crate::results::Machine;
+use crate::results::{Machine, TrackedConnections};
 use crate::rig::hardware;
 
 const CPUS: &str = "/sys/devices/system/cpu";
@@ -35,6 +36,8 @@ pub fn describe() -> io::Result<Machine> {
         load_average: load_average(&fs::read_to_string("/proc/loadavg")?),
         ticks_per_s: clock_ticks_per_second(),
         counters: Some(hardware::access().clone()),
+        tracked_connections: load::TrackedConnections::read()
+            .map(|load::TrackedConnections { count, max }| TrackedConnections { count, max }),
         cores,
     })
 }

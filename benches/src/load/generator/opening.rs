@@ -8,6 +8,7 @@ use mio::{Events, Interest, Token};
 use super::{EVENTS_MAX, Generator, TIMER};
 use crate::load::clock::{now_ns, wait};
 use crate::load::connection::Received;
+use crate::load::conntrack;
 use crate::load::errors::{Fault, LoadError};
 use crate::load::pace::as_ns;
 use crate::load::run::{CHECK_EVERY, Tally};
@@ -60,8 +61,9 @@ impl Generator {
             if now_ns() - progress_at > as_ns(self.timeout) {
                 let all = self.connections.len();
                 let reason = format!(
-                    "it took {opened} of {all} connections, and no more for {:?}",
-                    self.timeout
+                    "it took {opened} of {all} connections, and no more for {:?}{}",
+                    self.timeout,
+                    conntrack::reason_for_silence()
                 );
                 return Err(failed(reason));
             }

@@ -96,6 +96,7 @@ pub(crate) fn run(arguments: &Ladder) -> anyhow::Result<ExitCode> {
         plan.regimes = arguments.regimes.clone();
     }
     warn(&plan.settings);
+    warn_of_tracking(&plan);
 
     let path = results_path(arguments.out.as_deref())?;
     let stop = interrupts()?;
@@ -108,6 +109,23 @@ pub(crate) fn run(arguments: &Ladder) -> anyhow::Result<ExitCode> {
     show(&results, &path, &arguments.price.options())?;
     let failed = results.regimes.iter().any(|regime| !regime.failures.is_empty());
     Ok(ended(results.complete, failed))
+}
+
+/// Says that a connection for each request may fill the kernel's table of connections.
+fn warn_of_tracking(plan: &measure::Plan) {
+    let opens_many = plan.regimes.iter().any(|regime| regime.requests_per_connection.is_some());
+    let machine = &plan.host.side().machine;
+    let in_use = machine.tracked_connections.filter(|table| table.is_in_use());
+    if let Some(table) = in_use.filter(|_| opens_many) {
+        eprintln!(
+            "warning: a firewall or a container engine tracks connections on {}, which costs time \
+             for each packet; a connection for each request may fill the table of {} entries, and \
+             then no server can be reached for two minutes. Exempt the servers' ports from tracking, \
+             or raise net.netfilter.nf_conntrack_max",
+            plan.host.side().host,
+            table.max,
+        );
+    }
 }
 
 /// Returns the rungs that take part, from the bottom of the ladder up.
