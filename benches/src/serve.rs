@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use pinloop::app::DEFAULT_ROUNDS;
 
-use crate::rig::machine::cpu_list;
+use crate::load::cpu_list;
 use crate::rig::process::{READY, end_with_parent};
 use crate::variants;
 

@@ -6,8 +6,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 
+use pinloop_bench::load::cpu_list;
 use pinloop_bench::rig::event_loops;
-use pinloop_bench::rig::machine::{allowed_cores, cpu_list};
+use pinloop_bench::rig::machine::allowed_cores;
 use pinloop_bench::variants::{self, SINGLE_THREADED};
 
 /// Number of connections. The kernel's hash puts all of them on one of two cores in one run of

@@ -12,7 +12,6 @@ use std::time::Duration;
 use pinloop_bench::load::Expected;
 use pinloop_bench::results::{Contender, Settings};
 use pinloop_bench::rig::fleet::{Entrant, Fleet};
-use pinloop_bench::rig::gate::Server;
 use pinloop_bench::rig::host::Host;
 use pinloop_bench::rig::load_hosts::LoadHosts;
 use pinloop_bench::rig::machine::allowed_cores;
@@ -137,14 +136,7 @@ fn a_slice_is_compared_with_the_answer_from_the_gate() {
 }
 
 fn rehearse(regime: &Regime, behavior: Behavior) -> Result<Rehearsed, String> {
-    let server = Server {
-        key: "hostile".to_string(),
-        address: serve(behavior),
-        answers: true,
-        outside: true,
-        works: true,
-    };
-    rehearsal::run(&server, regime, PATIENCE)
+    rehearsal::run(serve(behavior), regime, PATIENCE)
 }
 
 /// Serves on a thread for each connection, to the end of this process.

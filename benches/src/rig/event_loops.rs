@@ -10,8 +10,8 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use crate::load::cpu_list;
 use crate::results::EventLoop;
-use crate::rig::machine;
 
 /// Target of the link of an epoll descriptor.
 const EPOLL: &str = "anon_inode:[eventpoll]";
@@ -78,7 +78,7 @@ fn waits_for(syscall: &str) -> Option<u64> {
 
 fn allowed(status: &str) -> Option<Vec<usize>> {
     let line = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
-    machine::cpu_list(line)
+    cpu_list(line)
 }
 
 /// Inodes of what an instance of epoll polls, ascending.

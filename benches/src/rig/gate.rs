@@ -184,7 +184,7 @@ fn rehearse(
     let said = |bytes: f64| format!("its answers under load have {bytes} bytes each");
     let mut first = None;
     for server in servers.iter().take_while(|_| goes_on()) {
-        let rehearsed = rehearsal::run(server, regime, PATIENCE);
+        let rehearsed = rehearsal::run(server.address, regime, PATIENCE);
         let measured = Subject::Measured(regime.key.to_string());
         let difference = match rehearsed.as_ref().map(|rehearsed| rehearsed.bytes_per_answer) {
             Err(reason) => Some((measured, reason.clone())),

@@ -9,8 +9,7 @@ use std::path::Path;
 use rustix::param::clock_ticks_per_second;
 use rustix::thread::{CpuSet, sched_getaffinity};
 
-use crate::load;
-pub use crate::load::cpu_list;
+use crate::load::{self, cpu_list};
 use crate::results::{Machine, TrackedConnections};
 use crate::rig::hardware;
 

@@ -10,6 +10,7 @@
 //! [`crate::report`] from the recorded counts.
 
 pub mod agent;
+pub mod answered;
 pub mod event_loops;
 pub mod exchange;
 mod exchanges;

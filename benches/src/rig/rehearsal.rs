@@ -5,10 +5,10 @@
 //! of the others' answers. A server that fails here would be measured with other work than the
 //! others do.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::load::{Expected, Generator, Pace, Shape, Stop, Target};
-use crate::rig::gate::Server;
 use crate::rig::meter::{judge, judge_connections};
 use crate::rig::regimes::Regime;
 
@@ -28,11 +28,10 @@ pub struct Rehearsed {
     pub bytes_per_answer: f64,
 }
 
-/// Loads `server` with the requests of `regime`, in a closed loop. The error is a sentence about
+/// Loads the server at an address with the requests of `regime`, in a closed loop. The error is a sentence about
 /// the server.
-pub fn run(server: &Server, regime: &Regime, patience: Duration) -> Result<Rehearsed, String> {
-    let target =
-        Target { addr: server.address, request: regime.request.clone(), method_is_head: false };
+pub fn run(server: SocketAddr, regime: &Regime, patience: Duration) -> Result<Rehearsed, String> {
+    let target = Target { addr: server, request: regime.request.clone(), method_is_head: false };
     let shape = Shape {
         connections: regime.connections,
         pipeline: regime.pipeline,

@@ -3,10 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-
-use crate::load::{Expected, Outcome, Pace, Shape, Stop, Target};
-use crate::results::{self, GeneratorKind, HardwareCounts, HostShare, Latency, Sample, Settings};
+use crate::load::{Expected, Pace, Shape, Stop, Target};
+use crate::results::{GeneratorKind, HardwareCounts, Sample, Settings};
+use crate::rig::answered::Answered;
 use crate::rig::fleet::Member;
 use crate::rig::hardware;
 use crate::rig::load_hosts::{Generators, LoadHosts};
@@ -31,19 +30,6 @@ pub struct Lane<'a> {
 enum Driver {
     Own(Generators, Shape),
     Wrk(Wrk),
-}
-
-/// Observations of a load generator in a slice.
-#[derive(Clone, Debug)]
-pub struct Answered {
-    /// Each rightly.
-    pub requests: u64,
-    /// From the first request to the last answer.
-    pub elapsed: Duration,
-    /// Latencies of all requests.
-    pub latency: Latency,
-    /// Work of the generator.
-    pub generator: results::Generator,
 }
 
 impl<'a> Lane<'a> {
@@ -125,6 +111,7 @@ impl<'a> Lane<'a> {
             driver.as_mut().map_err(|reason| reason.clone())?.run(pace, length)
         })?;
         let used = reading.used;
+        let nanoseconds = |time: Duration| time.as_nanos() as u64;
         Ok(Sample {
             contender: self.member.key.clone(),
             requests: answered.requests,
@@ -214,37 +201,8 @@ impl Driver {
                 let (outcome, hosts) = generators.run(pace, Stop::After(length))?;
                 judge(&outcome)?;
                 judge_connections(&outcome, shape)?;
-                Ok(answered(&outcome, hosts))
+                Ok(Answered::of(&outcome, hosts))
             }
         }
     }
-}
-
-fn answered(outcome: &Outcome, hosts: Vec<HostShare>) -> Answered {
-    Answered {
-        requests: outcome.requests,
-        elapsed: outcome.elapsed,
-        latency: latency(&outcome.latency_ns),
-        generator: results::Generator {
-            cpu_ns: nanoseconds(outcome.cpu),
-            busiest_cpu_ns: nanoseconds(outcome.busiest_cpu),
-            unsent: outcome.unsent,
-            bytes_sent: outcome.bytes_sent,
-            bytes_received: outcome.bytes_received,
-            reads: outcome.reads,
-            writes: outcome.writes,
-            wakeups: outcome.wakeups,
-            connects: outcome.connects,
-            hosts,
-        },
-    }
-}
-
-fn latency(histogram: &Histogram<u64>) -> Latency {
-    let recorded = histogram.iter_recorded();
-    Latency::of(recorded.map(|step| (step.value_iterated_to(), step.count_at_value())))
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    duration.as_nanos().try_into().unwrap_or(u64::MAX)
 }

@@ -18,7 +18,7 @@ use rustix::param::clock_ticks_per_second;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-use crate::rig::machine;
+use crate::load::cpu_list;
 
 /// Usage of a tree of processes since it began.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -196,7 +196,7 @@ impl Thread {
             voluntary_switches: number(field(&status, "voluntary_ctxt_switches:")?)?,
             involuntary_switches: number(field(&status, "nonvoluntary_ctxt_switches:")?)?,
         };
-        let allowed = machine::cpu_list(field(&status, "Cpus_allowed_list:")?);
+        let allowed = cpu_list(field(&status, "Cpus_allowed_list:")?);
         Ok((thread, allowed.ok_or_else(|| malformed("status"))?))
     }
 
@@ -360,6 +360,7 @@ fn malformed(what: &str) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rig::machine;
 
     #[test]
     fn reads_the_fields_of_proc() {

@@ -15,8 +15,8 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use serde::Deserialize;
 
 use crate::results::{self, Latency};
+use crate::rig::answered::Answered;
 use crate::rig::regimes::{Pace, Regime};
-use crate::rig::slice::Answered;
 
 /// Sends several requests in one write.
 const PIPELINE: &str = include_str!("../../wrk/pipeline.lua");

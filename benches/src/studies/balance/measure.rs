@@ -12,12 +12,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fastrand::Rng;
-use hdrhistogram::Histogram;
-
 use super::calibrate;
 use super::record::{Balance, BalanceLoad, BalanceSample, BalanceSlice};
 use crate::load::{self, Pace, Placement, Share, Stop, Target, Threads};
 use crate::results::{Failure, Gate, Latency, Results, Settings};
+use crate::rig::answered::latency;
 use crate::rig::fleet::{Entrant, Fleet, Member};
 use crate::rig::host::Server;
 use crate::rig::machine::generator_cores_beside;
@@ -361,11 +360,6 @@ impl<'a> Lane<'a> {
         let of = |threads: &Threads| threads.answered().unwrap_or_default();
         self.generators.iter().flat_map(of).collect()
     }
-}
-
-fn latency(histogram: &Histogram<u64>) -> Latency {
-    let recorded = histogram.iter_recorded();
-    Latency::of(recorded.map(|step| (step.value_iterated_to(), step.count_at_value())))
 }
 
 #[cfg(test)]

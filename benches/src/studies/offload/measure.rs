@@ -17,8 +17,9 @@ use crate::load::{
     self, Generator, LoadError, Outcome, Pace, Placement, Shape, Stop, Target, Threads,
 };
 use crate::results::{
-    Contender, Latency, LongSlice, Offload, OffloadPoint, OffloadSlice, Results, Settings,
+    Contender, LongSlice, Offload, OffloadPoint, OffloadSlice, Results, Settings,
 };
+use crate::rig::answered::latency;
 use crate::rig::fleet::{Entrant, Member};
 use crate::rig::host::Server;
 use crate::rig::meter::{judge, metered};
@@ -187,8 +188,8 @@ impl<'a> Lane<'a> {
         let load = || judged(long.run(Pace::Closed, stop));
         let (long, reading) = metered(self.process, &self.settings.server_cores, load)?;
         Ok(OffloadSlice {
-            alone: latency(&alone),
-            beside: latency(&beside),
+            alone: latency(&alone.latency_ns),
+            beside: latency(&beside.latency_ns),
             beside_long_requests: beside_long.requests,
             long: LongSlice {
                 requests: long.requests,
@@ -203,9 +204,4 @@ fn judged(outcome: Result<Outcome, LoadError>) -> Result<Outcome, String> {
     let outcome = outcome.map_err(|error| error.to_string())?;
     judge(&outcome)?;
     Ok(outcome)
-}
-
-fn latency(outcome: &Outcome) -> Latency {
-    let recorded = outcome.latency_ns.iter_recorded();
-    Latency::of(recorded.map(|step| (step.value_iterated_to(), step.count_at_value())))
 }
