@@ -19,13 +19,14 @@ pub(super) fn client<'a>(
     values: impl DoubleEndedIterator<Item = &'a [u8]>,
     trust: &Trust,
 ) -> Option<IpAddr> {
+    let header = trust.header();
     let mut client = from;
     for value in values.rev() {
-        let nodes = match trust.header() {
-            ClientHeader::XForwardedFor => x_forwarded_for(value),
-            ClientHeader::Forwarded => forwarded(value),
-        };
-        for node in nodes.into_iter().rev() {
+        for element in elements_from_the_end(value, header) {
+            let node = match header {
+                ClientHeader::XForwardedFor => node(element),
+                ClientHeader::Forwarded => for_node(element),
+            };
             let Some(address) = node else { return client };
             client = Some(address);
             if !trust.contains(address) {
@@ -36,60 +37,72 @@ pub(super) fn client<'a>(
     client
 }
 
-/// Returns the nodes of a list in the order of the list, `None` for each that has no address.
-fn x_forwarded_for(value: &[u8]) -> Vec<Option<IpAddr>> {
-    // Empty elements are ignored (RFC 9110, 5.6.1).
-    let elements = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-    elements.filter(|element| !element.is_empty()).map(node).collect()
+/// Returns the elements of a list, the last one first. Empty elements are ignored (RFC 9110, 5.6.1).
+fn elements_from_the_end(value: &[u8], header: ClientHeader) -> impl Iterator<Item = &[u8]> {
+    let elements = split_from_the_end(value, b',', header == ClientHeader::Forwarded);
+    elements.map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
 }
 
-/// Returns the `for` nodes of a list in the order of the list, `None` for each element without an
-/// address.
-fn forwarded(value: &[u8]) -> Vec<Option<IpAddr>> {
-    let elements = split(value, b',').into_iter().map(<[u8]>::trim_ascii);
-    elements.filter(|element| !element.is_empty()).map(for_node).collect()
-}
-
-/// Returns the address of the one `for` parameter of an element.
+/// Returns the address of the one `for` parameter of an element. An element with a malformed
+/// parameter has none.
 fn for_node(element: &[u8]) -> Option<IpAddr> {
     let mut found = None;
-    for pair in split(element, b';') {
+    let pairs = split_from_the_end(element, b';', true).map(<[u8]>::trim_ascii);
+    for pair in pairs.filter(|pair| !pair.is_empty()) {
         let at = pair.iter().position(|&byte| byte == b'=')?;
-        let (name, value) = (pair[..at].trim_ascii(), &pair[at + 1..]);
+        let (name, value) = (pair[..at].trim_ascii(), unquote(pair[at + 1..].trim_ascii())?);
         // Each parameter occurs at most once (RFC 7239, 4).
-        if name.eq_ignore_ascii_case(b"for")
-            && found.replace(node(&unquote(value.trim_ascii())?)?).is_some()
-        {
+        if name.eq_ignore_ascii_case(b"for") && found.replace(node(&value)?).is_some() {
             return None;
         }
     }
     found
 }
 
-/// Splits at each `separator` outside of quoted strings.
-fn split(text: &[u8], separator: u8) -> Vec<&[u8]> {
-    let (mut parts, mut start) = (Vec::new(), 0);
-    let (mut is_quoted, mut is_escaped) = (false, false);
-    for (at, &byte) in text.iter().enumerate() {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' if is_quoted => is_escaped = true,
-            b'"' => is_quoted = !is_quoted,
-            _ if byte == separator && !is_quoted => {
-                parts.push(&text[start..at]);
-                start = at + 1;
-            }
-            _ => {}
+/// Splits at each `separator`, the last part first, and if `has_strings` not within quoted strings.
+///
+/// Strings are looked for from the end of the text, because the proxies have written the end and
+/// the client may have written the beginning. A string that the client has left open would
+/// swallow the elements of the proxies otherwise.
+fn split_from_the_end(
+    text: &[u8],
+    separator: u8,
+    has_strings: bool,
+) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(text);
+    core::iter::from_fn(move || {
+        let text = rest?;
+        let Some(at) = last_separator(text, separator, has_strings) else { return rest.take() };
+        rest = Some(&text[..at]);
+        Some(&text[at + 1..])
+    })
+}
+
+fn last_separator(text: &[u8], separator: u8, has_strings: bool) -> Option<usize> {
+    let mut is_in_string = false;
+    for (at, &byte) in text.iter().enumerate().rev() {
+        if has_strings && byte == b'"' {
+            // Within a string, an escaped quote is not its beginning.
+            is_in_string = !is_in_string || is_escaped(text, at);
+        } else if byte == separator && !is_in_string {
+            return Some(at);
         }
     }
-    parts.push(&text[start..]);
-    parts
+    None
+}
+
+/// Reports whether the byte at `at`, which is part of a quoted string, stands behind an escape.
+fn is_escaped(text: &[u8], at: usize) -> bool {
+    let backslashes = text[..at].iter().rev().take_while(|&&byte| byte == b'\\').count();
+    backslashes % 2 == 1
 }
 
 /// Returns a token as it is, and the content of a quoted string; `None` for a string without its
-/// end.
+/// beginning or its end.
 fn unquote(value: &[u8]) -> Option<Vec<u8>> {
-    let Some(quoted) = value.strip_prefix(b"\"") else { return Some(value.to_vec()) };
+    let Some(quoted) = value.strip_prefix(b"\"") else {
+        return (!value.contains(&b'"')).then(|| value.to_vec());
+    };
     let mut content = Vec::new();
     let mut bytes = quoted.iter();
     loop {
@@ -108,7 +121,8 @@ fn node(text: &[u8]) -> Option<IpAddr> {
     let text = core::str::from_utf8(text).ok()?;
     if let Some((address, port)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
-        return is_port.then(|| address.parse::<Ipv6Addr>().ok())?.map(IpAddr::from);
+        let address = is_port.then(|| address.parse::<Ipv6Addr>().ok())??;
+        return Some(IpAddr::from(address).to_canonical());
     }
     if let Ok(address) = text.parse::<IpAddr>() {
         return Some(address.to_canonical());
@@ -147,6 +161,8 @@ mod tests {
             (&["[2001:db8::1]:4711"], "2001:db8::1"),
             (&["2001:db8::1, 2001:db8:a::2"], "2001:db8::1"),
             (&["::ffff:192.0.2.1"], "192.0.2.1"),
+            (&["[::ffff:192.0.2.1]:4711"], "192.0.2.1"),
+            (&["6.6.6.6\", 192.0.2.1, \"10.9.9.9, 10.0.0.2"], "10.0.0.2"),
             (&["192.0.2.1,,"], "192.0.2.1"),
         ] {
             assert_eq!(find(values), client, "{values:?}");
@@ -184,6 +200,8 @@ mod tests {
             ("for=\"192.0.2.\\1\"", "192.0.2.1"),
             ("for=6.6.6.6;ext=\"a,for=7.7.7.7\", for=192.0.2.1", "192.0.2.1"),
             ("for=192.0.2.1;ext=\"a,b;c\\\",for=7.7.7.7\"", "192.0.2.1"),
+            ("for=6.6.6.6, for=192.0.2.1;ext=\"a\\\\\"", "192.0.2.1"),
+            ("for=192.0.2.1;;proto=http;", "192.0.2.1"),
         ] {
             assert_eq!(find(value), client, "{value}");
         }
@@ -195,16 +213,24 @@ mod tests {
             "for=192.0.2.1;for=192.0.2.2",
             "for=\"192.0.2.1",
             "for=\"192.0.2.1\"x",
+            "for=192.0.2.1;proto=http\"",
             "192.0.2.1",
         ] {
             assert_eq!(find(&format!("for=6.6.6.6, {wrong}")), "10.0.0.1", "{wrong}");
         }
     }
 
+    /// A string that the client had left open swallowed the element of the proxy, so that the
+    /// client could name any address.
     #[test]
-    fn a_quote_that_the_client_leaves_open_hides_only_the_client() {
-        // The proxy has appended the second element.
-        let client = find(ClientHeader::Forwarded, &["for=\"6.6.6.6, for=192.0.2.1"]);
-        assert_eq!(client, "10.0.0.1");
+    fn a_quote_that_the_client_leaves_open_hides_nothing() {
+        // The proxy has appended the last element.
+        for appended in ["for=192.0.2.1", "for=\"192.0.2.1:80\";by=\"_a\\\"b\""] {
+            for own in ["for=\"6.6.6.6", "for=6.6.6.6;x=\"", "for=6.6.6.6;x=\"a\\", "\"", "\"\"\""]
+            {
+                let value = format!("{own}, {appended}");
+                assert_eq!(find(ClientHeader::Forwarded, &[&value]), "192.0.2.1", "{value}");
+            }
+        }
     }
 }

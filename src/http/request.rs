@@ -140,10 +140,11 @@ impl<'a> Request<'a> {
     }
 
     /// Returns the `x-request-id` that a trusted proxy has given to this request: 1 to 128 visible
-    /// ASCII characters.
+    /// ASCII characters. Of several, the last one, because the proxy may have passed on that of its
+    /// client.
     pub fn id(&self) -> Option<&'a [u8]> {
         self.peer?.trusted_header()?;
-        trusted_id(self.header("x-request-id")?)
+        trusted_id(self.head.headers_named("x-request-id").next_back()?)
     }
 
     pub(super) fn head(&self) -> &'a Head<'a> {

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use core::str::FromStr;
 use std::sync::Arc;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// The proxies that are trusted to name the client of a request.
 ///
@@ -90,19 +90,34 @@ impl FromStr for Networks {
         let network = |text: &str| {
             let text = text.trim();
             let network = match text.parse::<IpAddr>() {
-                Ok(address) => IpNet::from(address),
+                Ok(address) => IpNet::from(address.to_canonical()),
                 Err(_) => text.parse().map_err(|_| WRONG.to_string())?,
             };
             // A slip: the prefix is shorter than what was meant, or the address is not that of
             // the network.
             match network.trunc() {
-                whole if whole == network => Ok(network),
+                whole if whole == network => Ok(canonical(network)),
                 whole => Err(format!("{text} has bits behind its prefix; {whole} has none")),
             }
         };
         let (unix, others): (Vec<&str>, Vec<&str>) = list.split(',').partition(is_unix);
         let networks = others.into_iter().map(network).collect::<Result<_, _>>()?;
         Ok(Networks { networks, has_unix: !unix.is_empty() })
+    }
+}
+
+/// Returns the network of IPv4 that an IPv6 network such as `::ffff:10.0.0.0/104` stands for. Other
+/// networks are returned as they are.
+fn canonical(network: IpNet) -> IpNet {
+    const MAPPED_BITS: u8 = 96;
+    let mapped = |network: Ipv6Net| {
+        let address = network.addr().to_ipv4_mapped()?;
+        let bits = network.prefix_len().checked_sub(MAPPED_BITS)?;
+        Ipv4Net::new(address, bits).ok().map(IpNet::V4)
+    };
+    match network {
+        IpNet::V6(v6) => mapped(v6).unwrap_or(network),
+        IpNet::V4(_) => network,
     }
 }
 
@@ -156,5 +171,21 @@ mod tests {
         let trust = Trust::new("192.0.2.0/24".parse().unwrap(), ClientHeader::default());
         assert!(trust.contains("::ffff:192.0.2.7".parse().unwrap()));
         assert!(!trust.contains("::192.0.2.7".parse().unwrap()));
+    }
+
+    /// Such a network contained no address, because the addresses of peers are IPv4 ones.
+    #[test]
+    fn a_network_of_ipv4_in_ipv6_is_the_ipv4_network() {
+        for (list, canonical) in [
+            ("::ffff:192.0.2.7", "192.0.2.7/32"),
+            ("::ffff:192.0.2.0/120", "192.0.2.0/24"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+        ] {
+            let networks: Networks = list.parse().unwrap();
+            assert_eq!(networks.to_string(), canonical);
+            let trust = Trust::new(networks, ClientHeader::default());
+            assert!(trust.contains("192.0.2.7".parse().unwrap()), "{list}");
+        }
+        assert_eq!("::/64".parse::<Networks>().unwrap().to_string(), "::/64");
     }
 }
