@@ -107,7 +107,10 @@ fn serve(
     // Never dropped, because the drop would finish the queued jobs after the last connection.
     let _workers = ManuallyDrop::new(app.workers.clone());
     descriptors::allow(&mut config, cores.len(), has_admin);
-    let current = Arc::new(Mutex::new(config.clone()));
+    // Without the log and the metrics, because the metrics keep it for good, and the last owner of
+    // the log writes the last lines.
+    let limits = Config { access_log: None, metrics: None, ..config.clone() };
+    let current = Arc::new(Mutex::new(limits));
     figures::add(&config, &app, &current, limiter.as_ref(), diagnostics);
     describe(&config, &cores);
 

@@ -4,6 +4,7 @@ mod activation;
 mod admin;
 mod config;
 mod deploy;
+mod last_lines;
 mod log;
 mod metrics;
 mod proxies;
