@@ -22,6 +22,7 @@ use arguments::DOCUMENTS;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
+use pinloop::Address;
 
 /// Options that change only another option, which must be given too. Both by field name.
 const NEEDS: [(&str, &str); 5] = [
@@ -55,6 +56,7 @@ pub(crate) fn parse(line: &[OsString]) -> Result<Arguments, clap::Error> {
     arguments.values = values_of(&command, &matches);
     decide_pin(&mut arguments, &matches)?;
     check_unix(&arguments, &matches)?;
+    check_takeover(&arguments)?;
     Ok(arguments)
 }
 
@@ -84,6 +86,19 @@ fn check_unix(arguments: &Arguments, matches: &ArgMatches) -> Result<(), clap::E
             id.replace('_', "-")
         ))),
         _ => Ok(()),
+    }
+}
+
+/// Refuses an offer at the file of a Unix socket for clients or operators, which it would replace.
+fn check_takeover(arguments: &Arguments) -> Result<(), clap::Error> {
+    let Some(path) = &arguments.takeover else { return Ok(()) };
+    let addresses = [Some(&arguments.addr), arguments.admin_addr.as_ref()];
+    let is_same = |address: &Address| matches!(address, Address::Unix(file) if file == path);
+    match addresses.into_iter().flatten().find(|address| is_same(address)) {
+        Some(address) => Err(refuse(format_args!(
+            "'--takeover' needs a path of its own, but {address} is another address of this server"
+        ))),
+        None => Ok(()),
     }
 }
 

@@ -203,7 +203,12 @@ fn offer(
 ) -> io::Result<Offer> {
     let stoppers: Vec<Stopper> =
         [Some(server), admin].into_iter().flatten().map(Server::stopper).collect();
-    place.offer(sockets, move || stoppers.iter().for_each(Stopper::hand_over))
+    let kept = stoppers.clone();
+    place.offer(
+        sockets,
+        move || stoppers.iter().for_each(Stopper::hand_over),
+        move || kept.iter().for_each(Stopper::keep_file),
+    )
 }
 
 /// Has a successor find the offer, if there is one.

@@ -20,7 +20,7 @@ use std::time::Duration;
 use log::{debug, error, warn};
 use rustix::io::retry_on_intr;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg, sockopt,
 };
 
@@ -59,15 +59,33 @@ pub(crate) struct Inherited {
 /// # Errors
 /// If there is something else at `path`, or the process does not answer as it should.
 pub(crate) fn ask(path: &Path) -> io::Result<Option<Inherited>> {
-    let mut stream = match UnixStream::connect(path) {
-        Ok(stream) => stream,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+    match UnixStream::connect(path) {
+        Ok(stream) => ask_on(stream).map(Some).map_err(explain),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         // A process that has ended has left its file.
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && is_socket(path) => {
-            return Ok(None);
+            Ok(None)
         }
-        Err(error) => return Err(error),
+        Err(error) => Err(error),
+    }
+}
+
+/// Says what the end or the silence of the process before this one means.
+fn explain(error: io::Error) -> io::Error {
+    let sentence = match error.kind() {
+        io::ErrorKind::WouldBlock => {
+            "the process there has not answered in time; it may be paused, or another process may \
+             be taking its sockets over"
+        }
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+            "the process there stops, or another process has just taken its sockets over"
+        }
+        _ => return error,
     };
+    io::Error::new(error.kind(), sentence)
+}
+
+fn ask_on(mut stream: UnixStream) -> io::Result<Inherited> {
     stream.set_read_timeout(Some(MESSAGE_WAIT))?;
     stream.write_all(&ASK)?;
     let mut sockets = Sockets::default();
@@ -75,7 +93,7 @@ pub(crate) fn ask(path: &Path) -> io::Result<Option<Inherited>> {
         match receive(&stream)? {
             (PUBLIC, fds) => sockets.public.extend(fds),
             (ADMIN, fds) => sockets.admin.extend(fds),
-            (END, _) => return Ok(Some(Inherited { sockets, stream })),
+            (END, _) => return Ok(Inherited { sockets, stream }),
             _ => return Err(io::Error::other("the process there is stopping, or not a pinloop")),
         }
     }
@@ -119,8 +137,9 @@ impl Place {
         Ok(Place { listener, file })
     }
 
-    /// Offers `sockets` here. Calls `hand_over` once a successor serves on them. No process finds
-    /// the offer before [`Offer::publish`].
+    /// Offers `sockets` here. Calls `hand_over` once a successor serves on them, and `keep_files`
+    /// if this process stops while a successor that has them starts. No process finds the offer
+    /// before [`Offer::publish`].
     ///
     /// # Errors
     /// Returns the system's error if the thread cannot be started.
@@ -128,13 +147,21 @@ impl Place {
         self,
         sockets: Sockets,
         hand_over: impl FnOnce() + Send + 'static,
+        keep_files: impl Fn() + Send + Sync + 'static,
     ) -> io::Result<Offer> {
         let Place { listener, file } = self;
-        let offer = Offer { file: Arc::new(file), sockets: Arc::new(Mutex::new(Some(sockets))) };
+        let offer = Offer {
+            file: Arc::new(file),
+            sockets: Arc::new(Mutex::new(Some(sockets))),
+            is_asked: Arc::default(),
+            keep_files: Arc::new(keep_files),
+        };
         let own = offer.clone();
         let run = move || {
             for stream in listener.incoming() {
-                match stream.and_then(|stream| own.serve(stream)) {
+                let served = stream.and_then(|stream| own.serve(stream));
+                own.is_asked.store(false, Ordering::SeqCst);
+                match served {
                     Ok(true) => {
                         debug!("a successor has taken the listening sockets over");
                         own.take();
@@ -187,6 +214,10 @@ fn file_id(path: &Path) -> io::Result<(u64, u64)> {
 pub(crate) struct Offer {
     file: Arc<OfferFile>,
     sockets: Arc<Mutex<Option<Sockets>>>,
+    /// A process that has got the sockets starts.
+    is_asked: Arc<AtomicBool>,
+    /// Leaves the files of Unix sockets where they are.
+    keep_files: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl Offer {
@@ -202,10 +233,14 @@ impl Offer {
     }
 
     /// Withdraws the offer because this process stops, so that the sockets close with it. Leaves the
-    /// file of a successor that is about to serve.
+    /// files of a successor that is about to serve.
     pub(crate) fn withdraw(&self) {
         if self.take().is_some() {
             self.file.remove();
+        }
+        // From now on no successor gets the sockets. One that has got them serves at these files.
+        if self.is_asked.load(Ordering::SeqCst) {
+            (self.keep_files)();
         }
     }
 
@@ -230,6 +265,7 @@ impl Offer {
         {
             let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(sockets) = &*sockets else { return Ok(false) };
+            self.is_asked.store(true, Ordering::SeqCst);
             sockets.public.chunks(FDS_MAX).try_for_each(|fds| send(&stream, PUBLIC, fds))?;
             sockets.admin.chunks(FDS_MAX).try_for_each(|fds| send(&stream, ADMIN, fds))?;
         }
@@ -270,6 +306,11 @@ fn receive(stream: &UnixStream) -> io::Result<(Word, Vec<OwnedFd>)> {
         if let RecvAncillaryMessage::ScmRights(fds) = message {
             sockets.extend(fds);
         }
+    }
+    // The kernel closes what finds no room, and with it the queue of a listening socket.
+    if received.flags.contains(ReturnFlags::CTRUNC) {
+        let text = "too few file descriptors for its sockets; raise the limit (ulimit -n)";
+        return Err(io::Error::other(text));
     }
     match received.bytes == word.len() {
         true => Ok((word, sockets)),

@@ -4,6 +4,7 @@ mod activation;
 mod admin;
 mod config;
 mod deploy;
+mod handover;
 mod last_lines;
 mod log;
 mod metrics;

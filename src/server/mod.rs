@@ -331,6 +331,12 @@ impl Stopper {
         self.shared.hand_over();
     }
 
+    /// Leaves the file of a Unix socket at its place when the server stops, because another process
+    /// has the socket and is about to serve.
+    pub fn keep_file(&self) {
+        self.shared.keep_file();
+    }
+
     /// Wakes all event loops. Reports whether each of them has woken since the last call, so
     /// that a watchdog that calls this every few seconds knows that none hangs.
     pub fn pulse(&self) -> bool {

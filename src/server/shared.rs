@@ -223,7 +223,7 @@ impl Shared {
     pub(super) fn hand_over(&self) {
         self.leaves_queue.store(true, Ordering::Release);
         self.is_handed_over.store(true, Ordering::Release);
-        self.file.iter().for_each(SocketFile::keep);
+        self.keep_file();
         self.stop();
     }
 
@@ -234,6 +234,11 @@ impl Shared {
     /// Reports whether the queues of the listening sockets outlive this process.
     pub(super) fn leaves_queue(&self) -> bool {
         self.leaves_queue.load(Ordering::Acquire)
+    }
+
+    /// Leaves the file of a Unix socket to another process.
+    pub(super) fn keep_file(&self) {
+        self.file.iter().for_each(SocketFile::keep);
     }
 
     /// Removes the file of a Unix socket, so that its queue gets no more connections.
