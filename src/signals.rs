@@ -18,8 +18,9 @@ use crate::notify;
 use crate::reload::Reload;
 use crate::takeover::Offer;
 
-/// Variables of socket activation, which are meant for one process.
-const ACTIVATION: [&str; 3] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
+/// Variables that systemd means for one process. The successor finds its sockets at `--takeover`.
+/// Without `WATCHDOG_PID`, the watchdog's time is meant for each process.
+const OF_ONE_PROCESS: [&str; 4] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID"];
 
 /// Time that the event loops have after a second signal. An idle loop takes less than a
 /// millisecond; a loop that a service blocks is not waited for.
@@ -75,10 +76,11 @@ impl Watch {
     }
 
     fn stop(&self) {
-        notify::stopping();
         // Otherwise the sockets would listen until the end of the process.
         self.offer.iter().for_each(Offer::withdraw);
         self.stopper.stop();
+        // Last, because the message may have to wait.
+        notify::stopping();
     }
 
     /// Has the event loops end at once. Ends the process if a service keeps one from doing so.
@@ -116,7 +118,7 @@ impl Successor {
             return error!("the path of this program is unknown; start the successor yourself");
         };
         let mut command = Command::new(program);
-        ACTIVATION.iter().for_each(|name| {
+        OF_ONE_PROCESS.iter().for_each(|name| {
             command.env_remove(name);
         });
         let started = command.args(&self.arguments).spawn().and_then(|mut child| {

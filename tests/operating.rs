@@ -8,6 +8,7 @@ mod handover;
 mod last_lines;
 mod log;
 mod metrics;
+mod notify;
 mod proxies;
 mod real_proxies;
 mod restart;
