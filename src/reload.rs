@@ -49,7 +49,7 @@ impl Reload {
             return self.reopen();
         }
         notify::reloading();
-        match cli::parse(&self.line).map_err(|error| error.to_string()) {
+        match cli::parse(&self.line).map_err(|error| sentence(&error.to_string())) {
             Ok(new) => match self.apply(&old, &new) {
                 Ok(()) => {
                     self.warn_of_others(&old, &new);
@@ -58,7 +58,7 @@ impl Reload {
                 }
                 Err(sentence) => error!("the configuration was not reloaded: {sentence}"),
             },
-            Err(sentence) => error!("the configuration was not reloaded: {}", sentence.trim()),
+            Err(sentence) => error!("the configuration was not reloaded: {sentence}"),
         }
         notify::ready();
     }
@@ -70,9 +70,11 @@ impl Reload {
 
     fn apply(&self, old: &Arguments, new: &Arguments) -> Result<(), String> {
         let mut config = new.config();
+        // All checks before the first change.
+        self.settings.check(&config).map_err(|error| error.to_string())?;
+        self.apply_log(old, new)?;
         descriptors::allow(&mut config, self.threads, self.has_admin);
         self.settings.apply(&config).map_err(|error| error.to_string())?;
-        self.apply_log(old, new)?;
         if new.rates() != old.rates()
             && let Some(limiter) = &self.limiter
         {
@@ -88,6 +90,13 @@ impl Reload {
         let is_same =
             old.access_log == new.access_log && old.access_log_format == new.access_log_format;
         match (&self.log, &new.access_log) {
+            (Some(_), Some(_)) if !is_same && (old.logs_to_stdout() || new.logs_to_stdout()) => {
+                warn!(
+                    "an access log on standard output can only begin, end or change with a restart"
+                );
+                self.reopen();
+                Ok(())
+            }
             (Some(log), Some(path)) if !is_same => {
                 log.move_to(path, new.access_log_format).map_err(|error| {
                     format!("cannot write an access log to {}: {error}", path.display())
@@ -112,6 +121,13 @@ impl Reload {
             warn!("{name} cannot change while the server runs; restart it");
         }
     }
+}
+
+/// Returns the sentence of an error message without its prefix and the advice of the command line.
+fn sentence(message: &str) -> String {
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    let lines = message.lines().map(str::trim).take_while(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join(" ")
 }
 
 fn may_change(name: &str) -> bool {

@@ -11,6 +11,7 @@ mod metrics;
 mod notify;
 mod proxies;
 mod real_proxies;
+mod reload;
 mod restart;
 mod stopping;
 mod unix;

@@ -33,15 +33,24 @@ impl Settings {
     /// If a setting is out of its range, or if `connections_per_client_max` changes from or to
     /// `None`, because connections are counted from the start or not at all.
     pub fn apply(&self, config: &Config) -> Result<(), ConfigError> {
+        self.check(config)?;
+        let mut config = config.clone();
+        config.buffered_bytes_max = config.buffered_bytes_of_thread(self.threads);
+        self.shared.change(config);
+        Ok(())
+    }
+
+    /// Checks whether [`apply`](Self::apply) can apply `config`, and changes nothing.
+    ///
+    /// # Errors
+    /// See [`apply`](Self::apply).
+    pub fn check(&self, config: &Config) -> Result<(), ConfigError> {
         config.check()?;
         if config.connections_per_client_max.is_some() != self.counts_clients {
             let sentence = "max-connections-per-client can only change from one number to \
                             another while the server runs";
             return Err(ConfigError(sentence.into()));
         }
-        let mut config = config.clone();
-        config.buffered_bytes_max = config.buffered_bytes_of_thread(self.threads);
-        self.shared.change(config);
         Ok(())
     }
 }
