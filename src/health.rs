@@ -4,13 +4,16 @@ use std::fmt::{self, Display};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pinloop::Address;
 use socket2::{SockAddr, Socket, Type};
 
-/// Time for the connection, and for each part of the response.
+/// Time for the connection, and as much for the response.
 const WAIT: Duration = Duration::from_secs(3);
+
+/// Bytes of a status line up to the end of its status code and the byte behind it.
+const STATUS_BYTES: usize = "HTTP/1.1 200 ".len();
 
 /// An `http` URL with an IP address or `localhost`. Other names are refused, because looking them up
 /// in a static binary can need shared libraries of glibc, which a container without a shell lacks.
@@ -63,7 +66,7 @@ impl Display for HealthUrl {
 /// Asks for the page, and returns its status code.
 ///
 /// # Errors
-/// Returns the system's error, or that the response is not HTTP.
+/// Returns the system's error, or that the response is not HTTP or too late.
 pub(crate) fn check(url: &HealthUrl) -> io::Result<u16> {
     let (addr, host) = match &url.address {
         Address::Ip(addr) => (SockAddr::from(*addr), addr.to_string()),
@@ -71,19 +74,56 @@ pub(crate) fn check(url: &HealthUrl) -> io::Result<u16> {
     };
     let mut stream = Socket::new(addr.domain(), Type::STREAM, None)?;
     stream.set_write_timeout(Some(WAIT))?;
-    stream.set_read_timeout(Some(WAIT))?;
-    stream.connect_timeout(&addr, WAIT)?;
+    match url.address.is_unix() {
+        // Waits for room in the queue as long as a write does.
+        true => stream.connect(&addr).map_err(in_time)?,
+        false => stream.connect_timeout(&addr, WAIT)?,
+    }
     let request = format!(
         "GET {} HTTP/1.1\r\nhost: {host}\r\nuser-agent: pinloop-check\r\n\
          connection: close\r\n\r\n",
         url.path
     );
-    stream.write_all(request.as_bytes())?;
-    let mut start = [0; 12];
-    stream.read_exact(&mut start)?;
-    let status = std::str::from_utf8(&start).ok().and_then(|line| line.strip_prefix("HTTP/1.1 "));
-    let status = status.and_then(|status| status.parse().ok());
-    status.ok_or_else(|| io::Error::other("the response is not HTTP/1.1"))
+    stream.write_all(request.as_bytes()).map_err(in_time)?;
+    let start = read_start(&mut stream, Instant::now() + WAIT)?;
+    status(&start).ok_or_else(|| io::Error::other("the response is not HTTP/1.1"))
+}
+
+/// Reads the first bytes of the response, however many parts they come in.
+fn read_start(stream: &mut Socket, until: Instant) -> io::Result<[u8; STATUS_BYTES]> {
+    let mut start = [0; STATUS_BYTES];
+    let mut filled = 0;
+    while filled < STATUS_BYTES {
+        let left = until.saturating_duration_since(Instant::now());
+        // Zero would stand for no timeout.
+        stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
+        match stream.read(&mut start[filled..]) {
+            _ if left.is_zero() => return Err(in_time(io::ErrorKind::WouldBlock.into())),
+            Ok(0) => return Err(io::Error::other("the connection has ended without a response")),
+            Ok(bytes) => filled += bytes,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(in_time(error)),
+        }
+    }
+    Ok(start)
+}
+
+/// Returns the status of a response, whose status line may lack the phrase and the space before it.
+fn status(start: &[u8; STATUS_BYTES]) -> Option<u16> {
+    let (line, end) = start.split_at(STATUS_BYTES - 1);
+    let code = std::str::from_utf8(line).ok()?.strip_prefix("HTTP/1.1 ")?;
+    let is_code = code.bytes().all(|byte| byte.is_ascii_digit()) && matches!(end, b" " | b"\r");
+    is_code.then(|| code.parse().ok())?
+}
+
+/// Says that the time is over, if that is what the error means.
+fn in_time(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => {
+            io::Error::new(error.kind(), format!("nothing within {WAIT:?}"))
+        }
+        _ => error,
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod activation;
 mod admin;
+mod check;
 mod config;
 mod deploy;
 mod handover;
