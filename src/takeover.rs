@@ -41,6 +41,9 @@ const MESSAGE_WAIT: Duration = Duration::from_secs(5);
 /// Time for the start of a successor. It makes its threads and opens its log.
 const START_WAIT: Duration = Duration::from_secs(60);
 
+/// Pause after a failure to accept a successor.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+
 /// The listening sockets of both addresses.
 #[derive(Debug, Default)]
 pub(crate) struct Sockets {
@@ -158,8 +161,8 @@ impl Place {
         };
         let own = offer.clone();
         let run = move || {
-            for stream in listener.incoming() {
-                let served = stream.and_then(|stream| own.serve(stream));
+            loop {
+                let served = own.serve(accept(&listener));
                 own.is_asked.store(false, Ordering::SeqCst);
                 match served {
                     Ok(true) => {
@@ -174,6 +177,21 @@ impl Place {
         };
         thread::Builder::new().name("pinloop-takeover".into()).spawn(run)?;
         Ok(offer)
+    }
+}
+
+/// Waits for a process that asks for the sockets.
+fn accept(listener: &UnixListener) -> UnixStream {
+    let mut is_failing = false;
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => return stream,
+            // Without a free descriptor this happens at once, also if no process asks.
+            Err(error) if !is_failing => warn!("no successor can ask for the sockets: {error}"),
+            Err(_) => {}
+        }
+        is_failing = true;
+        thread::sleep(ACCEPT_PAUSE);
     }
 }
 

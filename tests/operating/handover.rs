@@ -1,11 +1,12 @@
 //! Takeovers that meet a stop, a limit or a wrong path.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use signal_hook::consts::SIGTERM;
 
 use super::{get, path, refused};
@@ -83,4 +84,30 @@ fn an_offer_at_an_address_of_the_server_is_refused() {
         let message = refused(arguments);
         assert!(message.contains("'--takeover' needs a path of its own"), "{message}");
     }
+}
+
+/// Sets the soft limit of open files of a process.
+fn limit_files(running: &Running, files: u64) {
+    let pid = Pid::from_raw(i32::try_from(running.id()).unwrap());
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    prlimit(pid, Resource::Nofile, Rlimit { current: Some(files), maximum }).unwrap();
+}
+
+/// Each attempt to accept failed at once, so that a thread took a CPU and wrote 60,000 lines a second.
+#[test]
+fn without_descriptors_the_offer_waits() {
+    let (offer, stderr) = (path("no-descriptors"), path("no-descriptors.stderr"));
+    let arguments = ["--takeover", offer.to_str().unwrap()];
+    let mut running = Running::start_with_stderr(File::create(&stderr).unwrap(), &arguments);
+    let text = || fs::read_to_string(&stderr).unwrap();
+    limit_files(&running, 3);
+    // The descriptor for this one is reserved since the start.
+    drop(UnixStream::connect(&offer).unwrap());
+    wait_until("there is a message", || text().contains("Too many open files"));
+    limit_files(&running, 1_000);
+    let mut successor = UnixStream::connect(&offer).unwrap();
+    successor.write_all(b"takeoverserving ").unwrap();
+    assert_eq!(running.wait_patiently().code(), Some(0));
+    assert_eq!(text().matches("Too many open files").count(), 1, "{}", text());
+    fs::remove_file(stderr).unwrap();
 }
