@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use pinloop::Address;
 use socket2::{SockAddr, Socket, Type};
 
-/// Time for the connection, and as much for the response.
+/// Time for the connection, and the same time for the whole response.
 const WAIT: Duration = Duration::from_secs(3);
 
 /// Bytes of a status line up to the end of its status code and the byte behind it.
@@ -108,7 +108,7 @@ fn read_start(stream: &mut Socket, until: Instant) -> io::Result<[u8; STATUS_BYT
     Ok(start)
 }
 
-/// Returns the status of a response, whose status line may lack the phrase and the space before it.
+/// Returns the status of a response. The status line may lack the phrase and the space before it.
 fn status(start: &[u8; STATUS_BYTES]) -> Option<u16> {
     let (line, end) = start.split_at(STATUS_BYTES - 1);
     let code = std::str::from_utf8(line).ok()?.strip_prefix("HTTP/1.1 ")?;

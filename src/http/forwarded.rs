@@ -43,8 +43,8 @@ fn elements_from_the_end(value: &[u8], header: ClientHeader) -> impl Iterator<It
     elements.map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
 }
 
-/// Returns the address of the one `for` parameter of an element. An element with a malformed
-/// parameter has none.
+/// Returns the address of the one `for` parameter of an element. A malformed parameter of any name
+/// makes the whole element malformed, so that it has no address.
 fn for_node(element: &[u8]) -> Option<IpAddr> {
     let mut found = None;
     let pairs = split_from_the_end(element, b';', true).map(<[u8]>::trim_ascii);
