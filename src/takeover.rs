@@ -41,6 +41,9 @@ const MESSAGE_WAIT: Duration = Duration::from_secs(5);
 /// Time for the start of a successor. It makes its threads and opens its log.
 const START_WAIT: Duration = Duration::from_secs(60);
 
+/// Longest path of a Unix socket in bytes (unix(7)).
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+
 /// Pause after a failure to accept a successor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
@@ -64,7 +67,12 @@ pub(crate) struct Inherited {
 pub(crate) fn ask(path: &Path) -> io::Result<Option<Inherited>> {
     match UnixStream::connect(path) {
         Ok(stream) => ask_on(stream).map(Some).map_err(explain),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        // A path that is too long is told by the bind of the offer.
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput) =>
+        {
+            Ok(None)
+        }
         // A process that has ended has left its file.
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && is_socket(path) => {
             Ok(None)
@@ -130,8 +138,15 @@ impl Place {
         if path.exists() && !is_socket(path) {
             return Err(io::Error::other("there is a file that is not a socket"));
         }
+        let suffix = format!(".{}", std::process::id());
+        let bytes_max = SOCKET_PATH_BYTES_MAX - suffix.len();
+        if path.as_os_str().len() > bytes_max {
+            return Err(io::Error::other(format!(
+                "allowed is a path of at most {bytes_max} bytes"
+            )));
+        }
         let mut name = path.as_os_str().to_owned();
-        name.push(format!(".{}", std::process::id()));
+        name.push(suffix);
         let _ = fs::remove_file(&name);
         let listener = UnixListener::bind(&name)?;
         fs::set_permissions(&name, Permissions::from_mode(0o600))?;

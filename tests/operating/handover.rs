@@ -111,3 +111,13 @@ fn without_descriptors_the_offer_waits() {
     assert_eq!(text().matches("Too many open files").count(), 1, "{}", text());
     fs::remove_file(stderr).unwrap();
 }
+
+/// The message was that of a path beyond 107 bytes, because the offer is bound beside the path first.
+#[test]
+fn a_path_that_is_too_long_is_refused_with_the_longest_one() {
+    for bytes in [106, 108] {
+        let offer = format!("/tmp/{}", "a".repeat(bytes - "/tmp/".len()));
+        let message = refused(&["--addr", "127.0.0.1:0", "--takeover", &offer]);
+        assert!(message.contains(": allowed is a path of at most 1"), "{message}");
+    }
+}
