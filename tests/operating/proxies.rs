@@ -66,6 +66,21 @@ fn the_forwarded_header_is_read_if_it_was_chosen() {
     assert_eq!(lines(running, &log)[0]["client"], "2001:db8::7");
 }
 
+/// The string that the client had left open swallowed the proxy's element, so that the client named
+/// itself. An IPv4 address in IPv6 trusted nobody, and the client's request id came first.
+#[test]
+fn what_a_proxy_appends_counts_and_not_what_its_client_has_sent() {
+    let log = path("appended");
+    let trust = ["--trust", "::ffff:127.0.0.1", "--client-header", "forwarded"];
+    let running = start(&log, &trust);
+    let headers = "Forwarded: for=6.6.6.6;x=\", for=192.0.2.1\r\n\
+                   X-Request-Id: mine\r\nX-Request-Id: of-the-proxy\r\n";
+    assert_eq!(ask(&mut running.connect(), headers), "200");
+    let lines = lines(running, &log);
+    assert_eq!(lines[0]["client"], "192.0.2.1");
+    assert_eq!(lines[0]["request_id"], "of-the-proxy");
+}
+
 #[test]
 fn headers_of_others_are_ignored() {
     let log = path("untrusted");
