@@ -61,6 +61,31 @@ fn the_manifests_run_the_images_that_the_readme_builds() {
     }
 }
 
+/// The binary said 0.1.0 while the changelog and the images said 0.2.0.
+#[test]
+fn the_changelog_the_locks_and_the_images_have_the_version_of_the_binary() {
+    let version = env!("CARGO_PKG_VERSION");
+    let changelog = read("../CHANGELOG.md");
+    let newest = changelog.lines().find_map(|line| line.strip_prefix("## [")?.split(']').next());
+    assert_eq!(newest, Some(version), "CHANGELOG.md");
+    for lock in ["../Cargo.lock", "../tests/fuzz/Cargo.lock"] {
+        let package = format!("name = \"pinloop\"\nversion = \"{version}\"\n");
+        assert!(read(lock).contains(&package), "{lock} has another version");
+    }
+    for name in ["README.md", "kubernetes/deployment.yaml", "kubernetes/load-test.yaml"] {
+        let text = read(name);
+        let tags: Vec<&str> = text.split_whitespace().filter_map(tag).collect();
+        assert!(!tags.is_empty(), "{name} names no image");
+        assert!(tags.iter().all(|tag| *tag == version), "{name} has {tags:?}, not {version}");
+    }
+}
+
+/// Returns the tag of an image of this project.
+fn tag(word: &str) -> Option<&str> {
+    let (image, tag) = word.split_once(':')?;
+    matches!(image, "pinloop" | "pinloop-bench").then_some(tag).filter(|tag| !tag.is_empty())
+}
+
 #[test]
 fn promtool_accepts_the_rules() {
     if !has_program("promtool") {
