@@ -116,11 +116,14 @@ fn serve(
 
     // All sockets before the first thread, because a process that fails must not have accepted a
     // connection of the process before it.
+    let mut own = Sockets::default();
+    own.public.are_activated = given.has_public();
+    own.admin.are_activated = given.has_admin();
     let public = given.public(arguments, cores.len())?;
-    let mut own = Sockets { public: public.duplicate()?, ..Sockets::default() };
+    own.public.fds = public.duplicate()?;
     let for_admin = has_admin.then(|| given.admin(arguments)).transpose()?;
     if let Some(listeners) = &for_admin {
-        own.admin = listeners.duplicate()?;
+        own.admin.fds = listeners.duplicate()?;
     }
     let place = place(arguments)?;
     let server =

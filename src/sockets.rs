@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::mem;
 use std::os::fd::OwnedFd;
 
 use listenfd::ListenFd;
@@ -9,7 +10,7 @@ use log::debug;
 use pinloop::{Address, Listeners, StartError};
 
 use crate::cli::{self, Arguments};
-use crate::takeover::{self, Inherited, Sockets};
+use crate::takeover::{self, Inherited, SocketSet, Sockets};
 
 /// Queue of each new socket: see [`pinloop::Config::backlog`].
 const BACKLOG: u32 = 1024;
@@ -21,8 +22,6 @@ const ADMIN_NAME: &str = "admin";
 #[derive(Default)]
 pub(crate) struct Given {
     sockets: Sockets,
-    /// They replace `--addr` and `--admin-addr`.
-    are_activated: bool,
     inherited: Option<Inherited>,
 }
 
@@ -33,10 +32,10 @@ pub(crate) struct Given {
 /// answer as it should.
 pub(crate) fn find(arguments: &Arguments) -> Result<Given, Box<dyn Error>> {
     let sockets = activated()?;
-    if !sockets.public.is_empty() || !sockets.admin.is_empty() {
-        let (public, admin) = (sockets.public.len(), sockets.admin.len());
+    let (public, admin) = (sockets.public.fds.len(), sockets.admin.fds.len());
+    if public + admin > 0 {
         debug!("chosen: {public} activated sockets for clients, {admin} for operators");
-        return Ok(Given { sockets, are_activated: true, inherited: None });
+        return Ok(Given { sockets, inherited: None });
     }
     let Some(path) = &arguments.takeover else { return Ok(Given::default()) };
     let inherited = takeover::ask(path).map_err(|error| {
@@ -44,8 +43,8 @@ pub(crate) fn find(arguments: &Arguments) -> Result<Given, Box<dyn Error>> {
     })?;
     let mut given = Given { inherited, ..Given::default() };
     if let Some(inherited) = &mut given.inherited {
-        given.sockets = std::mem::take(&mut inherited.sockets);
-        let (public, admin) = (given.sockets.public.len(), given.sockets.admin.len());
+        given.sockets = mem::take(&mut inherited.sockets);
+        let (public, admin) = (given.sockets.public.fds.len(), given.sockets.admin.fds.len());
         debug!("chosen: took over {public} sockets for clients, {admin} for operators");
     }
     Ok(given)
@@ -62,10 +61,9 @@ fn activated() -> io::Result<Sockets> {
         let taken = take(&mut fds, at).map_err(|error| {
             io::Error::other(format!("socket {at} '{name}' of LISTEN_FDS is unusable: {error}"))
         })?;
-        match name {
-            ADMIN_NAME => sockets.admin.extend(taken),
-            _ => sockets.public.extend(taken),
-        }
+        let set = if name == ADMIN_NAME { &mut sockets.admin } else { &mut sockets.public };
+        set.fds.extend(taken);
+        set.are_activated = true;
     }
     Ok(sockets)
 }
@@ -79,9 +77,14 @@ fn take(fds: &mut ListenFd, at: usize) -> io::Result<Option<OwnedFd>> {
 }
 
 impl Given {
+    /// Reports whether there are activated sockets for clients.
+    pub(crate) fn has_public(&self) -> bool {
+        self.sockets.public.are_activated
+    }
+
     /// Reports whether there are activated sockets for operators.
     pub(crate) fn has_admin(&self) -> bool {
-        self.are_activated && !self.sockets.admin.is_empty()
+        self.sockets.admin.are_activated
     }
 
     /// Reports whether the process before this one still serves on the same sockets.
@@ -95,34 +98,14 @@ impl Given {
         arguments: &Arguments,
         count: usize,
     ) -> Result<Listeners, StartError> {
-        let given = std::mem::take(&mut self.sockets.public);
-        self.choose(given, Some(&arguments.addr), arguments, count)
+        let given = mem::take(&mut self.sockets.public);
+        choose(given, Some(&arguments.addr), arguments, count)
     }
 
     /// Returns the sockets for operators: those that were given, or a new one.
     pub(crate) fn admin(&mut self, arguments: &Arguments) -> Result<Listeners, StartError> {
-        let given = std::mem::take(&mut self.sockets.admin);
-        self.choose(given, arguments.admin_addr.as_ref(), arguments, 1)
-    }
-
-    fn choose(
-        &self,
-        given: Vec<OwnedFd>,
-        address: Option<&Address>,
-        arguments: &Arguments,
-        count: usize,
-    ) -> Result<Listeners, StartError> {
-        if self.are_activated && !given.is_empty() {
-            return Listeners::inherit(given).map_err(StartError::Io);
-        }
-        let is_meant = |socket: &OwnedFd| {
-            Address::of(socket).is_ok_and(|own| address.is_some_and(|address| is_at(&own, address)))
-        };
-        let given: Vec<OwnedFd> = given.into_iter().filter(is_meant).collect();
-        match address {
-            Some(address) if given.is_empty() => bind(address, arguments, count),
-            _ => Listeners::take_over(given).map_err(StartError::Io),
-        }
+        let given = mem::take(&mut self.sockets.admin);
+        choose(given, arguments.admin_addr.as_ref(), arguments, 1)
     }
 
     /// Tells the process before this one, if there is one, that this one serves.
@@ -130,6 +113,27 @@ impl Given {
         if let Some(inherited) = self.inherited.take() {
             inherited.confirm();
         }
+    }
+}
+
+/// Returns the sockets that were given, if they are for `address` or replace it. Otherwise binds
+/// `count` new ones.
+fn choose(
+    given: SocketSet,
+    address: Option<&Address>,
+    arguments: &Arguments,
+    count: usize,
+) -> Result<Listeners, StartError> {
+    if given.are_activated {
+        return Listeners::inherit(given.fds).map_err(StartError::Io);
+    }
+    let is_meant = |socket: &OwnedFd| {
+        Address::of(socket).is_ok_and(|own| address.is_some_and(|address| is_at(&own, address)))
+    };
+    let fds: Vec<OwnedFd> = given.fds.into_iter().filter(is_meant).collect();
+    match address {
+        Some(address) if fds.is_empty() => bind(address, arguments, count),
+        _ => Listeners::take_over(fds).map_err(StartError::Io),
     }
 }
 

@@ -28,7 +28,9 @@ type Word = [u8; 8];
 
 const ASK: Word = *b"takeover";
 const PUBLIC: Word = *b"public  ";
+const PUBLIC_ACTIVATED: Word = *b"public-s";
 const ADMIN: Word = *b"admin   ";
+const ADMIN_ACTIVATED: Word = *b"admin-s ";
 const END: Word = *b"end     ";
 const SERVING: Word = *b"serving ";
 
@@ -47,11 +49,33 @@ const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// Pause after a failure to accept a successor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
+/// Listening sockets on one address.
+#[derive(Debug, Default)]
+pub(crate) struct SocketSet {
+    pub(crate) fds: Vec<OwnedFd>,
+    /// They come from socket activation. So systemd keeps them too, and they replace the address in
+    /// the options, in this process and in each successor.
+    pub(crate) are_activated: bool,
+}
+
+impl SocketSet {
+    fn add(&mut self, fds: Vec<OwnedFd>, are_activated: bool) {
+        self.fds.extend(fds);
+        self.are_activated |= are_activated;
+    }
+
+    /// Sends the sockets, with the word that says whether they were activated.
+    fn send(&self, stream: &UnixStream, word: Word, activated: Word) -> io::Result<()> {
+        let word = if self.are_activated { activated } else { word };
+        self.fds.chunks(FDS_MAX).try_for_each(|fds| send(stream, word, fds))
+    }
+}
+
 /// The listening sockets of both addresses.
 #[derive(Debug, Default)]
 pub(crate) struct Sockets {
-    pub(crate) public: Vec<OwnedFd>,
-    pub(crate) admin: Vec<OwnedFd>,
+    pub(crate) public: SocketSet,
+    pub(crate) admin: SocketSet,
 }
 
 /// The sockets of the process before this one, which waits until this one serves.
@@ -102,8 +126,12 @@ fn ask_on(mut stream: UnixStream) -> io::Result<Inherited> {
     let mut sockets = Sockets::default();
     loop {
         match receive(&stream)? {
-            (PUBLIC, fds) => sockets.public.extend(fds),
-            (ADMIN, fds) => sockets.admin.extend(fds),
+            (word @ (PUBLIC | PUBLIC_ACTIVATED), fds) => {
+                sockets.public.add(fds, word == PUBLIC_ACTIVATED);
+            }
+            (word @ (ADMIN | ADMIN_ACTIVATED), fds) => {
+                sockets.admin.add(fds, word == ADMIN_ACTIVATED);
+            }
             (END, _) => return Ok(Inherited { sockets, stream }),
             _ => return Err(io::Error::other("the process there is stopping, or not a pinloop")),
         }
@@ -299,8 +327,8 @@ impl Offer {
             let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(sockets) = &*sockets else { return Ok(false) };
             self.is_asked.store(true, Ordering::SeqCst);
-            sockets.public.chunks(FDS_MAX).try_for_each(|fds| send(&stream, PUBLIC, fds))?;
-            sockets.admin.chunks(FDS_MAX).try_for_each(|fds| send(&stream, ADMIN, fds))?;
+            sockets.public.send(&stream, PUBLIC, PUBLIC_ACTIVATED)?;
+            sockets.admin.send(&stream, ADMIN, ADMIN_ACTIVATED)?;
         }
         send(&stream, END, &[])?;
         stream.set_read_timeout(Some(START_WAIT))?;

@@ -17,7 +17,9 @@ mod restart;
 mod stopping;
 mod unix;
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -47,4 +49,17 @@ fn path(name: &str) -> PathBuf {
         std::env::temp_dir().join(format!("pinloop-operating-{}-{name}", std::process::id()));
     let _ = std::fs::remove_file(&path);
     path
+}
+
+/// Returns the next message to systemd. The socket has a timeout.
+fn next_message(socket: &UnixDatagram) -> String {
+    let mut message = [0; 256];
+    let bytes = loop {
+        match socket.recv(&mut message) {
+            // A pause of this process interrupts what has a timeout.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            received => break received.expect("a message"),
+        }
+    };
+    String::from_utf8_lossy(&message[..bytes]).into_owned()
 }

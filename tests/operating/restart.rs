@@ -1,7 +1,7 @@
 //! Restarts that lose nothing: takeover and socket activation.
 
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixListener};
@@ -13,7 +13,7 @@ use std::thread;
 
 use signal_hook::consts::{SIGHUP, SIGTERM, SIGUSR2};
 
-use super::{get, path, refused};
+use super::{get, next_message, path, refused};
 use crate::faults::{has_program, skip};
 use crate::support::process::{BINARY, Running};
 use crate::support::response::try_read_response;
@@ -70,7 +70,7 @@ impl Clients {
 
 /// The successor that a signal has started, which is not a child of the test. Dropping it kills
 /// the process.
-struct Successor(u32);
+pub(super) struct Successor(pub(super) u32);
 
 impl Drop for Successor {
     fn drop(&mut self) {
@@ -268,17 +268,7 @@ fn systemd_is_told_of_the_start_a_reload_the_watchdog_and_the_stop() {
     let file = path("notify");
     let socket = UnixDatagram::bind(&file).unwrap();
     socket.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
-    let next = || {
-        let mut message = [0; 256];
-        let bytes = loop {
-            match socket.recv(&mut message) {
-                // A pause of this process interrupts what has a timeout.
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                received => break received.expect("a message"),
-            }
-        };
-        String::from_utf8_lossy(&message[..bytes]).into_owned()
-    };
+    let next = || next_message(&socket);
     let until = |word: &str| {
         let mut message = next();
         while !message.contains(word) {
