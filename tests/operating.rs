@@ -7,6 +7,7 @@ mod config;
 mod deploy;
 mod handover;
 mod last_lines;
+mod late_failure;
 mod log;
 mod metrics;
 mod notify;
