@@ -57,7 +57,7 @@ fn a_successor_that_fails_late_answers_on_the_connections_that_it_has_accepted()
         return skip("strace may not trace here");
     }
     queued.iter_mut().for_each(|stream| stream.write_all(&CLOSE[9..]).unwrap());
-    // Those that the successor has accepted. The others wait for the first process.
+    // The successor answers what it has accepted. The other connections wait for the first process.
     let failed = successor.wait_with_output().unwrap();
     let message = String::from_utf8_lossy(&failed.stderr);
     assert!(message.contains("cannot offer a takeover: Input/output error"), "{message}");

@@ -81,11 +81,14 @@ def parse():
     parser.add_argument(
         "--interval", type=float, default=1.0, help="seconds from one restart to the next"
     )
-    parser.add_argument("--server", help="only servers whose name contains this text")
+    parser.add_argument(
+        "--server", action="append",
+        help="only servers whose name contains this text; can be given several times",
+    )
     parser.add_argument("--clients", help="only kinds of clients whose name contains this text")
     parser.add_argument(
         "--strict", action="store_true",
-        help="exit with 1 if pinloop with activation or takeover loses anything",
+        help="exit with 1 if pinloop with activation or takeover loses anything, or cannot run",
     )
     return parser.parse_args()
 
@@ -101,8 +104,12 @@ def is_available(server, arguments):
 def main():
     arguments = parse()
     kinds = {name: kind for name, kind in KINDS.items() if (arguments.clients or "") in name}
-    servers = [each for each in SERVERS if (arguments.server or "") in each.name]
+    texts = arguments.server or [""]
+    servers = [each for each in SERVERS if any(text in each.name for text in texts)]
     servers = [each for each in servers if is_available(each, arguments)]
+    if arguments.strict and not any(each.loses_nothing for each in servers):
+        print("--strict has no server to check", file=sys.stderr)
+        return 1
     print(describe(arguments) + "\n")
     print("| server | " + " | ".join(kinds) + " |")
     print("| --- |" + " --- |" * len(kinds), flush=True)
