@@ -22,6 +22,7 @@ use arguments::DOCUMENTS;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
+use file::Entry;
 use pinloop::Address;
 
 /// Options that change only another option, which must be given too. Both by field name.
@@ -164,17 +165,19 @@ fn with_variable(arg: &Arg) -> String {
 fn check_needs(
     command: &mut Command,
     matches: &ArgMatches,
-    in_file: &[(String, String)],
+    in_file: &[Entry],
 ) -> Result<(), clap::Error> {
     for (option, needed) in NEEDS {
         let arg = |id: &str| command.get_arguments().find(|arg| arg.get_id() == id);
-        let is_in_file = |arg: &&Arg| {
-            in_file.iter().any(|(name, value)| arg.get_long() == Some(name) && value != "false")
+        let in_file = |arg: &Arg| {
+            let is_meant = |each: &&Entry| arg.get_long() == Some(&each.name);
+            let entry = in_file.iter().find(is_meant).filter(|entry| entry.value != "false")?;
+            Some(format!("{arg} (from {})", entry.place))
         };
         let given = match matches.value_source(option) {
             Some(ValueSource::CommandLine) => arg(option).map(Arg::to_string),
             Some(ValueSource::EnvVariable) => arg(option).map(with_variable),
-            _ => arg(option).filter(is_in_file).map(|arg| format!("{arg} (from the file)")),
+            _ => arg(option).and_then(in_file),
         };
         if let (Some(given), Some(needed), false) =
             (given, arg(needed), matches.contains_id(needed))

@@ -16,23 +16,36 @@ use super::arguments::DOCUMENTS;
 /// Options that a file cannot contain.
 const NOT_IN_FILE: [&str; 4] = ["config", "check-config", "check", "help"];
 
-/// Returns the options of the file at `path`: the name and the value of each.
+/// An option in the file.
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) value: String,
+    /// Place of the name: the file, the line and the column.
+    pub(super) place: String,
+}
+
+/// Returns the options of the file at `path`.
 ///
 /// # Errors
 /// A sentence that names the file and, if its content is wrong, the line and the column.
-pub(super) fn read(path: &Path, command: &Command) -> Result<Vec<(String, String)>, String> {
+pub(super) fn read(path: &Path, command: &Command) -> Result<Vec<Entry>, String> {
     let name = path.display();
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("cannot read the configuration {name}: {error}"))?;
-    parse(&text, command).map_err(|Wrong { at, sentence }| {
+    let place = |at| {
         let (line, column) = place(&text, at);
-        format!("{name}, line {line}, column {column}: {sentence}")
-    })
+        format!("{name}, line {line}, column {column}")
+    };
+    let entry = |(at, name, value)| Entry { name, value, place: place(at) };
+    match parse(&text, command) {
+        Ok(found) => Ok(found.into_iter().map(entry).collect()),
+        Err(Wrong { at, sentence }) => Err(format!("{}: {sentence}", place(at))),
+    }
 }
 
 /// Returns the command with the values of a file as its defaults.
-pub(super) fn with_defaults(mut command: Command, values: &[(String, String)]) -> Command {
-    for (name, value) in values {
+pub(super) fn with_defaults(mut command: Command, entries: &[Entry]) -> Command {
+    for Entry { name, value, .. } in entries {
         let id = command.get_arguments().find(|arg| arg.get_long() == Some(name));
         if let Some(id) = id.map(|arg| arg.get_id().clone()) {
             command = command.mut_arg(id, |arg| arg.default_value(value.clone()));
@@ -51,7 +64,8 @@ fn wrong(span: &Range<usize>, sentence: impl Display) -> Wrong {
     Wrong { at: span.start, sentence: sentence.to_string() }
 }
 
-fn parse(text: &str, command: &Command) -> Result<Vec<(String, String)>, Wrong> {
+/// Returns the byte, the name and the value of each option.
+fn parse(text: &str, command: &Command) -> Result<Vec<(usize, String, String)>, Wrong> {
     let table = DeTable::parse(text).map_err(|error| {
         let sentence = error.message().to_string();
         Wrong { at: error.span().map_or(0, |span| span.start), sentence }
@@ -64,9 +78,15 @@ fn parse(text: &str, command: &Command) -> Result<Vec<(String, String)>, Wrong> 
             let sentence = format_args!("'{}' is not the name of an option", name.get_ref());
             return Err(wrong(&name.span(), sentence));
         };
-        let text = text_of(value, text)?;
-        check(command, arg, &text).map_err(|sentence| wrong(&value.span(), sentence))?;
-        values.push((name.get_ref().to_string(), text));
+        let checked = |value: &Spanned<DeValue<'_>>| {
+            let text = text_of(value, text)?;
+            check(command, arg, &text).map_err(|sentence| wrong(&value.span(), sentence))?;
+            Ok(text)
+        };
+        // First each item, because an error has the place of the item then.
+        let items = value.get_ref().as_array().into_iter().flatten();
+        items.map(checked).collect::<Result<Vec<String>, Wrong>>()?;
+        values.push((name.span().start, name.get_ref().to_string(), checked(value)?));
     }
     // The table is sorted by name; the values keep the order of the file for messages.
     Ok(values)

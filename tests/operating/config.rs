@@ -69,7 +69,7 @@ fn an_error_in_the_file_has_its_line_and_column() {
         ("threads = 1\nthreads = 2", "line 2, column 1", "duplicate key"),
         ("config = \"x\"", "line 1, column 1", "'config' is not the name of an option"),
         ("man = true", "line 1, column 1", "'man' is not the name of an option"),
-        ("trust = [\"10.0.0.0/8\", 7]", "line 1, column 9", "allowed is a list of networks"),
+        ("trust = [\"10.0.0.0/8\", 7]", "line 1, column 24", "allowed is a list of networks"),
     ] {
         let file = write("wrong.toml", text);
         let (status, message) = check(&file, &[]);
@@ -82,10 +82,11 @@ fn an_error_in_the_file_has_its_line_and_column() {
 
 #[test]
 fn a_configuration_is_checked_as_a_whole() {
-    let file = write("whole.toml", "rate-limit-burst = 9\n");
+    let file = write("whole.toml", "\n  rate-limit-burst = 9\n");
     let (status, message) = check(&file, &[]);
     assert_eq!(status, 2);
-    assert!(message.contains("(from the file)' needs '--rate-limit <RATE>'"), "{message}");
+    let sentence = "whole.toml, line 2, column 3)' needs '--rate-limit <RATE>'";
+    assert!(message.contains(sentence), "{message}");
     let (status, message) = check(&file, &["--rate-limit", "1/s"]);
     assert_eq!((status, &*message), (0, "the configuration is valid\n"));
     fs::write(&file, "pin = true").unwrap();
