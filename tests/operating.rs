@@ -17,6 +17,7 @@ mod reload;
 mod restart;
 mod stopping;
 mod unix;
+mod watchdog;
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
