@@ -77,6 +77,7 @@ impl<S: Service> EventLoop<S> {
             self.dispatch_all(&events);
             self.end_wakeup();
         }
+        self.shared.end(self.index);
         Ok(self.drain.cut_off(&mut self.connections))
     }
 

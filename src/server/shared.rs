@@ -47,6 +47,8 @@ struct Loop {
     has_settings: AtomicBool,
     /// True until the loop wakes after a [`Shared::pulse`].
     is_asked: AtomicBool,
+    /// True once the loop has drained, while other loops may have connections.
+    has_ended: AtomicBool,
 }
 
 impl Shared {
@@ -63,6 +65,7 @@ impl Shared {
             is_asked_for_room: false.into(),
             has_settings: false.into(),
             is_asked: false.into(),
+            has_ended: false.into(),
         };
         Shared {
             connections: AtomicUsize::new(0),
@@ -263,10 +266,10 @@ impl Shared {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Wakes all loops; reports whether each has woken since the last call.
+    /// Wakes all loops; reports whether each has woken since the last call, or has drained.
     pub(super) fn pulse(&self) -> bool {
         let mut are_alive = true;
-        for each in &self.loops {
+        for each in self.loops.iter().filter(|each| !each.has_ended.load(Ordering::Acquire)) {
             are_alive &= !each.is_asked.swap(true, Ordering::AcqRel);
             each.inbox.wake_loop();
         }
@@ -276,6 +279,11 @@ impl Shared {
     /// Notes that loop `index` has woken.
     pub(super) fn answer_pulse(&self, index: usize) {
         self.loops[index].is_asked.store(false, Ordering::Release);
+    }
+
+    /// Notes that loop `index` has drained.
+    pub(super) fn end(&self, index: usize) {
+        self.loops[index].has_ended.store(true, Ordering::Release);
     }
 
     /// Tells all loops to stop without waiting for unfinished requests.
