@@ -309,7 +309,7 @@ impl Offer {
         self.sockets.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Hands the sockets to a process; reports whether it serves on them.
+    /// Hands the sockets to a process that asks for them; reports whether it serves on them.
     fn serve(&self, mut stream: UnixStream) -> io::Result<bool> {
         let user = sockopt::socket_peercred(&stream)?.uid;
         if user != rustix::process::geteuid() && !user.is_root() {
@@ -323,6 +323,10 @@ impl Offer {
         if word != ASK {
             return Err(io::Error::other("the request is not one for a takeover"));
         }
+        self.hand_out(stream).map_err(of_successor)
+    }
+
+    fn hand_out(&self, mut stream: UnixStream) -> io::Result<bool> {
         {
             let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(sockets) = &*sockets else { return Ok(false) };
@@ -332,11 +336,23 @@ impl Offer {
         }
         send(&stream, END, &[])?;
         stream.set_read_timeout(Some(START_WAIT))?;
-        stream.read_exact(&mut word).map_err(|error| {
-            io::Error::new(error.kind(), format!("the successor did not start: {error}"))
-        })?;
+        let mut word = Word::default();
+        stream.read_exact(&mut word)?;
         Ok(word == SERVING)
     }
+}
+
+/// Says what the end or the silence of a successor means.
+fn of_successor(error: io::Error) -> io::Error {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof, WouldBlock};
+    let sentence = match error.kind() {
+        UnexpectedEof | ConnectionReset | BrokenPipe => {
+            "the successor has ended before it served".to_string()
+        }
+        WouldBlock => format!("the successor has not served within {} s", START_WAIT.as_secs()),
+        _ => return error,
+    };
+    io::Error::new(error.kind(), sentence)
 }
 
 /// Sends a word with sockets.

@@ -146,8 +146,17 @@ fn the_metrics_page_exists_if_metrics_are_on() {
     let server = serve(config, move |_| app.clone());
     talk(&server, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     let page = talk(&server, get);
-    assert!(page.contains("content-type: application/openmetrics-text; version=1.0.0"), "{page}");
+    assert!(page.contains("content-type: text/plain; version=0.0.4"), "{page}");
     assert!(page.contains("pinloop_requests_total{status=\"2xx\"} 1\n"), "{page}");
+    assert!(page.contains("# TYPE pinloop_requests_total counter\n"), "{page}");
+    // As Prometheus asks.
+    let accept = "Accept: application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.3";
+    let get_openmetrics =
+        format!("GET /metrics HTTP/1.1\r\nHost: a\r\n{accept}\r\nConnection: close\r\n\r\n");
+    let page = talk(&server, get_openmetrics.as_bytes());
+    assert!(page.contains("content-type: application/openmetrics-text; version=1.0.0"), "{page}");
+    assert!(page.contains("# TYPE pinloop_requests counter\n"), "{page}");
+    assert!(page.ends_with("# EOF\n"), "{page}");
     let delete = b"DELETE /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     let rejected = talk(&server, delete);
     assert!(

@@ -7,10 +7,15 @@ use crate::{Metrics, Readiness};
 
 const TEXT_LINE: HeaderLine = header_line!("content-type", "text/plain");
 
-/// Content type of the metrics.
+/// Content type of the metrics, for clients that accept it.
 #[cfg(feature = "metrics")]
-const METRICS_LINE: HeaderLine =
+const OPENMETRICS_LINE: HeaderLine =
     header_line!("content-type", "application/openmetrics-text; version=1.0.0; charset=utf-8");
+
+/// Content type of the metrics for all others.
+#[cfg(feature = "metrics")]
+const PROMETHEUS_LINE: HeaderLine =
+    header_line!("content-type", "text/plain; version=0.0.4; charset=utf-8");
 
 /// The pages for operators as a service of their own, for an address that clients do not reach.
 /// None of its requests is logged.
@@ -61,7 +66,11 @@ pub(super) fn respond(
         ("/readyz", _) if is_ready => (200, "ready\n".into(), TEXT_LINE),
         ("/readyz", _) => (503, "draining\n".into(), TEXT_LINE),
         #[cfg(feature = "metrics")]
-        ("/metrics", Some(metrics)) => (200, metrics.render().into(), METRICS_LINE),
+        ("/metrics", Some(metrics)) if accepts_openmetrics(request) => {
+            (200, metrics.render().into(), OPENMETRICS_LINE)
+        }
+        #[cfg(feature = "metrics")]
+        ("/metrics", Some(metrics)) => (200, metrics.render_text().into(), PROMETHEUS_LINE),
         _ => return response.status(404).body(b""),
     };
     match request.method() {
@@ -69,4 +78,16 @@ pub(super) fn respond(
         "OPTIONS" => response.status(204).header("allow", READ).body(b""),
         _ => response.status(405).header("allow", READ).body(b""),
     }
+}
+
+/// Reports whether the client names OpenMetrics, as Prometheus does. `*/*` does not suffice,
+/// because `promtool` and people with curl expect the older format.
+#[cfg(feature = "metrics")]
+fn accepts_openmetrics(request: &Request<'_>) -> bool {
+    let values = request.headers().filter(|(name, _)| name.eq_ignore_ascii_case("accept"));
+    let mut ranges = values.flat_map(|(_, value)| value.split(|&byte| byte == b','));
+    ranges.any(|range| {
+        let name = range.split(|&byte| byte == b';').next().unwrap_or_default();
+        name.trim_ascii().eq_ignore_ascii_case(b"application/openmetrics-text")
+    })
 }

@@ -101,7 +101,7 @@ fn debug_messages_say_what_was_chosen_what_was_rejected_and_the_steps_of_a_stop(
         "chosen: 1 threads",
         "chosen: at most 10000 connections",
         "head_bytes_max: 16384",
-        "rejecting a request of Some(127.0.0.1): host",
+        "rejecting a request of 127.0.0.1: host",
         "signal 15 has arrived",
         "stopping: accepting ended; 1 connections",
         "stopping: idle connections closed; 0 others",

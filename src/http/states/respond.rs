@@ -158,11 +158,10 @@ pub(in crate::http) fn reject(
     output: &mut Vec<u8>,
     context: &Context<'_>,
 ) -> End {
-    debug!(
-        "rejecting a request of {:?}: {}",
-        context.peer.and_then(Peer::address),
-        rejection.name()
-    );
+    match context.peer.and_then(Peer::address) {
+        Some(address) => debug!("rejecting a request of {address}: {}", rejection.name()),
+        None => debug!("rejecting a request: {}", rejection.name()),
+    }
     context.count_rejection(rejection);
     context.count_response(rejection.status());
     let framing = ResponseFraming {

@@ -8,6 +8,7 @@
 mod process;
 #[cfg(feature = "metrics")]
 mod render;
+mod text_format;
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -10,13 +10,13 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::process::{self, Figure};
-use super::{BUCKETS, CoreMetrics, ERROR_KINDS, Metrics, Other, lock};
+use super::{BUCKETS, CoreMetrics, ERROR_KINDS, Metrics, Other, lock, text_format};
 use crate::http::{Counter, Rejection};
 use crate::server::timeouts::TimeoutKind;
 
 impl Metrics {
-    /// Returns all counters as OpenMetrics 1.0 text, which Prometheus reads. Its content type
-    /// is `application/openmetrics-text; version=1.0.0; charset=utf-8`.
+    /// Returns all counters as OpenMetrics 1.0 text, which Prometheus asks for. Its content type is
+    /// `application/openmetrics-text; version=1.0.0; charset=utf-8`.
     ///
     /// Figures of the process, such as `process_resident_memory_bytes`, are among them.
     ///
@@ -40,6 +40,17 @@ impl Metrics {
         let mut text = String::new();
         text::encode(&mut text, &registry).expect("a String takes every write");
         text
+    }
+
+    /// Returns all counters in the text format of Prometheus, for tools that do not know OpenMetrics,
+    /// such as `promtool`. Its content type is `text/plain; version=0.0.4; charset=utf-8`.
+    ///
+    /// ```
+    /// let text = pinloop::Metrics::default().render_text();
+    /// assert!(text.contains("# TYPE pinloop_build_info gauge\n"));
+    /// ```
+    pub fn render_text(&self) -> String {
+        text_format::from_openmetrics(&self.render())
     }
 }
 
