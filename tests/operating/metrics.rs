@@ -71,16 +71,9 @@ fn the_documentation_lists_each_metric() {
     let limits = ["--rate-limit", "1/m", "--rate-limit-total", "1/m", "--workers", "1"];
     let running = Running::start_unpinned(&[&ADMIN[..], &limits].concat());
     let page = get(running.admin_addr(), "/metrics");
-    let name = |line: &str| {
-        let (name, kind) = line.strip_prefix("# TYPE ")?.split_once(' ')?;
-        let ending = match kind {
-            "counter" => "_total",
-            "info" => "_info",
-            _ => "",
-        };
-        name.starts_with("pinloop_").then(|| format!("{name}{ending}"))
-    };
-    let names: Vec<String> = page.lines().filter_map(name).collect();
+    let name = |line: &'_ str| Some(line.strip_prefix("# TYPE ")?.split_once(' ')?.0.to_string());
+    let names = page.lines().filter_map(name).filter(|name| name.starts_with("pinloop_"));
+    let names: Vec<String> = names.collect();
     assert!(names.len() > 20, "{page}");
     let text = include_str!("../../docs/operating.md");
     for name in names {

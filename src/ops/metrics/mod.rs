@@ -8,6 +8,7 @@
 mod process;
 #[cfg(feature = "metrics")]
 mod render;
+#[cfg(feature = "metrics")]
 mod text_format;
 
 use std::io;
