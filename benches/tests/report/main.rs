@@ -1,6 +1,7 @@
 //! The report of made-up and of committed results.
 
 mod balance;
+mod balance_odd;
 mod exact;
 mod interface;
 mod ladder;
