@@ -11,4 +11,5 @@ mod offload;
 mod plan;
 mod published;
 mod rendered;
+mod several_machines;
 mod studies;
