@@ -145,8 +145,10 @@ mod tests {
             bound_s: 0.01,
             knee_utilization: 0.9,
             generator_s: 7e-6,
+            generator_busy: 0.7,
             law: Law { rate: 100_000.0, contention: 0.0, coherence: 0.0 },
             cores_measured: 2,
+            sizes_measured: 2,
             connection_bytes: Some(4_000.0),
         }
     }

@@ -9,6 +9,7 @@ mod made_up;
 mod network;
 mod offload;
 mod plan;
+mod plan_odd;
 mod published;
 mod rendered;
 mod several_machines;
