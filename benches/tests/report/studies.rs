@@ -180,6 +180,16 @@ fn a_slow_generator_is_not_in_the_capacity() {
     assert_eq!(law(&calm), law(&slow));
 }
 
+/// The kernel does not tell of a loop without connections.
+#[test]
+fn a_loop_that_got_no_connection_counts_in_the_imbalance() {
+    let mut results = results();
+    let point = &mut results.studies.scaling.as_mut().unwrap().points[1];
+    point.loops.truncate(1);
+    let rows = scaling::rows(&results, results.studies.scaling.as_ref().unwrap());
+    assert_eq!(rows[0].figures.as_ref().unwrap().sizes[1].imbalance, Some([2.0, 2.0]));
+}
+
 /// Eight threads that share two cores do no more than two threads with the same CPU time.
 #[test]
 fn threads_beyond_the_cores_add_no_capacity() {
