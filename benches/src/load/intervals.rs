@@ -53,9 +53,10 @@ impl Intervals {
             let is_due = |of: &Interval| of.nth <= nth || Some(of.to) <= until;
             while thread.ended.front().is_some_and(is_due) {
                 let Some(interval) = thread.ended.pop_front() else { break };
+                // Its intervals follow one another, so that the times of its busiest thread add up.
+                let busiest_cpu = of_thread.busiest_cpu + interval.busiest_cpu;
                 of_thread.add_counts(&interval);
-                // One thread's intervals follow one another, so that their times add up.
-                of_thread.busiest_cpu = of_thread.used.cpu;
+                of_thread.busiest_cpu = busiest_cpu;
                 all.to = all.to.max(interval.to);
                 thread.clients = interval.clients;
             }
@@ -114,6 +115,27 @@ mod tests {
         let all = intervals.add(1, interval(3, 3 * SECOND + 7, 5)).unwrap();
         assert_eq!((all.requests, all.clients, all.to), (35, 15, 3 * SECOND + 7));
         assert_eq!(all.busiest_cpu, Duration::from_millis(30));
+    }
+
+    /// The intervals of a machine are those of several threads already.
+    #[test]
+    fn the_busiest_thread_of_several_machines_is_one_thread() {
+        let of_machine = |nth, busiest_ms| {
+            let mut interval = interval(nth, nth * SECOND, 10);
+            interval.used.cpu = Duration::from_millis(900);
+            interval.busiest_cpu = Duration::from_millis(busiest_ms);
+            interval
+        };
+        let mut intervals = Intervals::new(2);
+        assert!(intervals.add(0, of_machine(1, 400)).is_none());
+        let first = intervals.add(1, of_machine(1, 300)).unwrap();
+        assert_eq!(first.busiest_cpu, Duration::from_millis(400));
+        assert_eq!(first.used.cpu, Duration::from_millis(1_800));
+        // The busiest thread's times in two intervals at once add up.
+        assert!(intervals.add(0, of_machine(2, 100)).is_none());
+        assert!(intervals.add(0, of_machine(3, 100)).is_none());
+        let both = intervals.add(1, of_machine(3, 150)).unwrap();
+        assert_eq!(both.busiest_cpu, Duration::from_millis(200));
     }
 
     #[test]

@@ -131,7 +131,8 @@ impl Threads {
     }
 
     /// Starts the next run at `instant` instead of at once, so that several machines start
-    /// together. A run whose time has passed starts at once.
+    /// together. A run whose time has passed starts at once, and counts from `instant`: its
+    /// requests are late, and it ends with the others.
     pub fn start_next_at(&mut self, instant: Instant) {
         self.start_at = Some(instant);
     }
@@ -315,7 +316,12 @@ impl Lead {
     }
 }
 
-/// Returns an instant as ns of the monotonic clock. An instant that has passed is now.
+/// Returns an instant as ns of the monotonic clock. An instant that has passed is in the past here
+/// too: if a late machine began its time anew, its requests would be divided by a time in which
+/// the others had no load from it.
 fn instant_ns(instant: Instant) -> u64 {
-    now_ns() + as_ns(instant.saturating_duration_since(Instant::now()))
+    let (now, now_ns) = (Instant::now(), now_ns());
+    let until = as_ns(instant.saturating_duration_since(now));
+    let since = as_ns(now.saturating_duration_since(instant));
+    (now_ns + until).saturating_sub(since)
 }

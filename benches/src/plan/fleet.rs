@@ -145,8 +145,10 @@ mod tests {
             bound_s: 0.01,
             knee_utilization: 0.9,
             generator_s: 7e-6,
+            generator_busy: 0.7,
             law: Law { rate: 100_000.0, contention: 0.0, coherence: 0.0 },
             cores_measured: 2,
+            sizes_measured: 2,
             connection_bytes: Some(4_000.0),
         }
     }
@@ -189,6 +191,18 @@ mod tests {
         is_near(fleet.p99_s, 30e-6);
         let loose = plan(&inputs(), &WANTED, 10);
         is_near(fleet.rate / loose.rate, fleet.utilization / loose.utilization);
+    }
+
+    /// The law is taken from the cores of the knee to those of a host, and not from one core.
+    #[test]
+    fn a_knee_on_several_cores_is_scaled_from_these() {
+        let law = Law { rate: 100_000.0, contention: 0.1, coherence: 0.01 };
+        let knee = Inputs { law, knee_cores: 4, ..inputs() };
+        is_near(knee.rate_of(4), 90_000.0);
+        // X(8) is 8 / 2.26, and X(4) is 4 / 1.42.
+        is_near(knee.rate_of(8), 90_000.0 * (8.0 / 2.26) / (4.0 / 1.42));
+        // 90 % of four cores for 90,000 requests.
+        is_near(knee.service_s(), 40e-6);
     }
 
     #[test]

@@ -30,16 +30,20 @@ pub struct Inputs {
     pub knee_utilization: f64,
     /// CPU time of all threads of the load generator for one request, in seconds.
     pub generator_s: f64,
+    /// Share of its CPU's time that the generator's busiest thread used there, 0 to 1.
+    pub generator_busy: f64,
     /// Rate by number of cores.
     pub law: Law,
     /// Largest number of cores that was measured; more are an extrapolation.
     pub cores_measured: usize,
+    /// Number of different numbers of cores that were measured, which says how much of the law is known.
+    pub sizes_measured: usize,
     /// Bytes of an idle connection: the server's and the kernel's. None without the study `memory`.
     pub connection_bytes: Option<f64>,
 }
 
 /// Reason for which a plan cannot be made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum InputError {
     /// The results lack this study.
     NoStudy(&'static str),
@@ -50,6 +54,8 @@ pub enum InputError {
     /// The studies knee and scaling differ in this, so that the law of one says nothing of the other;
     /// with what the knee has, and what scaling has.
     Differ(&'static str, String, String),
+    /// A measured figure of the server is not a number above 0, so that nothing follows from it.
+    Nonsense(&'static str, f64),
 }
 
 impl Inputs {
@@ -68,7 +74,7 @@ impl Inputs {
         let memory = studies.memory.as_ref().map(memory::rows).unwrap_or_default();
         let each = memory.iter().find(|row| row.contender == server);
         let knee_rate = at_knee.sustained.value;
-        Ok(Self {
+        let inputs = Self {
             server: server.to_string(),
             path: study.occasion.path.clone(),
             server_on: study.occasion.server_on.clone(),
@@ -78,12 +84,32 @@ impl Inputs {
             bound_s: study.bound.p99_ns as f64 / 1e9,
             knee_utilization: at_knee.server_busy,
             generator_s: at_knee.generator_cpus / knee_rate,
+            generator_busy: at_knee.generator_busy,
             law: scaled.law,
             cores_measured: scaled.sizes.iter().map(|size| size.cores).max().unwrap_or(1),
+            sizes_measured: scaled.sizes.len(),
             // The kernel's bytes are those of both ends; one end is on another machine.
             connection_bytes: each
                 .map(|row| row.rss_each.max(0.0) + row.kernel_each.unwrap_or(0.0) / 2.0),
-        })
+        };
+        inputs.must_make_sense()?;
+        Ok(inputs)
+    }
+
+    /// Fails if a figure is such that a plan would have NaN or negative rates in it.
+    fn must_make_sense(&self) -> Result<(), InputError> {
+        let figures = [
+            ("rate at the knee", self.knee_rate),
+            ("utilization at the knee", self.knee_utilization),
+            ("CPU time of a request", self.service_s()),
+            ("capacity of one core", self.law.rate),
+            ("capacity of the cores at the knee", self.law.at(self.knee_cores as f64)),
+        ];
+        let is_usable = |value: f64| value > 0.0 && value.is_finite();
+        match figures.into_iter().find(|(_, value)| !is_usable(*value)) {
+            Some((figure, value)) => Err(InputError::Nonsense(figure, value)),
+            None => Ok(()),
+        }
     }
 
     /// Returns the CPU time of the server for one request, in seconds.
@@ -143,6 +169,9 @@ impl fmt::Display for InputError {
             }
             Self::NoFigures(study, server, reason) => {
                 write!(f, "the study {study} has no figures of {server}: {reason}")
+            }
+            Self::Nonsense(figure, value) => {
+                write!(f, "the {figure} is {value}, and must be above 0; measure again")
             }
             Self::Differ(fact, knee, scaling) => {
                 write!(

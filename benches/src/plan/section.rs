@@ -6,6 +6,13 @@ use super::fleet::{
 use super::inputs::Inputs;
 use crate::report::section::{Section, Table};
 use crate::report::units::{cpus_count, latency, microseconds, thousands};
+use crate::stats::{bins, usl};
+
+/// A generator that is busy for a larger share of its time may be the limit of the knee.
+const GENERATOR_BUSY: f64 = 0.95;
+
+/// A busiest core with more than this in ratio to the mean makes the planned rate too high.
+const CORES_EVEN: f64 = 1.1;
 
 /// A row: its name, its formula, and its value in a plan.
 type Line = (&'static str, String, fn(&Fleet) -> String);
@@ -55,6 +62,46 @@ fn warnings(inputs: &Inputs, wanted: &Wanted) -> Vec<String> {
             cpus_count(inputs.cores_measured)
         ));
     }
+    let law = inputs.law;
+    if wanted.cores > inputs.cores_measured && usl::parameters(inputs.sizes_measured) < 3 {
+        warnings.push(format!(
+            "The law is known from {} of cores only, so what is not known of it is taken as 0: the \
+             rates for more cores are an upper bound.",
+            match inputs.sizes_measured {
+                1 => "one number".to_string(),
+                sizes => format!("{sizes} numbers"),
+            }
+        ));
+    }
+    if law.peak().is_some_and(|peak| (wanted.cores as f64) > peak) {
+        warnings.push(format!(
+            "By the law {} do less than fewer cores would.",
+            cpus_count(wanted.cores)
+        ));
+    }
+    if inputs.generator_busy > GENERATOR_BUSY {
+        warnings.push(format!(
+            "Near the knee the load generator used {:.0} % of its CPU: the rate may have failed on \
+             the generator, and the servers sustain more than this plan says.",
+            inputs.generator_busy * 100.0
+        ));
+    }
+    if inputs.service_s() > wanted.bound_s {
+        warnings.push(format!(
+            "No rate has its p99 within {}: one request alone takes {} of CPU time.",
+            latency((wanted.bound_s * 1e9) as u64),
+            microseconds(inputs.service_s() * 1e9)
+        ));
+    }
+    let busiest = bins::imbalance(wanted.connections, wanted.cores);
+    if busiest > CORES_EVEN {
+        warnings.push(format!(
+            "A connection stays on one core: if {} connections pick one of {} at random, the busiest \
+             core has {busiest:.2} times the mean, and the plan leaves this out.",
+            thousands(wanted.connections as f64),
+            cpus_count(wanted.cores)
+        ));
+    }
     if inputs.connection_bytes.is_none() {
         warnings.push("The results lack the study memory, so memory is not planned.".to_string());
     }
@@ -77,8 +124,14 @@ fn measured(inputs: &Inputs, wanted: &Wanted) -> Table {
     row("the generator's CPU time of a request", "g", microseconds(inputs.generator_s * 1e9));
     let at = |cores: usize| thousands(law.at(cores as f64));
     row("capacity of one core by the law of scaling, per second", "λ", thousands(law.rate));
-    row("contention", "σ", percent(law.contention));
-    row("coherence", "κ", percent(law.coherence));
+    let known = usl::parameters(inputs.sizes_measured);
+    let of_law = |nth: usize, share: f64| match known > nth {
+        // 0.01 % of coherence is a third of the rate of 64 cores.
+        true => format!("{:.4} %", share * 100.0),
+        false => "not known, taken as 0".to_string(),
+    };
+    row("contention", "σ", of_law(1, law.contention));
+    row("coherence", "κ", of_law(2, law.coherence));
     row("capacity of n cores, λ·n / (1 + σ·(n−1) + κ·n·(n−1))", "X(n)", at(wanted.cores));
     row("capacity of k cores, likewise", "X(k)", at(inputs.knee_cores));
     let bytes = inputs.connection_bytes.map_or("–".to_string(), thousands);

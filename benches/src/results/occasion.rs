@@ -35,6 +35,11 @@ pub struct Occasion {
 }
 
 impl Occasion {
+    /// Returns the number of threads that loaded the servers: one on each CPU of each machine.
+    pub fn generator_threads(&self) -> usize {
+        self.generator_cores.len().max(1) * self.load_from.len().max(1)
+    }
+
     /// Reports whether the generator had to run on a CPU of the servers.
     pub fn shares_a_core(&self) -> bool {
         !self.machines_differ

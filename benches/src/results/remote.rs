@@ -104,6 +104,10 @@ pub struct MachineTicks {
     pub busy: u64,
     /// The part of it in softirqs.
     pub softirqs: u64,
+    /// Time between the two readings by the machine's own clock, in ns; 0 in files of older
+    /// versions. It is longer than the slice, by the way of the orders and by the last answers.
+    #[serde(default)]
+    pub elapsed_ns: u64,
 }
 
 /// An observation of a machine without load.

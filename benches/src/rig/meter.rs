@@ -177,3 +177,40 @@ fn take<T>(
     };
     Ok(Metered { loaded, before: before.usage, after: after.usage, reading })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server whose counts grow by the same amount from reading to reading.
+    struct Growing {
+        readings: u64,
+    }
+
+    impl Watched for Growing {
+        fn observe(&mut self, _: &[usize], settle: bool) -> io::Result<Observed> {
+            assert_eq!(settle, self.readings % 2 == 1, "it is to sleep after a load only");
+            self.readings += 1;
+            let nth = self.readings;
+            let machine = serde_json::json!({
+                "processes": 100 * nth, "interrupts": 10 * nth, "softirqs": nth, "at_ns": 7 * nth
+            });
+            let machine = serde_json::from_value(machine)?;
+            Ok(Observed { usage: Usage::default(), steal_ticks: 5 * nth * nth, machine })
+        }
+
+        fn check(&mut self) -> Result<(), String> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reading_is_what_was_added_during_the_load() {
+        let mut server = Growing { readings: 0 };
+        for stolen in [15, 35] {
+            let ((), reading) = metered(&mut server, &[0], || Ok(())).unwrap();
+            let machine = MachineTicks { busy: 111, softirqs: 1, elapsed_ns: 7 };
+            assert_eq!((reading.steal_ticks, reading.machine), (stolen, machine));
+        }
+    }
+}

@@ -29,6 +29,11 @@ pub fn block<B: Bench>(
     rng: &mut Rng,
     bench: &mut B,
 ) -> Option<Vec<(usize, B::Slice)>> {
+    // Servers that an interruption kept from starting are not here: without any of them an empty block
+    // would seem to be a whole one.
+    if !bench.goes_on() {
+        return None;
+    }
     let mut order: Vec<usize> = (0..contenders.len()).collect();
     rng.shuffle(&mut order);
     let mut taken = Vec::new();
@@ -124,6 +129,18 @@ mod tests {
         assert_eq!(failures[0].reason, "it fell over");
         assert!(blocks.iter().all(|block| block.as_ref().unwrap().len() == 2));
         assert_eq!(script.slices.len(), 5, "a server that has failed is not asked again");
+    }
+
+    /// An interruption keeps servers from starting. The study would otherwise count empty blocks to
+    /// its end, and call itself complete.
+    #[test]
+    fn an_interrupt_before_any_server_is_up_makes_no_block() {
+        let taken = |slices_max| {
+            let mut script = Script { slices_max, ..Script::default() };
+            block(&[], &mut Vec::new(), &mut Rng::with_seed(7), &mut script)
+        };
+        assert_eq!(taken(Some(0)), None);
+        assert_eq!(taken(None), Some(Vec::new()), "all servers have failed");
     }
 
     #[test]

@@ -409,6 +409,22 @@ mod tests {
     }
 
     #[test]
+    fn the_busiest_thread_is_that_of_the_time_between_and_not_of_all_its_life() {
+        let usage = |cpu_ms: [u64; 3]| {
+            let thread =
+                |cpu_ms| Thread { cpu: Duration::from_millis(cpu_ms), ..Thread::default() };
+            let threads = (10..13).zip(cpu_ms.map(thread)).collect();
+            let cpu = Duration::from_millis(cpu_ms.iter().sum());
+            let process = OneProcess { cpu, threads, ..OneProcess::default() };
+            Usage { processes: [(1, process)].into(), ..Usage::default() }
+        };
+        // The first one was busy before, and the third one begins.
+        let used = usage([905, 130, 70]).since(&usage([900, 100, 0])).unwrap();
+        assert_eq!((used.busiest.as_millis(), used.threads.cpu.as_millis()), (70, 105));
+        assert_eq!(used.cpu.as_millis(), 105);
+    }
+
+    #[test]
     fn a_child_that_ended_without_being_waited_for_is_an_error() {
         let earlier = usage(&[(1, 100, 0), (2, 500, 0)]);
         let error = usage(&[(1, 130, 0)]).since(&earlier).unwrap_err();

@@ -257,11 +257,11 @@ fn an_interrupted_study_has_what_was_measured() {
     assert!(text.contains("This study was interrupted"), "{text}");
 }
 
-fn balance(results: &Results) -> &Balance {
+pub(super) fn balance(results: &Results) -> &Balance {
     results.studies.balance.as_ref().unwrap()
 }
 
-fn results() -> Results {
+pub(super) fn results() -> Results {
     let contender = |key: &str| Contender {
         key: key.to_string(),
         variant: key.trim_end_matches("_again").to_string(),

@@ -18,6 +18,38 @@ fn the_whole_machine_costs_what_it_does_beyond_its_idle_time() {
     assert!(!report.contains("Loopback has neither"), "{report}");
 }
 
+/// The readings are apart by the slice and by the way of the orders there and back.
+#[test]
+fn idle_time_is_taken_off_for_all_the_time_between_the_readings() {
+    let mut results = remote(false);
+    for sample in results.regimes[0].blocks.iter_mut().flat_map(|block| &mut block.samples) {
+        // 2 of 4 ticks are idle time, because the readings are 200 ms apart.
+        sample.machine = Some(MachineTicks { busy: 4, softirqs: 1, elapsed_ns: 200_000_000 });
+    }
+    let report = rendered::text(&results);
+    for part in ["20.00 µs", "10.00 µs", "30 %"] {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+}
+
+#[test]
+fn a_machine_that_had_more_to_do_before_the_slices_has_no_share() {
+    let mut results = remote(false);
+    for start in &mut results.starts {
+        for baseline in &mut start.baselines {
+            baseline.ticks.busy = 20;
+        }
+    }
+    let report = rendered::text(&results);
+    assert!(report.contains("-70.00 µs"), "{report}");
+    assert!(!report.contains("-9 %"), "{report}");
+    for baseline in results.starts.iter_mut().flat_map(|start| &mut start.baselines) {
+        baseline.ticks.busy = 6;
+    }
+    let report = rendered::text(&results);
+    assert!(!report.contains("inf") && !report.contains("NaN"), "{report}");
+}
+
 #[test]
 fn both_sides_and_their_interfaces_are_named() {
     for render in [rendered::text, rendered::markdown, rendered::page] {
@@ -69,12 +101,12 @@ fn remote(is_same_machine: bool) -> Results {
     let starts = results.regimes[0].blocks.len();
     results.starts.resize_with(starts, Default::default);
     for start in &mut results.starts {
-        let ticks = MachineTicks { busy: 2, softirqs: 0 };
+        let ticks = MachineTicks { busy: 2, ..MachineTicks::default() };
         start.baselines = vec![Baseline { elapsed_ns: 200_000_000, ticks }; 2];
     }
     for sample in results.regimes[0].blocks.iter_mut().flat_map(|block| &mut block.samples) {
         (sample.requests, sample.elapsed_ns) = (1000, 100_000_000);
-        sample.machine = Some(MachineTicks { busy: 3, softirqs: 1 });
+        sample.machine = Some(MachineTicks { busy: 3, softirqs: 1, elapsed_ns: 0 });
     }
     results
 }

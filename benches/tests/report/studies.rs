@@ -156,7 +156,9 @@ fn more_than_in_proportion_is_said_where_the_law_has_no_room_for_it() {
     let mut results = results();
     assert!(!rendered::text(&results).contains("more than in proportion"));
     let points = &mut results.studies.scaling.as_mut().unwrap().points;
-    points[3].slices.iter_mut().for_each(|slice| slice.cpu_ns_max /= 4);
+    for slice in &mut points[3].slices {
+        (slice.cpu_ns, slice.cpu_ns_max) = (slice.cpu_ns / 4, slice.cpu_ns_max / 4);
+    }
     assert!(rendered::text(&results).contains("more than in proportion"));
 }
 
@@ -176,6 +178,32 @@ fn a_slow_generator_is_not_in_the_capacity() {
             .law
     };
     assert_eq!(law(&calm), law(&slow));
+}
+
+/// The kernel does not tell of a loop without connections.
+#[test]
+fn a_loop_that_got_no_connection_counts_in_the_imbalance() {
+    let mut results = results();
+    let point = &mut results.studies.scaling.as_mut().unwrap().points[1];
+    point.loops.truncate(1);
+    let rows = scaling::rows(&results, results.studies.scaling.as_ref().unwrap());
+    assert_eq!(rows[0].figures.as_ref().unwrap().sizes[1].imbalance, Some([2.0, 2.0]));
+}
+
+/// Eight threads that share two cores do no more than two threads with the same CPU time.
+#[test]
+fn threads_beyond_the_cores_add_no_capacity() {
+    let few = results();
+    let mut many = few.clone();
+    for point in &mut many.studies.scaling.as_mut().unwrap().points {
+        point.slices.iter_mut().for_each(|slice| slice.cpu_ns_max /= 4);
+    }
+    let capacity = |results: &Results| {
+        let rows = scaling::rows(results, results.studies.scaling.as_ref().unwrap());
+        let sizes = &rows[0].figures.as_ref().unwrap().sizes;
+        sizes.iter().map(|size| size.capacity.value).collect::<Vec<_>>()
+    };
+    assert_eq!(capacity(&few), capacity(&many));
 }
 
 #[test]
@@ -225,7 +253,7 @@ fn results_of_an_interrupted_study_make_a_report_that_says_so() {
     assert!(rendered::page(&results).contains("was interrupted"));
 }
 
-fn results() -> Results {
+pub(super) fn results() -> Results {
     let contender = |key: &str| Contender {
         key: key.to_string(),
         variant: key.to_string(),

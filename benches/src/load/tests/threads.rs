@@ -252,6 +252,26 @@ fn a_run_starts_at_its_instant() {
     }
 }
 
+/// One of several machines may get its order late. Its requests must not count for a shorter time
+/// than those of the others, and the requests that were due meanwhile are late.
+#[test]
+fn a_run_whose_instant_has_passed_counts_from_that_instant() {
+    let server = Server::answering(OK);
+    let late = Duration::from_millis(100);
+    for threads in [1, 2] {
+        let mut generator = server.connect_threads(threads, 2);
+        generator.start_next_at(Instant::now() - late);
+        let closed = generator.run(Pace::Closed, Stop::After(late / 2)).unwrap();
+        assert_eq!(closed.requests, threads as u64, "its time had passed");
+        assert!(closed.elapsed >= late, "{:?}", closed.elapsed);
+        generator.start_next_at(Instant::now() - late);
+        let paced = generator.run(Pace::Rate(1e6), Stop::Requests(10)).unwrap();
+        assert_eq!(paced.requests, 10);
+        assert!(paced.elapsed >= late, "{:?}", paced.elapsed);
+        assert!(paced.latency_ns.min() > 99_000_000, "{}", paced.latency_ns.min());
+    }
+}
+
 #[test]
 fn closing_closes_every_connection() {
     let (tell, told) = std::sync::mpsc::channel();

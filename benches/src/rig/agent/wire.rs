@@ -15,7 +15,7 @@ use crate::load::{Arrivals, Expected, Pace, Placement, Shape, Stop, Target};
 use crate::rig::process::Readiness;
 
 /// Version of these messages. Raise it with every change.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// Beginning of the line that an agent greets with. A remote shell may print lines before it.
 pub const GREETING: &str = "pinloop-agent ";

@@ -81,12 +81,11 @@ fn figures(tour: &Tour, arrivals: &Arrivals) -> Result<Figures, String> {
 }
 
 fn disturbed(tour: &Tour, occasion: &Occasion) -> f64 {
-    let cores = |cores: &[usize]| cores.len().max(1) as f64;
     let sum = |part: &dyn Fn(&Second) -> f64| tour.seconds.iter().map(part).sum::<f64>();
     let server = sum(&|second| second.server_wait_ns.unwrap_or(0) as f64)
-        / cores(&occasion.server_cores);
+        / occasion.server_cores.len().max(1) as f64;
     let generator =
-        sum(&|second| second.generator_wait_ns as f64) / cores(&occasion.generator_cores);
+        sum(&|second| second.generator_wait_ns as f64) / occasion.generator_threads() as f64;
     server.max(generator) / 1e9 / sum(&|second| second.lasts_s).max(f64::MIN_POSITIVE)
 }
 

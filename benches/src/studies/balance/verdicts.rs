@@ -98,8 +98,17 @@ fn is_apart(found: Estimate) -> bool {
     matches!(verdict(found, Some(BAND)), Verdict::Less | Verdict::More)
 }
 
+/// Reports whether none of these servers failed. A server that failed in the middle of the study has
+/// slices from before. It does not get figures from them, because it must not win by them.
+fn are_sound(balance: &Balance, keys: &[&str]) -> bool {
+    balance.failures.iter().all(|failure| keys.iter().all(|key| failure.contender != *key))
+}
+
 /// Compares a pair under all loads. None if the two were not measured together.
 fn compared(balance: &Balance, above: &str, below: &str) -> Option<Compared> {
+    if !are_sound(balance, &[above, below]) {
+        return None;
+    }
     let p99 = [(Verdict::Less, "lower p99"), (Verdict::More, "higher p99")];
     let rates = [
         (Verdict::More, "more requests per second"),
@@ -170,7 +179,10 @@ fn under(balance: &Balance, loads: &[(&BalanceLoad, Estimate)]) -> String {
 fn over_all_loads(results: &Results, balance: &Balance) -> Option<String> {
     let keys = results.contenders.iter().map(|of| of.key.as_str());
     let others = keys.filter(|key| *key != balance.reference && *key != balance.again);
-    let of = |key: &str| pooled(balance, key, &balance.reference, Metric::Throughput);
+    let of = |key: &str| match are_sound(balance, &[key, &balance.reference]) {
+        true => pooled(balance, key, &balance.reference, Metric::Throughput),
+        false => None,
+    };
     let mut ratios: Vec<(&str, Estimate)> =
         others.filter_map(|key| Some((key, of(key)?))).collect();
     ratios.sort_by(|one, other| other.1.value.total_cmp(&one.1.value));
@@ -192,7 +204,7 @@ fn over_all_loads(results: &Results, balance: &Balance) -> Option<String> {
 pub fn pairs(balance: &Balance) -> Vec<[&'static str; 2]> {
     let is_there = |[above, below]: &[&str; 2]| {
         let both = |load| ratio(load, above, below, Metric::Throughput).is_some();
-        balance.loads.iter().any(both)
+        are_sound(balance, &[above, below]) && balance.loads.iter().any(both)
     };
     [TWINS].into_iter().chain(PAIRS).filter(is_there).collect()
 }

@@ -115,11 +115,9 @@ fn of<'a>(knee: &'a Knee, key: &'a str) -> impl Iterator<Item = &'a Probe> {
 }
 
 fn disturbed(probes: &[&Probe], occasion: &Occasion) -> f64 {
-    let cores = |cores: &[usize]| cores.len().max(1) as f64;
     let sum = |part: &dyn Fn(&Probe) -> u64| probes.iter().map(|p| part(p)).sum::<u64>() as f64;
-    let server = sum(&|probe| probe.server_wait_ns) / cores(&occasion.server_cores);
-    let generator =
-        sum(&|probe| probe.generator_wait_ns) / cores(&occasion.generator_cores);
+    let server = sum(&|probe| probe.server_wait_ns) / occasion.server_cores.len().max(1) as f64;
+    let generator = sum(&|probe| probe.generator_wait_ns) / occasion.generator_threads() as f64;
     server.max(generator) / sum(&|probe| probe.elapsed_ns).max(1.0)
 }
 

@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use hdrhistogram::Histogram;
 
-use crate::load::{self, Pace, Shape, Stop};
+use crate::load::{self, Outcome, Pace, Shape, Stop};
 use crate::results::{Bound, Contender, Failure, Knee, Probe, Results};
 use crate::rig::fleet::{Entrant, Member};
 use crate::rig::host::Server;
@@ -216,7 +217,8 @@ impl Lane<'_> {
             outcome.map_err(|error| error.to_string())
         };
         let (outcome, reading) = metered(self.process, cores, run).map_err(Halt::Failed)?;
-        let percentile = |share| outcome.latency_ns.value_at_quantile(share);
+        let latency_ns = latencies(&outcome);
+        let percentile = |share| latency_ns.value_at_quantile(share);
         Ok(Probe {
             contender: self.key.clone(),
             search,
@@ -226,6 +228,7 @@ impl Lane<'_> {
             p50_ns: percentile(0.5),
             p99_ns: percentile(0.99),
             p99_9_ns: percentile(0.999),
+            unsent: outcome.unsent,
             errors: outcome.errors.total(),
             first_error: outcome.first_error,
             server_cpu_ns: reading.used.cpu.as_nanos() as u64,
@@ -236,6 +239,14 @@ impl Lane<'_> {
             steal_ticks: reading.steal_ticks,
         })
     }
+}
+
+/// Returns the latencies of all requests that were due. Those that were never sent count with the
+/// length of the look: a server that stalls at its end must not seem to have answered in time.
+fn latencies(outcome: &Outcome) -> Histogram<u64> {
+    let mut latencies = outcome.latency_ns.clone();
+    latencies.saturating_record_n(outcome.elapsed.as_nanos() as u64, outcome.unsent);
+    latencies
 }
 
 /// Formats the progress on one line.
@@ -255,6 +266,19 @@ fn line(probe: &Probe, meets: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn requests_that_were_never_sent_are_the_slowest() {
+        let mut outcome = Outcome::none();
+        outcome.elapsed = Duration::from_secs(1);
+        outcome.latency_ns.record_n(50_000, 985).unwrap();
+        let p99 = |outcome: &Outcome| latencies(outcome).value_at_quantile(0.99);
+        assert!(p99(&outcome) < 51_000);
+        outcome.unsent = 15;
+        assert!(p99(&outcome) >= 1_000_000_000, "{}", p99(&outcome));
+        outcome.unsent = 9;
+        assert!(p99(&outcome) < 51_000);
+    }
 
     #[test]
     fn progress_says_what_was_offered_and_what_came_of_it() {

@@ -52,6 +52,11 @@ pub struct Probe {
     pub p99_ns: u64,
     /// 99.9th percentile, likewise.
     pub p99_9_ns: u64,
+    /// Requests that were due, and for which no connection was free until the end. Their latency is
+    /// not known: they count with the length of the look in the percentiles. 0 in files of older
+    /// versions, which left them out.
+    #[serde(default)]
+    pub unsent: u64,
     /// Failed connections, and answers with another status than 2xx.
     pub errors: u64,
     /// The first of them, as a clause.

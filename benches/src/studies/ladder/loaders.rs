@@ -86,8 +86,9 @@ fn late(shares: &[Vec<HostShare>]) -> Option<String> {
     let latest = all.iter().map(|of| of.late_ns).max()?;
     (late > OFTEN).then(|| {
         format!(
-            "In {:.0} % of their slices, machines began after the common start, by up to {}: they did \
-             not load together, and rates are too high. CPU time per request is not affected.",
+            "In {:.0} % of their slices, machines began after the common start, by up to {}. Time counts \
+             from the common start, so that rates are too low and latencies at a fixed rate too high. \
+             CPU time per request is not affected.",
             late * 100.0,
             microseconds(latest as f64)
         )

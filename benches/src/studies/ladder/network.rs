@@ -76,7 +76,11 @@ fn table(results: &Results, figures: &RegimeFigures) -> Option<Table> {
         let (Some(whole), Some(softirqs)) = (machine(|of| of.busy), machine(|of| of.softirqs)) else {
             continue;
         };
-        let share = format!("{:.0} %", process.value / whole.value * 100.0);
+        // A machine with more to do before the slices than in them seems to work less than nothing.
+        let share = match whole.value > 0.0 {
+            true => format!("{:.0} %", process.value / whole.value * 100.0),
+            false => "–".to_string(),
+        };
         table.cells([
             Cell::plain(key),
             cell(process),
@@ -95,7 +99,10 @@ fn beyond_idle(results: &Results, sample: &Sample, part: fn(&MachineTicks) -> u6
     let tick_ns = 1e9 / results.remote.as_ref()?.server.machine.ticks_per_s.max(1) as f64;
     let idle = baseline(results);
     let idle_rate = part(&idle.ticks) as f64 / idle.elapsed_ns.max(1) as f64;
-    let ticks = part(sample.machine.as_ref()?) as f64 - idle_rate * sample.elapsed_ns as f64;
+    let seen = sample.machine.as_ref()?;
+    // The readings are further apart than the first request and the last answer.
+    let elapsed_ns = if seen.elapsed_ns == 0 { sample.elapsed_ns } else { seen.elapsed_ns };
+    let ticks = part(seen) as f64 - idle_rate * elapsed_ns as f64;
     Some(ticks * tick_ns / sample.requests as f64)
 }
 

@@ -142,9 +142,14 @@ fn size(scaling: &Scaling, point: &Point) -> Size {
 }
 
 /// Returns the capacity of each slice, per second.
+///
+/// A server may have more threads than cores, and then a core runs several of them: the first core
+/// is full no later than an even spread of all CPU time over the cores says.
 fn capacities(point: &Point) -> Vec<f64> {
+    let cores = point.server_cores.len().max(1) as u64;
     let capacity = |slice: &Slice| {
-        slice.requests as f64 / slice.cpu_ns_max.max(1) as f64 * 1e9
+        let busiest_ns = slice.cpu_ns_max.max(slice.cpu_ns.div_ceil(cores)).max(1);
+        slice.requests as f64 / busiest_ns as f64 * 1e9
     };
     point.slices.iter().map(capacity).collect()
 }
