@@ -38,7 +38,7 @@ fn the_ladder_runs_with_servers_on_another_host() {
     let Interval { low, high } = closed.a_to_a.unwrap().interval.unwrap();
     assert!(low < high, "{said}");
 
-    let remote = results.remote.as_ref().unwrap();
+    let remote = results.machines.remote.as_ref().unwrap();
     assert!(remote.is_same_machine);
     assert_eq!(remote.address, Some([10, 203, 0, 2].into()));
     for side in [&remote.server, &remote.client] {
@@ -116,7 +116,7 @@ fn three_hosts_load_a_server_together_and_their_counts_add_up() {
     let own = format!("env XDG_CACHE_HOME={}", folder.path.display());
     let more = ["--load-from", &own, "--load-from", &from[0], "--load-from", &from[1]];
     let (results, said) = folder.measure_with(&hosts, &hosts.on(FAR), &more);
-    let names: Vec<&str> = results.load_hosts.iter().map(|host| host.command.as_str()).collect();
+    let names = results.machines.load_from();
     assert_eq!(names, [&own, &from[0], &from[1]], "{said}");
     let samples = results.regimes.iter().flat_map(|of| &of.blocks).flat_map(|of| &of.samples);
     let mut seen = 0;
@@ -149,9 +149,13 @@ fn servers_of_this_host_are_loaded_from_another_one() {
     assert!(output.status.success(), "{said}");
     let results = Results::read(&out).unwrap();
     assert!(figures::of(&results)[0].rows.iter().all(|row| row.figures.is_ok()), "{said}");
-    assert_eq!(results.load_hosts.len(), 1);
-    assert!(results.load_hosts[0].round_trips_ns.len() > 10, "{:?}", results.load_hosts);
-    let interface = results.load_hosts[0].side.interface.as_ref().unwrap();
+    assert_eq!(results.machines.load_hosts.len(), 1);
+    assert!(
+        results.machines.load_hosts[0].round_trips_ns.len() > 10,
+        "{:?}",
+        results.machines.load_hosts
+    );
+    let interface = results.machines.load_hosts[0].side.interface.as_ref().unwrap();
     assert_eq!(interface.name, "eth0");
     assert!(said.contains("the load generator is on another machine"), "{said}");
     assert!(said.contains("over the network"), "{said}");
@@ -181,8 +185,16 @@ fn clients_of_three_hosts_arrive_as_one_schedule() {
     assert!(output.status.success(), "{said}");
     let results = Results::read(&out).unwrap();
     let arrivals = results.studies.arrivals.unwrap();
-    assert_eq!(arrivals.occasion.load_from, from);
-    assert_eq!(arrivals.occasion.server_on.as_deref(), Some(server_on.as_str()));
+    let machines = &arrivals.occasion.machines;
+    assert_eq!(machines.load_from(), from);
+    assert_eq!(machines.server_on(), Some(server_on.as_str()));
+    let remote = machines.remote.as_ref().unwrap();
+    assert!(remote.round_trips_ns.len() > 10, "{remote:?}");
+    for side in machines.load_hosts.iter().map(|host| &host.side).chain([&remote.server]) {
+        assert_eq!(side.interface.as_ref().unwrap().name, "eth0", "{side:?}");
+    }
+    let shares = &arrivals.tours[0].hosts;
+    assert!(shares.len() == 3 && shares.iter().all(|share| share.requests > 0), "{shares:?}");
     let seconds = &arrivals.tours[0].seconds;
     assert!(arrivals.tours[0].failure.is_none(), "{said}");
     // One client each tenth of a second, from one host after the other.
@@ -190,7 +202,7 @@ fn clients_of_three_hosts_arrive_as_one_schedule() {
     assert!(clients.is_sorted() && clients.last() == Some(&30), "{clients:?}");
     assert!(clients[0].abs_diff(10) <= 3, "{clients:?}");
     assert!(seconds.iter().all(|second| second.requests > 0 && second.p99_ns > 0), "{said}");
-    assert!(said.contains("They were loaded from other machines"), "{said}");
+    assert!(said.contains("The machines that loaded the servers"), "{said}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,6 +98,11 @@ impl Fleet {
             }
         }
         fleet
+    }
+
+    /// Returns the address of one of the servers; none if none is up.
+    pub fn reached(&self) -> Option<SocketAddr> {
+        self.members.first().map(|member| member.process.address())
     }
 
     /// Ends all servers, and returns the account of each.

@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use crate::results::{Baseline, EventLoop, HardwareCounts, Remote, Side, Thermometer};
+use crate::results::{Baseline, EventLoop, HardwareCounts, Machines, Remote, Side, Thermometer};
 use crate::rig::agent::connection::{AgentError, Connection};
 use crate::rig::agent::install::install;
 use crate::rig::agent::shell::Shell;
 use crate::rig::agent::wire::{Ask, Start, Started};
-use crate::rig::load_hosts::Loader;
+use crate::rig::load_hosts::{LoadHosts, Loader};
 use crate::rig::machine_time::MachineTime;
 use crate::rig::memory::MemoryUse;
 use crate::rig::meter::{Observed, Watched};
@@ -157,9 +157,18 @@ impl Host {
         self.connection().id()
     }
 
-    /// Describes both sides and what lies between, by a server that is up. Returns none if the
-    /// servers are on this machine.
-    pub fn describe(&self, server: Option<SocketAddr>) -> io::Result<Option<Remote>> {
+    /// Describes the other machines of a study, with their round trips to a server that is up.
+    pub fn machines(
+        &self,
+        load_hosts: &LoadHosts,
+        server: Option<SocketAddr>,
+    ) -> io::Result<Machines> {
+        let load_hosts = load_hosts.iter().map(|host| host.record(server)).collect();
+        Ok(Machines { remote: self.describe(server)?, load_hosts })
+    }
+
+    /// Describes both sides and what lies between. Returns none if the servers are on this machine.
+    fn describe(&self, server: Option<SocketAddr>) -> io::Result<Option<Remote>> {
         let Some(shell) = &self.elsewhere else { return Ok(None) };
         let client = site::describe(None, Some(self.address))?;
         Ok(Some(Remote {

@@ -212,21 +212,24 @@ impl Agent {
         Ok((outcome, late))
     }
 
-    /// Lets clients arrive, and tells each interval, until `halt` is set or telling fails.
+    /// Lets clients arrive, and tells each interval, until `halt` is set or telling fails. Returns how
+    /// late the order was too.
     fn arrive(
         &mut self,
         arrive: &Arrive,
         halt: &AtomicBool,
         tell: &mut dyn FnMut(&Interval) -> io::Result<()>,
-    ) -> Result<Outcome, String> {
+    ) -> Result<(Outcome, Duration), String> {
         let start = self.began + arrive.start;
+        let late = Instant::now().saturating_duration_since(start);
         let threads = self.generator(arrive.generator)?;
         threads.start_next_at(start);
         let watch = Watch::of_intervals(arrive.every_ns, |interval| {
             let goes_on = tell(interval).is_ok() && !halt.load(Ordering::Relaxed);
             if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
-        threads.run_arrivals(&arrive.arrivals, watch).map_err(|error| error.to_string())
+        let outcome = threads.run_arrivals(&arrive.arrivals, watch);
+        Ok((outcome.map_err(|error| error.to_string())?, late))
     }
 
     fn memory(&mut self, number: u32) -> Result<MemoryUse, String> {

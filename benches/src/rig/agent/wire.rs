@@ -15,7 +15,7 @@ use crate::load::{Arrivals, Expected, Pace, Placement, Shape, Stop, Target};
 use crate::rig::process::Readiness;
 
 /// Version of these messages. Raise it with every change.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// Beginning of the line that an agent greets with. A remote shell may print lines before it.
 pub const GREETING: &str = "pinloop-agent ";
@@ -97,7 +97,7 @@ pub enum Ask {
     /// Load a server. Returns the [`Outcome`](crate::load::Outcome), and how late the order was.
     Run(Run),
     /// Let clients arrive at a server. Returns an [`Interval`](crate::load::Interval) each time that one
-    /// has passed, and then the [`Outcome`](crate::load::Outcome).
+    /// has passed, and then the [`Outcome`](crate::load::Outcome) and how late the order was.
     Arrive(Arrive),
     /// End the load that is under way at the end of its interval. The agent does not answer this.
     Halt,

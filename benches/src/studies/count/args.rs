@@ -54,7 +54,7 @@ pub(crate) fn run(arguments: &Count) -> anyhow::Result<ExitCode> {
         path: "/".to_string(),
         reference: REFERENCE.to_string(),
     };
-    let mut results = common.open(&path, contenders)?;
+    let mut results = common.open_anyway(&path, contenders)?;
 
     let stop = interrupts()?;
     let counted = counts::run(&plan.settings, &workloads::all(), &subjects, &stop, &mut |counts| {

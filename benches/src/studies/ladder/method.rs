@@ -79,12 +79,14 @@ fn steps(results: &Results) -> Vec<String> {
     let settings = &results.settings;
     let on = cpus(&settings.generator_cores);
     let threads = settings.generator_cores.len();
-    let generator = match (settings.generator, results.load_hosts.len()) {
+    let generator = match (settings.generator, results.machines.load_hosts.len()) {
         (GeneratorKind::Wrk, _) => {
             format!("the load generator is wrk, one process for each slice, on {on}")
         }
         (_, 1) => "the load generator is on another machine".to_string(),
-        (_, 2..) => format!("the load generator is on {} machines", results.load_hosts.len()),
+        (_, 2..) => {
+            format!("the load generator is on {} machines", results.machines.load_hosts.len())
+        },
         _ if threads < 2 => format!("the load generator is one thread on {on}"),
         _ => format!("the load generator has {threads} threads, one each on {on}"),
     };
@@ -156,7 +158,7 @@ const NETWORK: &str = "The servers' machine receives packets in interrupts and s
     alike, so the difference is the better figure.";
 
 fn doubts(results: &Results) -> Vec<String> {
-    let way = if results.is_over_a_network() { NETWORK } else { LOOPBACK };
+    let way = if results.machines.is_over_a_network() { NETWORK } else { LOOPBACK };
     let mut doubts: Vec<String> = [
         way,
         "Only pinloop has timeouts on heads, bodies, idle connections and writes, and limits on \

@@ -1,9 +1,8 @@
 //! The machines that loaded the servers: the share of each, and its limits.
 
-use super::network::side;
-use crate::report::section::{Section, Table};
-use crate::report::units::{cpus, microseconds, thousands};
-use crate::results::{HostShare, LoadHost, Results};
+use super::section::{Section, Table};
+use super::units::{cpus, microseconds, thousands};
+use crate::results::{HostShare, LoadHost, Machines};
 use crate::stats;
 
 /// A start that is later than this share of the slice is late.
@@ -15,13 +14,13 @@ const OFTEN: f64 = 0.05;
 /// A machine whose busiest thread works for a larger share of the time may be the limit.
 const BUSY: f64 = 0.9;
 
-/// Makes the section on the machines that loaded the servers; none if the measure did it itself.
-pub(crate) fn section(results: &Results) -> Option<Section> {
-    let hosts = &results.load_hosts;
+/// Adds the table of the machines that loaded the servers, with their shares and limits; nothing if
+/// the measuring machine did it. `slices` has the part of each machine in each slice.
+pub fn add(section: &mut Section, machines: &Machines, slices: &[&[HostShare]]) {
+    let hosts = &machines.load_hosts;
     if hosts.is_empty() {
-        return None;
+        return;
     }
-    let mut section = Section::new("The machines that loaded the servers");
     let columns = [
         "machine",
         "CPUs",
@@ -32,8 +31,9 @@ pub(crate) fn section(results: &Results) -> Option<Section> {
         "round trip",
         "error of the common start",
     ];
-    let mut table = Table::new("", &columns);
-    let shares: Vec<Vec<HostShare>> = (0..hosts.len()).map(|at| shares_of(results, at)).collect();
+    let mut table = Table::new("The machines that loaded the servers", &columns);
+    let of_host = |at: usize| slices.iter().filter_map(move |of| of.get(at).copied()).collect();
+    let shares: Vec<Vec<HostShare>> = (0..hosts.len()).map(of_host).collect();
     let requests = |of: &[HostShare]| of.iter().map(|share| share.requests).sum::<u64>();
     let all: u64 = shares.iter().map(|of| requests(of)).sum();
     for (host, shares) in hosts.iter().zip(&shares) {
@@ -49,24 +49,16 @@ pub(crate) fn section(results: &Results) -> Option<Section> {
             format!("±{}", microseconds(error(host, shares) as f64)),
         ]);
         section.warnings.extend((busiest > BUSY).then(|| limit(host, busiest)));
-        section.definitions.extend(side(&host.command, &host.side));
     }
     section.tables.push(table);
     section.warnings.extend(late(&shares));
     section.notes.push(
-        "Connections are dealt to the threads of all machines in turn, and a rate is one schedule. All \
-         are told to start at the same instant: clocks are compared whenever connections are opened, by \
-         the shortest of some round trips. Histograms of latencies are added exactly."
+        "Connections, or clients that arrive, are dealt to the threads of all machines in turn, and a \
+         rate is one schedule. All are told to start at the same instant: clocks are compared whenever \
+         connections are opened, by the shortest of some round trips. Histograms of latencies are added \
+         exactly."
             .to_string(),
     );
-    Some(section)
-}
-
-/// The machine's part of each slice.
-fn shares_of(results: &Results, at: usize) -> Vec<HostShare> {
-    let samples =
-        results.regimes.iter().flat_map(|of| &of.blocks).flat_map(|block| &block.samples);
-    samples.filter_map(|sample| sample.generator.hosts.get(at).copied()).collect()
 }
 
 /// Share of the time in which the busiest thread worked: median of all slices.
@@ -97,7 +89,9 @@ fn late(shares: &[Vec<HostShare>]) -> Option<String> {
 fn round_trip(host: &LoadHost) -> String {
     match host.round_trips_ns.as_slice() {
         [] => "–".to_string(),
-        trips => microseconds(stats::median(&trips.iter().map(|&ns| ns as f64).collect::<Vec<_>>())),
+        trips => {
+            microseconds(stats::median(&trips.iter().map(|&ns| ns as f64).collect::<Vec<_>>()))
+        }
     }
 }
 
