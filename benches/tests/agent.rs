@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use pinloop_bench::results::Side;
 use pinloop_bench::rig::agent::wire::{self, Answer, Ask, GREETING, Question, Start, Started};
 use pinloop_bench::rig::host::{Host, Place, Server};
 use pinloop_bench::rig::machine::allowed_cores;
@@ -160,6 +161,31 @@ fn answers_to_another_question_are_not_taken() {
     let place = folder.with_agent(&format!("cat {}; cat > /dev/null", late.display()));
     let error = Host::remote(&place, Path::new(PROGRAM)).unwrap_err().to_string();
     assert!(error.contains("answered question 7 in place of 0"), "{error}");
+}
+
+#[test]
+fn variants_that_the_servers_machine_cannot_run_are_left_out() {
+    let folder = Folder::new();
+    let answers = folder.path.join("answers");
+    let reasons = [None, Some("no io_uring there".to_string())];
+    let mut side = Side::default();
+    side.machine.cores = cores();
+    let values = [serde_json::to_value(side).unwrap(), serde_json::to_value(reasons).unwrap()];
+    let mut bytes = wire::greeting().into_bytes();
+    for (number, value) in (0..).zip(values) {
+        wire::write(&mut bytes, &Answer { number, goes_on: false, result: Ok(value) }).unwrap();
+    }
+    fs::write(&answers, bytes).unwrap();
+    let place = folder.with_agent(&format!("cat {}; cat > /dev/null", answers.display()));
+    let agent = place.agent.unwrap();
+    let output = Command::new(PROGRAM)
+        .args(["check", "--variants", "pinloop,pinloop_on_uring", "--address", "127.0.0.1"])
+        .args(["--server-on", &place.command, "--agent", agent.to_str().unwrap()])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("pinloop_on_uring is left out: no io_uring there"), "{said}");
+    assert!(!said.contains("pinloop is left out"), "{said}");
 }
 
 #[test]

@@ -78,26 +78,29 @@ pub(crate) struct Setup {
 }
 
 /// Returns the variants with these names, or the whole ladder without names; each once.
-pub(crate) fn chosen(settings: &Settings, names: &[String]) -> anyhow::Result<Vec<Entrant>> {
+pub(crate) fn chosen(plan: &Plan, names: &[String]) -> anyhow::Result<Vec<Entrant>> {
     let asked_for = |variant: &&Variant| names.iter().any(|name| name == variant.name);
     let mut chosen: Vec<&Variant> = match names {
         [] => VARIANTS.iter().collect(),
         _ => variants::all().filter(asked_for).collect(),
     };
-    leave_out(&mut chosen);
-    entrants_of(&chosen, settings, false)
+    leave_out(&mut chosen, &plan.host)?;
+    entrants_of(&chosen, &plan.settings, false)
 }
 
-/// Takes the variants that this machine cannot run out of `variants`, says why, and returns them.
-pub(crate) fn leave_out(variants: &mut Vec<&Variant>) -> Vec<Failure> {
+/// Takes the variants that the servers' machine cannot run out of `variants`, says why, and returns
+/// them.
+pub(crate) fn leave_out(variants: &mut Vec<&Variant>, host: &Host) -> anyhow::Result<Vec<Failure>> {
+    let names: Vec<&str> = variants.iter().map(|variant| variant.name).collect();
+    let mut reasons = host.unavailable(&names)?.into_iter();
     let mut left_out = Vec::new();
     variants.retain(|variant| {
-        let Some(reason) = variants::unavailable(variant) else { return true };
+        let Some(reason) = reasons.next().flatten() else { return true };
         eprintln!("{} is left out: {reason}", variant.name);
         left_out.push(Failure { contender: variant.name.to_string(), reason });
         false
     });
-    left_out
+    Ok(left_out)
 }
 
 pub(crate) fn plan(setup: &Setup) -> anyhow::Result<Plan> {

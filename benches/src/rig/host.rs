@@ -181,6 +181,11 @@ impl Host {
         }))
     }
 
+    /// Returns why the machine cannot serve each of these variants; none if it can.
+    pub fn unavailable(&self, variants: &[&str]) -> Result<Vec<Option<String>>, AgentError> {
+        self.ask(Ask::Unavailable(variants.iter().map(ToString::to_string).collect()))
+    }
+
     /// Starts `command` there on `cores`, waits until it is ready, and connects to it once.
     pub fn start(
         self: &Arc<Self>,

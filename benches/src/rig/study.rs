@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::load::Target;
-use crate::results::{self, Contender, Gate, Machines, Occasion, ReadError, Results, Settings};
+use crate::results::{
+    self, Contender, Failure, Gate, Machines, Occasion, ReadError, Results, Settings,
+};
 use crate::rig::fleet::{Entrant, Fleet};
 use crate::rig::host::Host;
 use crate::rig::load_hosts::LoadHosts;
@@ -34,6 +36,8 @@ pub struct Common {
     pub path: String,
     /// Key of the contender that the others are held against.
     pub reference: String,
+    /// Servers that were asked for and that their machine cannot run.
+    pub left_out: Vec<Failure>,
 }
 
 /// The servers of a study, up and looked at.

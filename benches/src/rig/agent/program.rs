@@ -34,8 +34,12 @@ const ASKED_WITHIN: Duration = Duration::from_secs(30 * 60);
 /// Time for which processes are killed until they are gone.
 const KILLS_FOR: Duration = Duration::from_secs(5);
 
+/// Tells why this machine cannot serve the variant with a name; none if it can.
+pub type Unavailable = fn(&str) -> Option<String>;
+
 /// Everything that the agent has started, by number.
 struct Agent {
+    unavailable: Unavailable,
     /// The beginning of its clock.
     began: Instant,
     /// Number of servers and generators so far.
@@ -47,7 +51,7 @@ struct Agent {
 
 /// Answers questions from stdin on stdout until stdin ends. Then it ends every process that it has
 /// started, also in the middle of an answer.
-pub fn run() -> io::Result<()> {
+pub fn run(unavailable: Unavailable) -> io::Result<()> {
     raise_descriptors()?;
     set_child_subreaper(Pid::from_raw(process::id() as i32))?;
     let mut stdout = io::stdout().lock();
@@ -69,7 +73,7 @@ pub fn run() -> io::Result<()> {
         end_all();
         process::exit(0);
     });
-    let mut agent = Agent::new();
+    let mut agent = Agent::new(unavailable);
     while let Ok(Question { number, ask }) = questions.recv_timeout(ASKED_WITHIN) {
         let result = match ask {
             Ask::Arrive(arrive) => {
@@ -118,8 +122,9 @@ fn raise_descriptors() -> io::Result<()> {
 }
 
 impl Agent {
-    fn new() -> Self {
+    fn new(unavailable: Unavailable) -> Self {
         Self {
+            unavailable,
             began: Instant::now(),
             started: 0,
             servers: BTreeMap::new(),
@@ -132,6 +137,10 @@ impl Agent {
         match ask {
             Ask::Describe { address, peer } => value(site::describe(address, peer)),
             Ask::RoundTrips(server) => value(network::round_trips(server)),
+            Ask::Unavailable(variants) => {
+                let reasons = variants.iter().map(|variant| (self.unavailable)(variant));
+                value(Ok::<_, String>(reasons.collect::<Vec<_>>()))
+            }
             Ask::Start(start) => value(self.start(start)),
             Ask::Read { server, cores, settle } => {
                 value(self.server(server)?.observe(&cores, settle))

@@ -57,6 +57,8 @@ pub enum Ask {
         /// Without an address: the interface that leads to this machine is described.
         peer: Option<IpAddr>,
     },
+    /// Return why the machine cannot serve each of these variants, by name; none if it can.
+    Unavailable(Vec<String>),
     /// Start a server and wait until it is ready. Returns a [`Started`].
     Start(Start),
     /// Read what a server and the machine have used so far. Returns an
