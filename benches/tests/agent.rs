@@ -12,9 +12,11 @@ use std::time::{Duration, Instant};
 use pinloop_bench::results::Side;
 use pinloop_bench::rig::agent::wire::{self, Answer, Ask, GREETING, Question, Start, Started};
 use pinloop_bench::rig::host::{Host, Place, Server};
+use pinloop_bench::rig::load_hosts::LoadHosts;
 use pinloop_bench::rig::machine::allowed_cores;
 use pinloop_bench::rig::meter::Watched;
 use pinloop_bench::rig::process::{PARENT, Readiness};
+use sha2::{Digest, Sha256};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pinloop-bench");
 
@@ -140,6 +142,11 @@ fn an_agent_of_another_version_or_none_is_named() {
             format!("echo '{GREETING}1 0.0.1 debug'; cat"),
             "its agent is of version 0.0.1 with protocol 1",
         ),
+        // A build of the same version, which did not say what it was built from.
+        (
+            format!("echo '{}'; cat", wire::greeting().trim_end().rsplit_once(' ').unwrap().0),
+            "its agent was built from other sources (unknown)",
+        ),
         ("echo hello; echo what is agent >&2".to_string(), "it said: what is agent"),
         ("yes".to_string(), "printed much, and never its greeting"),
     ] {
@@ -148,6 +155,20 @@ fn an_agent_of_another_version_or_none_is_named() {
         let error = Host::remote(&place, Path::new(PROGRAM)).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
+}
+
+#[test]
+fn the_executable_of_an_agent_is_recorded_if_it_is_another_one() {
+    let folder = Folder::new();
+    let agent_of = |place: &Place| {
+        let host = Host::remote(place, Path::new(PROGRAM)).unwrap();
+        host.machines(&LoadHosts::from([]), None).unwrap().remote.unwrap().agent
+    };
+    assert_eq!(agent_of(&folder.place("")), None);
+    let place = folder.with_agent(&format!("exec {PROGRAM} \"$@\""));
+    let agent = fs::read(place.agent.as_ref().unwrap()).unwrap();
+    let hash: String = Sha256::digest(&agent).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(agent_of(&place), Some(hash));
 }
 
 #[test]

@@ -43,8 +43,8 @@ pub fn place(remote: &Remote, server_cores: &[usize]) -> String {
 /// Describes each of these machines once; none without other machines than the measuring one.
 pub fn section(all: &[&Machines]) -> Option<Section> {
     let mut section = Section::new("The other machines");
-    let mut add = |of: &str, side: &Side| {
-        for fact in facts(of, side) {
+    let mut add = |of: &str, side: &Side, agent: Option<&str>| {
+        for fact in facts(of, side, agent) {
             if !section.definitions.contains(&fact) {
                 section.definitions.push(fact);
             }
@@ -52,23 +52,37 @@ pub fn section(all: &[&Machines]) -> Option<Section> {
     };
     for machines in all {
         if let Some(remote) = &machines.remote {
-            add(&format!("the servers, {}", remote.command), &remote.server);
+            add(
+                &format!("the servers, {}", remote.command),
+                &remote.server,
+                remote.agent.as_deref(),
+            );
             // Other machines that load the servers have an entry of their own.
             if machines.load_hosts.is_empty() {
-                add("the load generator", &remote.client);
+                add("the load generator", &remote.client, None);
             }
         }
         for host in &machines.load_hosts {
-            add(&format!("the load generator, {}", host.command), &host.side);
+            add(
+                &format!("the load generator, {}", host.command),
+                &host.side,
+                host.agent.as_deref(),
+            );
         }
     }
     (!section.definitions.is_empty()).then_some(section)
 }
 
-fn facts(of: &str, side: &Side) -> [(String, String); 2] {
+fn facts(of: &str, side: &Side, agent: Option<&str>) -> Vec<(String, String)> {
     let described = format!("{}: {}", side.host, machine::in_brief(&side.machine));
     let interface = side.interface.as_ref().map_or("not found".to_string(), in_words);
-    [(format!("machine of {of}"), described), (format!("interface of {of}"), interface)]
+    let mut facts =
+        vec![(format!("machine of {of}"), described), (format!("interface of {of}"), interface)];
+    facts.extend(agent.map(|hash| {
+        let is_other = format!("another executable than the measure's, with the SHA-256 {hash}");
+        (format!("agent of {of}"), is_other)
+    }));
+    facts
 }
 
 fn in_words(interface: &Interface) -> String {

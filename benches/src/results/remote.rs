@@ -110,6 +110,9 @@ pub struct Remote {
     pub command: String,
     /// Address that the servers were reached at.
     pub address: Option<IpAddr>,
+    /// SHA-256 of the agent's executable if it was another one than the measure's, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
     /// The servers' side.
     pub server: Side,
     /// The measure's side.
@@ -159,6 +162,9 @@ pub struct LoadHost {
     pub command: String,
     /// The machine.
     pub side: Side,
+    /// SHA-256 of the agent's executable if it was another one than the measure's, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
     /// CPUs of its threads.
     pub cores: Vec<usize>,
     /// Largest error of the common start, in ns: half of the round trip that clocks were compared by.

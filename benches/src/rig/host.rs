@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::results::{Baseline, EventLoop, HardwareCounts, Machines, Remote, Side, Thermometer};
 use crate::rig::agent::connection::{AgentError, Connection};
-use crate::rig::agent::install::install;
+use crate::rig::agent::install::{Installed, install};
 use crate::rig::agent::shell::Shell;
 use crate::rig::agent::wire::{Ask, Start, Started};
 use crate::rig::load_hosts::{LoadHosts, Loader};
@@ -40,6 +40,8 @@ pub struct Host {
     side: Side,
     /// Leads there if servers are on another machine, or in another namespace.
     elsewhere: Option<Shell>,
+    /// SHA-256 of the agent if it is another program than this one.
+    agent: Option<String>,
     /// Why a server there could not be connected to. The next one is not even started.
     unreachable: OnceLock<AgentError>,
     /// Paths there of programs of this machine.
@@ -87,18 +89,19 @@ impl Host {
         // An interrupt from the terminal reaches only this process, which then ends it in order.
         command.arg("agent").process_group(0);
         let connection = Connection::open(command, "this machine")?;
-        Self::of(connection, listen, address, None)
+        Self::of(connection, listen, address, None).map(Arc::new)
     }
 
     /// Uses another machine, to which `program` is copied unless the place has its own.
     pub fn remote(place: &Place, program: &Path) -> Result<Arc<Self>, AgentError> {
         let shell = Shell::new(&place.command);
-        let path = install(&shell, program, place.agent.as_deref())?;
+        let Installed { path, other } = install(&shell, program, place.agent.as_deref())?;
         let connection = Connection::open(shell.command(&[&path, "agent"]), shell.name())?;
         note_banner(&connection, &shell);
-        let host = Self::of(connection, place.listen, place.address, Some(shell))?;
+        let mut host = Self::of(connection, place.listen, place.address, Some(shell))?;
+        host.agent = other;
         host.programs().insert(program.to_path_buf(), path);
-        Ok(host)
+        Ok(Arc::new(host))
     }
 
     /// Starts an agent that loads servers, by the command that leads to its machine.
@@ -110,12 +113,12 @@ impl Host {
         server: IpAddr,
     ) -> Result<Loader, AgentError> {
         let shell = Shell::new(command);
-        let path = install(&shell, program, agent)?;
+        let Installed { path, other } = install(&shell, program, agent)?;
         let mut connection = Connection::open(shell.command(&[&path, "agent"]), shell.name())?;
         note_banner(&connection, &shell);
         let describe = Ask::Describe { address: None, peer: Some(server) };
         let side = connection.ask(describe, Duration::ZERO)?;
-        Loader::new(connection, command, side)
+        Loader::new(connection, command, side, other)
     }
 
     fn of(
@@ -123,18 +126,19 @@ impl Host {
         listen: IpAddr,
         address: IpAddr,
         elsewhere: Option<Shell>,
-    ) -> Result<Arc<Self>, AgentError> {
+    ) -> Result<Self, AgentError> {
         let mut host = Self {
             connection: Mutex::new(connection),
             listen,
             address,
             side: Side::default(),
             elsewhere,
+            agent: None,
             unreachable: OnceLock::new(),
             programs: Mutex::default(),
         };
         host.side = host.ask(Ask::Describe { address: Some(listen), peer: None })?;
-        Ok(Arc::new(host))
+        Ok(host)
     }
 
     /// Returns the machine, with the interface that servers listen on.
@@ -174,6 +178,7 @@ impl Host {
         Ok(Some(Remote {
             command: shell.name().to_string(),
             address: Some(self.address),
+            agent: self.agent.clone(),
             is_same_machine: client.boot == self.side.boot,
             server: self.side.clone(),
             client,
@@ -241,7 +246,7 @@ impl Host {
         if let Some(there) = self.programs().get(program) {
             return Ok(there.clone());
         }
-        let there = install(shell, program, None)?;
+        let there = install(shell, program, None)?.path;
         self.programs().insert(program.to_path_buf(), there.clone());
         Ok(there)
     }

@@ -35,6 +35,8 @@ pub struct Loader {
     connection: Mutex<Connection>,
     command: String,
     side: Side,
+    /// SHA-256 of the agent if it is another program than this one.
+    agent: Option<String>,
     /// CPUs of its threads.
     cores: Vec<usize>,
     clock: Mutex<Clock>,
@@ -61,11 +63,17 @@ pub enum Generators {
 }
 
 impl Loader {
-    /// Takes an agent, and compares its clock with this machine's.
-    pub fn new(mut connection: Connection, command: &str, side: Side) -> Result<Self, AgentError> {
+    /// Takes an agent, and compares its clock with this machine's. `agent` is the SHA-256 of its
+    /// executable if that is another one than this program's.
+    pub fn new(
+        mut connection: Connection,
+        command: &str,
+        side: Side,
+        agent: Option<String>,
+    ) -> Result<Self, AgentError> {
         let clock = Mutex::new(Clock::of(&mut connection)?);
         let (command, cores) = (command.to_string(), Vec::new());
-        Ok(Self { connection: Mutex::new(connection), command, side, cores, clock })
+        Ok(Self { connection: Mutex::new(connection), command, side, agent, cores, clock })
     }
 
     /// Returns its machine.
@@ -89,6 +97,7 @@ impl Loader {
         LoadHost {
             command: self.command.clone(),
             side: self.side.clone(),
+            agent: self.agent.clone(),
             cores: self.cores.clone(),
             clock_error_ns: (self.clock().round_trip / 2).as_nanos() as u64,
             round_trips_ns: round_trips.unwrap_or_default(),

@@ -71,6 +71,7 @@ fn studies_name_their_machines_with_shares_and_limits() {
         "25.0 %",
         "The busiest thread of one worked 95 % of the time",
         "machine of the load generator, ssh two",
+        "agent of the load generator, ssh two: another executable than the measure's, with the SHA-256 12ab",
         "±20.00 µs",
         "ixgbe",
     ] {
@@ -88,6 +89,7 @@ fn studies_name_their_machines_with_shares_and_limits() {
     results.studies.arrivals = Some(arrivals(Vec::new()));
     results.studies.arrivals.as_mut().unwrap().occasion.machines = Machines::default();
     let here = rendered::text(&results);
+    assert!(!report.contains("agent of the load generator, ssh one"), "{report}");
     assert!(!here.contains("The other machines") && !here.contains("loaded the servers"), "{here}");
 }
 
@@ -99,6 +101,7 @@ fn loaded() -> Machines {
         side: Side { host: name.to_string(), boot: boot.to_string(), ..Side::default() },
         cores: vec![1],
         clock_error_ns: 20_000,
+        agent: (name == "two").then(|| "12ab".to_string()),
         ..LoadHost::default()
     };
     Machines { remote, load_hosts: vec![host("one", "1"), host("two", "2")] }
@@ -124,6 +127,7 @@ fn remote(is_same_machine: bool) -> Results {
     results.machines.remote = Some(Remote {
         command: "ssh far".to_string(),
         address: Some([10, 1, 2, 3].into()),
+        agent: None,
         server: side("far", Some(interface.clone())),
         client: side("near", Some(Interface { offloads: None, ..interface })),
         is_same_machine,

@@ -49,6 +49,21 @@ case $found in
 esac
 "#;
 
+/// A program that is on the other machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installed {
+    /// Path there.
+    pub path: String,
+    /// SHA-256 of a program for another platform, in hexadecimal; none of this machine's program.
+    pub other: Option<String>,
+}
+
+/// Place of the kind of CPU in an ELF file.
+const ELF_MACHINE: std::ops::Range<usize> = 18..20;
+
+/// Kinds of CPUs as `uname` names them, and their numbers in ELF files. Others are not checked.
+const ELF_MACHINES: [(&str, u8); 3] = [("x86_64", 62), ("aarch64", 183), ("riscv64", 243)];
+
 /// What a machine has told about itself.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Probed {
@@ -57,12 +72,16 @@ struct Probed {
     hash: Option<String>,
 }
 
-/// Copies `program` to the machine unless it is there, and returns its path there. A machine of
-/// another platform than this one gets `other` instead.
+/// Copies `program` to the machine unless it is there. A machine of another platform than this one
+/// gets `other` instead.
 ///
 /// # Errors
 /// A sentence: the machine cannot be reached, is of another platform, has no room, and the like.
-pub fn install(shell: &Shell, program: &Path, other: Option<&Path>) -> Result<String, AgentError> {
+pub fn install(
+    shell: &Shell,
+    program: &Path,
+    other: Option<&Path>,
+) -> Result<Installed, AgentError> {
     let name = shell.name();
     let bytes = read(program)?;
     let hash = hex(&Sha256::digest(&bytes));
@@ -77,14 +96,36 @@ pub fn install(shell: &Shell, program: &Path, other: Option<&Path>) -> Result<St
             )));
         };
         let bytes = read(other)?;
+        check(&bytes, other, &probed.platform)?;
         let hash = hex(&Sha256::digest(&bytes));
         let probed = probe(shell, &hash)?;
-        return copy_unless_there(shell, &bytes, &hash, &probed);
+        let path = copy_unless_there(shell, &bytes, &hash, &probed)?;
+        return Ok(Installed { path, other: Some(hash) });
     }
     if let Some(other) = other {
         eprintln!("note: {name} is of this platform, so {} is not used there", other.display());
     }
-    copy_unless_there(shell, &bytes, &hash, &probed)
+    let path = copy_unless_there(shell, &bytes, &hash, &probed)?;
+    Ok(Installed { path, other: None })
+}
+
+/// Fails if the bytes cannot be a program of the platform.
+fn check(bytes: &[u8], path: &Path, platform: &str) -> Result<(), AgentError> {
+    let lost =
+        |reason: String| Err(AgentError::Lost(format!("--agent {}: {reason}", path.display())));
+    if bytes.starts_with(b"#!") {
+        return Ok(());
+    }
+    let Some(machine) = bytes.get(ELF_MACHINE).filter(|_| bytes.starts_with(b"\x7fELF")) else {
+        return lost("it is neither a program of Linux nor a script".to_string());
+    };
+    let named = |&&(_, number): &&(&str, u8)| machine == [number, 0];
+    match ELF_MACHINES.iter().find(named) {
+        Some((name, _)) if platform != format!("Linux {name}") => {
+            lost(format!("it is a program for Linux {name}, and the machine is {platform}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn read(program: &Path) -> Result<Vec<u8>, AgentError> {
