@@ -131,6 +131,9 @@ fn three_hosts_load_a_server_together_and_their_counts_add_up() {
     }
     assert!(seen > 10, "{said}");
     assert!(said.contains("The machines that loaded the servers"), "{said}");
+    // All hosts are namespaces of one machine, and were told to use the same CPU.
+    let warning = format!("warning: '{own}' and '{}' lead to the same machine", from[0]);
+    assert!(said.contains(&warning), "{said}");
     assert!((1..=4).all(|host| hosts.processes(host).is_empty()));
 }
 

@@ -14,8 +14,9 @@ use clap::builder::PossibleValuesParser;
 use pinloop::app::DEFAULT_ROUNDS;
 
 use crate::load::command::parse_time;
+use crate::report::loaders;
 use crate::report::units::cpus;
-use crate::results::{Allocator, Contender, Failure, Settings, Square};
+use crate::results::{Allocator, Contender, Failure, Machines, Settings, Square};
 use crate::rig::fleet::Entrant;
 use crate::rig::host::{Host, Place};
 use crate::rig::load_hosts::{LoadHosts, Loader};
@@ -123,6 +124,7 @@ pub(crate) fn plan(setup: &Setup) -> anyhow::Result<Plan> {
     if load_hosts.is_empty() {
         may_use(&generator_cores, &here.machine.cores, "this machine")?;
     }
+    warn_of_shared_cpus(&load_hosts);
     let loaders = load_hosts.iter().map(Loader::side).map(|side| &side.boot);
     let machines_differ = match load_hosts.is_empty() {
         true => side.boot != here.boot,
@@ -204,6 +206,14 @@ impl Setup {
              knee and work can use other machines"
         );
         Ok(())
+    }
+}
+
+/// Warns if several of --load-from lead to one machine and share CPUs there.
+fn warn_of_shared_cpus(load_hosts: &LoadHosts) {
+    let load_hosts = load_hosts.iter().map(|host| host.record(None)).collect();
+    for sentence in loaders::shared(&Machines { load_hosts, ..Machines::default() }) {
+        eprintln!("warning: {sentence}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::section::{Section, Table};
 use super::units::{cpus, microseconds, thousands};
-use crate::results::{HostShare, LoadHost, Machines};
+use crate::results::{HostShare, LoadHost, Machines, SharedCpus};
 use crate::stats;
 
 /// A start that is later than this share of the slice is late.
@@ -51,6 +51,7 @@ pub fn add(section: &mut Section, machines: &Machines, slices: &[&[HostShare]]) 
         section.warnings.extend((busiest > BUSY).then(|| limit(host, busiest)));
     }
     section.tables.push(table);
+    section.warnings.extend(shared(machines));
     section.warnings.extend(late(&shares));
     section.notes.push(
         "Connections, or clients that arrive, are dealt to the threads of all machines in turn, and a \
@@ -59,6 +60,19 @@ pub fn add(section: &mut Section, machines: &Machines, slices: &[&[HostShare]]) 
          exactly."
             .to_string(),
     );
+}
+
+/// Names the commands that led to one machine and share CPUs there.
+pub fn shared(machines: &Machines) -> Vec<String> {
+    let sentence = |SharedCpus { host, commands: [one, other], cores }: &SharedCpus<'_>| {
+        format!(
+            "'{one}' and '{other}' lead to the same machine, {host}, and both generators run on {}: \
+             each takes time from the other. Leave one of the two out; --generator-cores gives the \
+             other one more CPUs.",
+            cpus(cores)
+        )
+    };
+    machines.shared_cpus().iter().map(sentence).collect()
 }
 
 /// Share of the time in which the busiest thread worked: median of all slices.

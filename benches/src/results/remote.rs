@@ -216,6 +216,30 @@ mod tests {
     use crate::results::{Occasion, Results, Run};
 
     #[test]
+    fn generators_share_cpus_if_commands_lead_to_one_machine_and_the_same_cpus() {
+        let host = |command: &str, boot: &str, cores: &[usize]| LoadHost {
+            command: command.to_string(),
+            side: Side { host: "far".to_string(), boot: boot.to_string(), ..Side::default() },
+            cores: cores.to_vec(),
+            ..LoadHost::default()
+        };
+        let shared = |one: LoadHost, other: LoadHost| {
+            let machines = Machines { load_hosts: vec![one, other], ..Machines::default() };
+            machines
+                .shared_cpus()
+                .first()
+                .map(|of| (of.commands.map(String::from), of.cores.clone()))
+        };
+        let a = || host("ssh a", "1", &[1, 2]);
+        let both = ["ssh a", "ssh b"].map(String::from);
+        assert_eq!(shared(a(), host("ssh b", "1", &[2, 3])), Some((both, vec![2])));
+        assert_eq!(shared(a(), host("ssh b", "1", &[3])), None);
+        assert_eq!(shared(a(), host("ssh b", "2", &[1, 2])), None);
+        // Not told by a file of before.
+        assert_eq!(shared(host("ssh a", "", &[1]), host("ssh b", "", &[1])), None);
+    }
+
+    #[test]
     fn the_machines_of_older_files_are_read() {
         // A run of the ladder has had these names from the beginning.
         let mut run = serde_json::to_value(Run::default()).unwrap();

@@ -93,6 +93,19 @@ fn studies_name_their_machines_with_shares_and_limits() {
     assert!(!here.contains("The other machines") && !here.contains("loaded the servers"), "{here}");
 }
 
+#[test]
+fn load_hosts_that_share_cpus_are_named() {
+    let mut machines = loaded();
+    machines.load_hosts[1].side.boot = machines.load_hosts[0].side.boot.clone();
+    let mut results = Results::default();
+    let occasion = Occasion { machines, ..Occasion::default() };
+    results.studies.knee = Some(Knee { occasion, ..Knee::default() });
+    let report = rendered::text(&results);
+    let warning =
+        "'ssh one' and 'ssh two' lead to the same machine, one, and both generators run on CPU 1";
+    assert!(report.contains(warning), "{report}");
+}
+
 /// Servers on one machine, loaded from two others.
 fn loaded() -> Machines {
     let remote = remote(false).machines.remote;
