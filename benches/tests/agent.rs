@@ -123,8 +123,41 @@ fn a_machine_that_cannot_be_used_is_named_with_the_reason() {
     ] {
         let error = Host::remote(&folder.place(&prefix), Path::new(PROGRAM)).unwrap_err();
         assert!(error.to_string().contains(expected), "{prefix}: {error}");
-        assert_eq!(folder.cached(), Vec::<PathBuf>::new(), "{prefix}");
+        assert_eq!(folder.left(), Vec::<PathBuf>::new(), "{prefix}");
     }
+}
+
+#[test]
+fn a_cache_folder_that_is_refused_leaves_nothing() {
+    let folder = Folder::new();
+    let refusal = |cache: &str| {
+        let command = format!("env XDG_CACHE_HOME={cache}");
+        let place = Place { command, ..folder.place("") };
+        Host::remote(&place, Path::new(PROGRAM)).unwrap_err().to_string()
+    };
+    let error = refusal(&format!("'{}/a space'", folder.path.display()));
+    assert!(error.contains("which is not a whole path of plain characters"), "{error}");
+    let error = refusal("relative");
+    assert!(error.contains("which is not a whole path of plain characters"), "{error}");
+    assert_eq!(folder.left(), Vec::<PathBuf>::new());
+    assert!(!Path::new("relative").exists());
+
+    // The folder of another user, to whom only the superuser can give it.
+    let others = folder.path.join("others");
+    fs::create_dir_all(others.join("pinloop-bench")).unwrap();
+    if std::os::unix::fs::chown(others.join("pinloop-bench"), Some(12_345), None).is_ok() {
+        let error = refusal(&others.display().to_string());
+        assert!(error.contains("belongs to another user"), "{error}");
+        assert_eq!(fs::read_dir(others.join("pinloop-bench")).unwrap().count(), 0);
+    }
+    // What was there stays, and what was made for a copy that failed goes.
+    let deep = folder.path.join("others/made/for/it");
+    let command =
+        format!("sh -c 'ulimit -f 100; exec \"$@\"' sh env XDG_CACHE_HOME={}", deep.display());
+    let place = Place { command, ..folder.place("") };
+    let error = Host::remote(&place, Path::new(PROGRAM)).unwrap_err().to_string();
+    assert!(error.contains("the agent cannot be copied to"), "{error}");
+    assert_eq!(fs::read_dir(&others).unwrap().count(), 1);
 }
 
 #[test]
@@ -332,6 +365,12 @@ impl Folder {
         let program = self.path.join("agent");
         script(&program, text);
         Place { agent: Some(program), ..self.place(&self.other_platform()) }
+    }
+
+    /// Returns what is in the folder, apart from the programs of the test.
+    fn left(&self) -> Vec<PathBuf> {
+        let files = fs::read_dir(&self.path).unwrap().flatten().map(|file| file.path());
+        files.filter(|path| !path.ends_with("fake") && !path.ends_with("agent")).collect()
     }
 
     fn cached(&self) -> Vec<PathBuf> {
