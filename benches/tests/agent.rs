@@ -181,12 +181,38 @@ fn an_agent_of_another_version_or_none_is_named() {
             "its agent was built from other sources (unknown)",
         ),
         ("echo hello; echo what is agent >&2".to_string(), "it said: what is agent"),
-        ("yes".to_string(), "printed much, and never its greeting"),
+        ("yes".to_string(), "printed more than 64 KiB, and never its greeting"),
+        // Without the end of a line.
+        (
+            "head -c 10000000 /dev/zero | tr '\\0' x; cat".to_string(),
+            "printed more than 64 KiB, and never its greeting",
+        ),
+        ("printf 'Password: '".to_string(), "it said: Password:"),
     ] {
         let folder = Folder::new();
         let place = folder.with_agent(&script_of_agent);
         let error = Host::remote(&place, Path::new(PROGRAM)).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
+        assert!(error.len() < 1000, "{error}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_the_agent_is_refused_before_it_is_copied() {
+    let folder = Folder::new();
+    let other_platform = folder.other_platform();
+    let text = folder.path.join("agent");
+    fs::write(&text, "hello").unwrap();
+    for (agent, expected) in [
+        (text.clone(), "it is neither a program of Linux nor a script"),
+        (PathBuf::from(PROGRAM), "and the machine is Linux aarch64"),
+        (folder.path.clone(), "cannot be read: Is a directory"),
+        (folder.path.join("none"), "cannot be read: No such file"),
+    ] {
+        let place = Place { agent: Some(agent), ..folder.place(&other_platform) };
+        let error = Host::remote(&place, Path::new(PROGRAM)).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+        assert_eq!(folder.left(), Vec::<PathBuf>::new(), "{error}");
     }
 }
 

@@ -26,9 +26,6 @@ use crate::rig::{network, site};
 /// Time that a connection to a server may take which its own machine can reach.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
-/// Characters of a login's message that are shown.
-const BANNER_SHOWN: usize = 200;
-
 /// A machine with an agent.
 #[derive(Debug)]
 pub struct Host {
@@ -273,10 +270,8 @@ impl Host {
 }
 
 fn note_banner(connection: &Connection, shell: &Shell) {
-    let banner = connection.banner().trim();
+    let banner = connection.banner();
     if !banner.is_empty() {
-        let banner: String =
-            banner.chars().take(BANNER_SHOWN).flat_map(char::escape_debug).collect();
         eprintln!("note: {} printed before the agent spoke: {banner}", shell.name());
     }
 }
