@@ -109,6 +109,7 @@ impl Common {
         let mut fleet =
             Fleet::start(&self.host, &mut entrants, &self.settings.server_cores, goes_on);
         fleet.check_outside(&entrants)?;
+        fleet.check_any()?;
         let machines = self.host.machines(&self.load_hosts, fleet.reached())?;
         let studied = Regime {
             work: self.path.split('?').next() == Some("/data"),
@@ -306,6 +307,8 @@ mod tests {
         let there = knee(with("eth0", "1"));
         assert_eq!(difference(&there, &fresh, Some(&with("eth0", "2"))), None);
         assert!(difference(&there, &fresh, Some(&with("eth1", "1"))).is_some());
+        // An interface that was not found says nothing.
+        assert_eq!(difference(&there, &fresh, Some(&on("a"))), None);
         // Exact counts do not depend on it.
         assert_eq!(difference(&there, &fresh, None), None);
     }

@@ -102,7 +102,7 @@ fn load_hosts_that_share_cpus_are_named() {
     results.studies.knee = Some(Knee { occasion, ..Knee::default() });
     let report = rendered::text(&results);
     let warning =
-        "'ssh one' and 'ssh two' lead to the same machine, one, and both generators run on CPU 1";
+        "'ssh one' and 'ssh two' lead to the same machine, two, and both generators run on CPU 1";
     assert!(report.contains(warning), "{report}");
 }
 

@@ -40,7 +40,7 @@ pub fn run(
     let contenders: Vec<Contender> = entrants.iter().map(|e| e.contender.clone()).collect();
     let mut results = plan.common.open(path, contenders)?;
     let mut arrivals = begin(plan)?;
-    results.studies.arrivals = Some(arrivals.clone());
+    // Whether it can be written is known before anything is measured.
     results.write(path)?;
 
     // Before the servers start, for they inherit it.

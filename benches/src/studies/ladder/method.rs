@@ -21,6 +21,7 @@ pub(crate) fn warnings(results: &Results, regimes: &[RegimeFigures]) -> Vec<Stri
         warnings
             .push("This is a debug build: its figures say nothing. Use cargo bench.".to_string());
     }
+    warnings.extend(all_failed(results));
     let left_out = &results.left_out;
     warnings.extend(left_out.iter().map(|of| format!("{} was left out: {}.", of.contender, of.reason)));
     let settings = &results.settings;
@@ -38,6 +39,25 @@ pub(crate) fn warnings(results: &Results, regimes: &[RegimeFigures]) -> Vec<Stri
         warnings.extend(conduct.into_iter().flat_map(|of| of.warnings(&contender.key)));
     }
     warnings
+}
+
+/// Says that a run with measured starts has no figures, because each server failed later.
+fn all_failed(results: &Results) -> Option<String> {
+    let starts = results.starts.len();
+    let have_failed = results.regimes.iter().flat_map(|regime| {
+        let samples = regime.blocks.iter().flat_map(|block| &block.samples);
+        samples.map(|sample| regime.has_failed(&sample.contender))
+    });
+    if starts == 0 || !have_failed.reduce(|one, other| one && other)? {
+        return None;
+    }
+    let reason = &results.regimes.first()?.failures.last()?.reason;
+    Some(format!(
+        "This run has no figures, because all servers failed in start {}, the last one with: {reason}. \
+         The {starts} starts before are in the file, but make no figures: a part of a run is not the \
+         run. Earlier runs of the file are as they were; --run shows them.",
+        starts + 1
+    ))
 }
 
 /// The number of starts that the figures of a regime are made of.

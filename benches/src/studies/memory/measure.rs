@@ -64,9 +64,16 @@ pub fn run(
                 }
             }
         }
-        save(&memory)?;
+        // Without a figure, a record of before is worth more.
+        if !memory.climbs.is_empty() {
+            save(&memory)?;
+        }
     }
     progress.clear();
+    if let (true, Some(failure)) = (memory.climbs.is_empty(), memory.failures.first()) {
+        let Failure { contender, reason } = failure;
+        return Err(io::Error::other(format!("nothing was measured: {contender} {reason}")));
+    }
     memory.complete = goes_on();
     save(&memory)?;
     Ok(memory)

@@ -98,6 +98,7 @@ pub fn run(
             let cores = &plan.settings.server_cores;
             let mut fleet = Fleet::start(&plan.host, &mut entrants(*rounds)?, cores, &goes_on);
             if machines.is_none() {
+                fleet.check_any()?;
                 machines = Some(plan.host.machines(&plan.load_hosts, fleet.reached())?);
             }
             record.fail(&fleet.failures);
