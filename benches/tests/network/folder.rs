@@ -36,8 +36,10 @@ impl Folder {
             ["--server-cores", &first],
             ["--generator-core", &last],
         ];
-        // An option that is given again is the test's.
-        let is_new = |pair: &&[&str; 2]| !more.contains(&pair[0]);
+        // An option that is given again is the test's, and the quick form has its own regimes.
+        let is_quick = more.contains(&"--quick");
+        let is_new =
+            |pair: &&[&str; 2]| !more.contains(&pair[0]) && (!is_quick || pair[0] != "--regimes");
         let kept = all.iter().filter(is_new).flatten();
         ["--bench"].iter().chain(kept).chain(more).map(ToString::to_string).collect()
     }
@@ -58,7 +60,8 @@ impl Folder {
         server_on: &str,
         more: &[&str],
     ) -> (Results, String) {
-        let arguments = self.arguments(server_on, &[&["--seconds", "4"], more].concat());
+        let length: &[&str] = if more.contains(&"--quick") { &[] } else { &["--seconds", "4"] };
+        let arguments = self.arguments(server_on, &[length, more].concat());
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let output = hosts.run(NEAR, PROGRAM, &arguments);
         let said = text(&output);
