@@ -8,6 +8,9 @@ use crate::stats;
 /// A start that is later than this share of the slice is late.
 const LATE: f64 = 0.01;
 
+/// An error of the common start that is larger than this share of the slice is worth a word.
+const APART: f64 = 0.1;
+
 /// Share of late starts that is worth a word.
 const OFTEN: f64 = 0.05;
 
@@ -52,6 +55,7 @@ pub fn add(section: &mut Section, machines: &Machines, slices: &[&[HostShare]]) 
     }
     section.tables.push(table);
     section.warnings.extend(shared(machines));
+    section.warnings.extend(hosts.iter().zip(&shares).filter_map(|(host, of)| apart(host, of)));
     section.warnings.extend(late(&shares));
     section.notes.push(
         "Connections, or clients that arrive, are dealt to the threads of all machines in turn, and a \
@@ -82,6 +86,23 @@ fn busiest(shares: &[HostShare]) -> f64 {
         [] => 0.0,
         shares => stats::median(&shares.iter().map(each).collect::<Vec<_>>()),
     }
+}
+
+/// Warns if a machine is so far away that its start is not known well enough.
+fn apart(host: &LoadHost, shares: &[HostShare]) -> Option<String> {
+    let lengths: Vec<f64> = shares.iter().map(|share| share.elapsed_ns as f64).collect();
+    let error = host.clock_error_ns as f64;
+    let is_large = !lengths.is_empty() && error > APART * stats::median(&lengths);
+    is_large.then(|| {
+        format!(
+            "{} ({}) began up to {} apart from the others, which is much of a slice: they may not \
+             have loaded together, and rates may be too high. Take longer slices, or a machine that \
+             is nearer.",
+            host.side.host,
+            host.command,
+            microseconds(error)
+        )
+    })
 }
 
 /// Warns if machines did not load together, because orders came late.

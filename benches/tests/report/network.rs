@@ -48,12 +48,12 @@ fn a_run_on_one_machine_says_nothing_of_a_network() {
 fn studies_name_their_machines_with_shares_and_limits() {
     let share = |requests, busiest_cpu_ns| HostShare {
         requests,
-        elapsed_ns: 1_000,
+        elapsed_ns: 1_000_000,
         busiest_cpu_ns,
         late_ns: 0,
         ..HostShare::default()
     };
-    let hosts = vec![share(300, 950), share(100, 500)];
+    let hosts = vec![share(300, 950_000), share(100, 500_000)];
     let occasion = Occasion { machines: loaded(), server_cores: vec![3], ..Occasion::default() };
     let mut results = Results::default();
     let arrivals = |hosts| Arrivals {
@@ -83,13 +83,20 @@ fn studies_name_their_machines_with_shares_and_limits() {
     results.studies.knee = Some(knee);
     let both = rendered::text(&results);
     assert_eq!(both.matches("The machines that loaded the servers").count(), 2, "{both}");
+    assert!(!both.contains("agent of the load generator, ssh one"), "{both}");
+    assert!(!both.contains("apart from the others"), "{both}");
     assert_eq!(both.matches("ixgbe").count(), report.matches("ixgbe").count(), "{both}");
+    // An error of 120 µs is more than a tenth of a slice of 1 ms.
+    let knee = results.studies.knee.as_mut().unwrap();
+    knee.occasion.machines.load_hosts[1].clock_error_ns = 120_000;
+    let report = rendered::text(&results);
+    let warning = "two (ssh two) began up to 120.00 µs apart from the others";
+    assert_eq!(report.matches(warning).count(), 1, "{report}");
     // Without shares, because the measuring machine loaded.
     results.studies.knee = None;
     results.studies.arrivals = Some(arrivals(Vec::new()));
     results.studies.arrivals.as_mut().unwrap().occasion.machines = Machines::default();
     let here = rendered::text(&results);
-    assert!(!report.contains("agent of the load generator, ssh one"), "{report}");
     assert!(!here.contains("The other machines") && !here.contains("loaded the servers"), "{here}");
 }
 
