@@ -52,8 +52,8 @@ pub(crate) struct Setup {
     /// IP address that they listen on [default: --address]
     #[arg(long, value_name = "IP", requires = "address")]
     pub(crate) listen: Option<IpAddr>,
-    /// The same version of this program, built for machines of --server-on and --load-from of another
-    /// platform
+    /// This program, built from the same sources for machines of --server-on and --load-from that are
+    /// of another platform
     #[arg(long, value_name = "PATH")]
     pub(crate) agent: Option<PathBuf>,
     /// Every CPU of the servers' machine is the default.
