@@ -131,7 +131,7 @@ impl Fleet {
     pub fn check_any(&self) -> io::Result<()> {
         match (self.members.is_empty(), self.failures.first()) {
             (true, Some(Failure { contender, reason })) => Err(io::Error::other(format!(
-                "nothing was measured, because no server is ready: {contender} {reason}"
+                "nothing was measured, because no server is ready; {contender}: {reason}"
             ))),
             _ => Ok(()),
         }

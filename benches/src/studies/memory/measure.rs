@@ -72,7 +72,7 @@ pub fn run(
     progress.clear();
     if let (true, Some(failure)) = (memory.climbs.is_empty(), memory.failures.first()) {
         let Failure { contender, reason } = failure;
-        return Err(io::Error::other(format!("nothing was measured: {contender} {reason}")));
+        return Err(io::Error::other(format!("nothing was measured; {contender}: {reason}")));
     }
     memory.complete = goes_on();
     save(&memory)?;
