@@ -29,6 +29,10 @@ pub fn block<B: Bench>(
     rng: &mut Rng,
     bench: &mut B,
 ) -> Option<Vec<(usize, B::Slice)>> {
+    // Servers that were not started because of an interrupt are no contenders, and none is no block.
+    if !bench.goes_on() {
+        return None;
+    }
     let mut order: Vec<usize> = (0..contenders.len()).collect();
     rng.shuffle(&mut order);
     let mut taken = Vec::new();
@@ -124,6 +128,16 @@ mod tests {
         assert_eq!(failures[0].reason, "it fell over");
         assert!(blocks.iter().all(|block| block.as_ref().unwrap().len() == 2));
         assert_eq!(script.slices.len(), 5, "a server that has failed is not asked again");
+    }
+
+    #[test]
+    fn an_interrupt_while_servers_start_leaves_no_block_without_slices() {
+        let mut script = Script { slices_max: Some(0), ..Script::default() };
+        let (mut rng, mut failures) = (Rng::with_seed(7), Vec::new());
+        assert_eq!(block(&[], &mut failures, &mut rng, &mut script), None);
+        // Without contenders for another reason, there is nothing to wait for.
+        script.slices_max = None;
+        assert_eq!(block(&[], &mut failures, &mut rng, &mut script), Some(Vec::new()));
     }
 
     #[test]
