@@ -1,14 +1,17 @@
 //! The agent of the real program: it answers, and leaves nothing behind however it ends.
 
+#[path = "support/agent_folder.rs"]
+mod agent_folder;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use agent_folder::Folder;
 use pinloop_bench::results::Side;
 use pinloop_bench::rig::agent::wire::{self, Answer, Ask, GREETING, Question, Start, Started};
 use pinloop_bench::rig::host::{Host, Place, Server};
@@ -351,69 +354,6 @@ impl Drop for Agent {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// A folder for one test.
-struct Folder {
-    path: PathBuf,
-}
-
-impl Folder {
-    fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("pinloop-agent-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).unwrap();
-        Self { path }
-    }
-
-    /// This machine as if it were another one, with its cache here. Words of `prefix` come first.
-    fn place(&self, prefix: &str) -> Place {
-        Place {
-            command: format!("env XDG_CACHE_HOME={} {prefix}", self.path.display()),
-            address: LOOPBACK.into(),
-            listen: LOOPBACK.into(),
-            agent: None,
-        }
-    }
-
-    /// Returns a prefix that makes this machine seem to be of another platform.
-    fn other_platform(&self) -> String {
-        let fake = self.path.join("fake");
-        fs::create_dir(&fake).unwrap();
-        script(&fake.join("uname"), "case $1 in -s) echo Linux ;; *) echo aarch64 ;; esac");
-        format!("env PATH={}:$PATH", fake.display())
-    }
-
-    /// A machine of another platform, with a script for an agent.
-    fn with_agent(&self, text: &str) -> Place {
-        let program = self.path.join("agent");
-        script(&program, text);
-        Place { agent: Some(program), ..self.place(&self.other_platform()) }
-    }
-
-    /// Returns what is in the folder, apart from the programs of the test.
-    fn left(&self) -> Vec<PathBuf> {
-        let files = fs::read_dir(&self.path).unwrap().flatten().map(|file| file.path());
-        files.filter(|path| !path.ends_with("fake") && !path.ends_with("agent")).collect()
-    }
-
-    fn cached(&self) -> Vec<PathBuf> {
-        let files = fs::read_dir(self.path.join("pinloop-bench")).into_iter().flatten().flatten();
-        files.map(|file| file.path()).collect()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.path);
-    }
-}
-
-fn script(path: &Path, text: &str) {
-    fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
-    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
 }
 
 fn start(arguments: &[&str]) -> Ask {
