@@ -25,6 +25,7 @@ use crate::serve::{self, Serve};
 use crate::studies::ladder::args::{self as ladder, Ladder};
 use crate::studies::state::args::State;
 use crate::studies::{self, state};
+use crate::variants;
 
 /// Measures the CPU time per request that HTTP servers cost on top of a hand-written one,
 /// layer by layer, on this machine.
@@ -80,7 +81,10 @@ pub fn main() -> ExitCode {
         Some(Command::Load(arguments)) => return load::command::run(&arguments),
         Some(Command::Serve(arguments)) => serve::run(&arguments).map(|()| ExitCode::SUCCESS),
         Some(Command::Agent) => {
-            agent::program::run().map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::from)
+            let unavailable = |name: &str| variants::find(name).and_then(variants::unavailable);
+            agent::program::run(unavailable)
+                .map(|()| ExitCode::SUCCESS)
+                .map_err(anyhow::Error::from)
         }
         Some(Command::Become(arguments)) => outside::become_server(&arguments),
         None if bench => ladder::run(&ladder),

@@ -1,19 +1,25 @@
 //! The agent of the real program: it answers, and leaves nothing behind however it ends.
 
+#[path = "support/agent_folder.rs"]
+mod agent_folder;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use agent_folder::Folder;
+use pinloop_bench::results::Side;
 use pinloop_bench::rig::agent::wire::{self, Answer, Ask, GREETING, Question, Start, Started};
 use pinloop_bench::rig::host::{Host, Place, Server};
+use pinloop_bench::rig::load_hosts::LoadHosts;
 use pinloop_bench::rig::machine::allowed_cores;
 use pinloop_bench::rig::meter::Watched;
 use pinloop_bench::rig::process::{PARENT, Readiness};
+use sha2::{Digest, Sha256};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pinloop-bench");
 
@@ -120,8 +126,41 @@ fn a_machine_that_cannot_be_used_is_named_with_the_reason() {
     ] {
         let error = Host::remote(&folder.place(&prefix), Path::new(PROGRAM)).unwrap_err();
         assert!(error.to_string().contains(expected), "{prefix}: {error}");
-        assert_eq!(folder.cached(), Vec::<PathBuf>::new(), "{prefix}");
+        assert_eq!(folder.left(), Vec::<PathBuf>::new(), "{prefix}");
     }
+}
+
+#[test]
+fn a_cache_folder_that_is_refused_leaves_nothing() {
+    let folder = Folder::new();
+    let refusal = |cache: &str| {
+        let command = format!("env XDG_CACHE_HOME={cache}");
+        let place = Place { command, ..folder.place("") };
+        Host::remote(&place, Path::new(PROGRAM)).unwrap_err().to_string()
+    };
+    let error = refusal(&format!("'{}/a space'", folder.path.display()));
+    assert!(error.contains("which is not a whole path of plain characters"), "{error}");
+    let error = refusal("relative");
+    assert!(error.contains("which is not a whole path of plain characters"), "{error}");
+    assert_eq!(folder.left(), Vec::<PathBuf>::new());
+    assert!(!Path::new("relative").exists());
+
+    // The folder of another user, to whom only the superuser can give it.
+    let others = folder.path.join("others");
+    fs::create_dir_all(others.join("pinloop-bench")).unwrap();
+    if std::os::unix::fs::chown(others.join("pinloop-bench"), Some(12_345), None).is_ok() {
+        let error = refusal(&others.display().to_string());
+        assert!(error.contains("belongs to another user"), "{error}");
+        assert_eq!(fs::read_dir(others.join("pinloop-bench")).unwrap().count(), 0);
+    }
+    // What was there stays, and what was made for a copy that failed goes.
+    let deep = folder.path.join("others/made/for/it");
+    let command =
+        format!("sh -c 'ulimit -f 100; exec \"$@\"' sh env XDG_CACHE_HOME={}", deep.display());
+    let place = Place { command, ..folder.place("") };
+    let error = Host::remote(&place, Path::new(PROGRAM)).unwrap_err().to_string();
+    assert!(error.contains("the agent cannot be copied to"), "{error}");
+    assert_eq!(fs::read_dir(&others).unwrap().count(), 1);
 }
 
 #[test]
@@ -139,14 +178,59 @@ fn an_agent_of_another_version_or_none_is_named() {
             format!("echo '{GREETING}1 0.0.1 debug'; cat"),
             "its agent is of version 0.0.1 with protocol 1",
         ),
+        // A build of the same version, which did not say what it was built from.
+        (
+            format!("echo '{}'; cat", wire::greeting().trim_end().rsplit_once(' ').unwrap().0),
+            "its agent was built from other sources (unknown)",
+        ),
         ("echo hello; echo what is agent >&2".to_string(), "it said: what is agent"),
-        ("yes".to_string(), "printed much, and never its greeting"),
+        ("yes".to_string(), "printed more than 64 KiB, and never its greeting"),
+        // Without the end of a line.
+        (
+            "head -c 10000000 /dev/zero | tr '\\0' x; cat".to_string(),
+            "printed more than 64 KiB, and never its greeting",
+        ),
+        ("printf 'Password: '".to_string(), "it said: Password:"),
     ] {
         let folder = Folder::new();
         let place = folder.with_agent(&script_of_agent);
         let error = Host::remote(&place, Path::new(PROGRAM)).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
+        assert!(error.len() < 1000, "{error}");
     }
+}
+
+#[test]
+fn a_file_that_cannot_be_the_agent_is_refused_before_it_is_copied() {
+    let folder = Folder::new();
+    let other_platform = folder.other_platform();
+    let text = folder.path.join("agent");
+    fs::write(&text, "hello").unwrap();
+    for (agent, expected) in [
+        (text.clone(), "it is neither a program of Linux nor a script"),
+        (PathBuf::from(PROGRAM), "and the machine is Linux aarch64"),
+        (folder.path.clone(), "cannot be read: Is a directory"),
+        (folder.path.join("none"), "cannot be read: No such file"),
+    ] {
+        let place = Place { agent: Some(agent), ..folder.place(&other_platform) };
+        let error = Host::remote(&place, Path::new(PROGRAM)).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+        assert_eq!(folder.left(), Vec::<PathBuf>::new(), "{error}");
+    }
+}
+
+#[test]
+fn the_executable_of_an_agent_is_recorded_if_it_is_another_one() {
+    let folder = Folder::new();
+    let agent_of = |place: &Place| {
+        let host = Host::remote(place, Path::new(PROGRAM)).unwrap();
+        host.machines(&LoadHosts::from([]), None).unwrap().remote.unwrap().agent
+    };
+    assert_eq!(agent_of(&folder.place("")), None);
+    let place = folder.with_agent(&format!("exec {PROGRAM} \"$@\""));
+    let agent = fs::read(place.agent.as_ref().unwrap()).unwrap();
+    let hash: String = Sha256::digest(&agent).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(agent_of(&place), Some(hash));
 }
 
 #[test]
@@ -160,6 +244,31 @@ fn answers_to_another_question_are_not_taken() {
     let place = folder.with_agent(&format!("cat {}; cat > /dev/null", late.display()));
     let error = Host::remote(&place, Path::new(PROGRAM)).unwrap_err().to_string();
     assert!(error.contains("answered question 7 in place of 0"), "{error}");
+}
+
+#[test]
+fn variants_that_the_servers_machine_cannot_run_are_left_out() {
+    let folder = Folder::new();
+    let answers = folder.path.join("answers");
+    let reasons = [None, Some("no io_uring there".to_string())];
+    let mut side = Side::default();
+    side.machine.cores = cores();
+    let values = [serde_json::to_value(side).unwrap(), serde_json::to_value(reasons).unwrap()];
+    let mut bytes = wire::greeting().into_bytes();
+    for (number, value) in (0..).zip(values) {
+        wire::write(&mut bytes, &Answer { number, goes_on: false, result: Ok(value) }).unwrap();
+    }
+    fs::write(&answers, bytes).unwrap();
+    let place = folder.with_agent(&format!("cat {}; cat > /dev/null", answers.display()));
+    let agent = place.agent.unwrap();
+    let output = Command::new(PROGRAM)
+        .args(["check", "--variants", "pinloop,pinloop_on_uring", "--address", "127.0.0.1"])
+        .args(["--server-on", &place.command, "--agent", agent.to_str().unwrap()])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("pinloop_on_uring is left out: no io_uring there"), "{said}");
+    assert!(!said.contains("pinloop is left out"), "{said}");
 }
 
 #[test]
@@ -245,63 +354,6 @@ impl Drop for Agent {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// A folder for one test.
-struct Folder {
-    path: PathBuf,
-}
-
-impl Folder {
-    fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("pinloop-agent-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).unwrap();
-        Self { path }
-    }
-
-    /// This machine as if it were another one, with its cache here. Words of `prefix` come first.
-    fn place(&self, prefix: &str) -> Place {
-        Place {
-            command: format!("env XDG_CACHE_HOME={} {prefix}", self.path.display()),
-            address: LOOPBACK.into(),
-            listen: LOOPBACK.into(),
-            agent: None,
-        }
-    }
-
-    /// Returns a prefix that makes this machine seem to be of another platform.
-    fn other_platform(&self) -> String {
-        let fake = self.path.join("fake");
-        fs::create_dir(&fake).unwrap();
-        script(&fake.join("uname"), "case $1 in -s) echo Linux ;; *) echo aarch64 ;; esac");
-        format!("env PATH={}:$PATH", fake.display())
-    }
-
-    /// A machine of another platform, with a script for an agent.
-    fn with_agent(&self, text: &str) -> Place {
-        let program = self.path.join("agent");
-        script(&program, text);
-        Place { agent: Some(program), ..self.place(&self.other_platform()) }
-    }
-
-    fn cached(&self) -> Vec<PathBuf> {
-        let files = fs::read_dir(self.path.join("pinloop-bench")).into_iter().flatten().flatten();
-        files.map(|file| file.path()).collect()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.path);
-    }
-}
-
-fn script(path: &Path, text: &str) {
-    fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
-    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
 }
 
 fn start(arguments: &[&str]) -> Ask {

@@ -10,7 +10,7 @@ use syn::visit::{self, Visit};
 use syn::{ItemUse, UseTree};
 
 /// Code that makes figures and sections of a study's record.
-const SHOWN: [&str; 16] = [
+const SHOWN: [&str; 15] = [
     "answer",
     "assertion",
     "comparison",
@@ -19,7 +19,6 @@ const SHOWN: [&str; 16] = [
     "hardware",
     "interface",
     "lives",
-    "loaders",
     "method",
     "network",
     "section",

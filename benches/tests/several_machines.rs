@@ -64,11 +64,12 @@ fn clients_of_three_machines_are_counted_once() {
         told = (told.0 + snapshot.requests, snapshot.clients);
         ControlFlow::Continue(())
     };
-    let outcome =
+    let (outcome, shares) =
         generators.run_arrivals(&arrivals, Duration::from_millis(100), &mut tell).unwrap();
     assert_eq!(server.connections.load(SeqCst) - connections, 7);
     assert_eq!(outcome.requests, server.requests.load(SeqCst) - requests);
     assert_eq!(outcome.latency_ns.len(), outcome.requests);
+    assert_eq!(shares.iter().map(|share| share.requests).sum::<u64>(), outcome.requests);
     assert_eq!((outcome.connects, outcome.threads), (7, 3));
     assert_eq!(told, (outcome.requests, 7));
 }

@@ -24,7 +24,7 @@ pub(crate) struct Check {
 /// Compares the answers of all variants, and of the servers of `--with`.
 pub(crate) fn run(arguments: &Check) -> anyhow::Result<ExitCode> {
     let plan = plan(&arguments.setup)?;
-    let mut entrants = chosen(&plan.settings, &arguments.variants)?;
+    let mut entrants = chosen(&plan, &arguments.variants)?;
     entrants.extend(arguments.outside.entrants(&plan.settings)?);
     let (found, failures) = measure::check(&plan, entrants)?;
     for failure in &failures {

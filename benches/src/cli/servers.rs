@@ -14,8 +14,9 @@ use clap::builder::PossibleValuesParser;
 use pinloop::app::DEFAULT_ROUNDS;
 
 use crate::load::command::parse_time;
+use crate::report::loaders;
 use crate::report::units::cpus;
-use crate::results::{Allocator, Contender, Failure, Settings, Square};
+use crate::results::{Allocator, Contender, Failure, Machines, Settings, Square};
 use crate::rig::fleet::Entrant;
 use crate::rig::host::{Host, Place};
 use crate::rig::load_hosts::{LoadHosts, Loader};
@@ -51,8 +52,8 @@ pub(crate) struct Setup {
     /// IP address that they listen on [default: --address]
     #[arg(long, value_name = "IP", requires = "address")]
     pub(crate) listen: Option<IpAddr>,
-    /// The same version of this program, built for machines of --server-on and --load-from of another
-    /// platform
+    /// This program, built from the same sources for machines of --server-on and --load-from that are
+    /// of another platform
     #[arg(long, value_name = "PATH")]
     pub(crate) agent: Option<PathBuf>,
     /// Every CPU of the servers' machine is the default.
@@ -78,26 +79,29 @@ pub(crate) struct Setup {
 }
 
 /// Returns the variants with these names, or the whole ladder without names; each once.
-pub(crate) fn chosen(settings: &Settings, names: &[String]) -> anyhow::Result<Vec<Entrant>> {
+pub(crate) fn chosen(plan: &Plan, names: &[String]) -> anyhow::Result<Vec<Entrant>> {
     let asked_for = |variant: &&Variant| names.iter().any(|name| name == variant.name);
     let mut chosen: Vec<&Variant> = match names {
         [] => VARIANTS.iter().collect(),
         _ => variants::all().filter(asked_for).collect(),
     };
-    leave_out(&mut chosen);
-    entrants_of(&chosen, settings, false)
+    leave_out(&mut chosen, &plan.host)?;
+    entrants_of(&chosen, &plan.settings, false)
 }
 
-/// Takes the variants that this machine cannot run out of `variants`, says why, and returns them.
-pub(crate) fn leave_out(variants: &mut Vec<&Variant>) -> Vec<Failure> {
+/// Takes the variants that the servers' machine cannot run out of `variants`, says why, and returns
+/// them.
+pub(crate) fn leave_out(variants: &mut Vec<&Variant>, host: &Host) -> anyhow::Result<Vec<Failure>> {
+    let names: Vec<&str> = variants.iter().map(|variant| variant.name).collect();
+    let mut reasons = host.unavailable(&names)?.into_iter();
     let mut left_out = Vec::new();
     variants.retain(|variant| {
-        let Some(reason) = variants::unavailable(variant) else { return true };
+        let Some(reason) = reasons.next().flatten() else { return true };
         eprintln!("{} is left out: {reason}", variant.name);
         left_out.push(Failure { contender: variant.name.to_string(), reason });
         false
     });
-    left_out
+    Ok(left_out)
 }
 
 pub(crate) fn plan(setup: &Setup) -> anyhow::Result<Plan> {
@@ -120,6 +124,7 @@ pub(crate) fn plan(setup: &Setup) -> anyhow::Result<Plan> {
     if load_hosts.is_empty() {
         may_use(&generator_cores, &here.machine.cores, "this machine")?;
     }
+    warn_of_shared_cpus(&load_hosts);
     let loaders = load_hosts.iter().map(Loader::side).map(|side| &side.boot);
     let machines_differ = match load_hosts.is_empty() {
         true => side.boot != here.boot,
@@ -201,6 +206,14 @@ impl Setup {
              knee and work can use other machines"
         );
         Ok(())
+    }
+}
+
+/// Warns if several of --load-from lead to one machine and share CPUs there.
+fn warn_of_shared_cpus(load_hosts: &LoadHosts) {
+    let load_hosts = load_hosts.iter().map(|host| host.record(None)).collect();
+    for sentence in loaders::shared(&Machines { load_hosts, ..Machines::default() }) {
+        eprintln!("warning: {sentence}");
     }
 }
 

@@ -77,8 +77,8 @@ impl Inputs {
         let inputs = Self {
             server: server.to_string(),
             path: study.occasion.path.clone(),
-            server_on: study.occasion.server_on.clone(),
-            load_from: study.occasion.load_from.clone(),
+            server_on: study.occasion.machines.server_on().map(String::from),
+            load_from: study.occasion.machines.load_from().into_iter().map(String::from).collect(),
             knee_rate,
             knee_cores: study.occasion.server_cores.len().max(1),
             bound_s: study.bound.p99_ns as f64 / 1e9,
@@ -125,7 +125,7 @@ impl Inputs {
 
 /// Fails unless both studies put the same load on servers of the same machine.
 fn must_agree(knee: &Occasion, scaling: &Occasion) -> Result<(), InputError> {
-    let machine = |of: &Occasion| of.server_on.clone().unwrap_or("this machine".to_string());
+    let machine = |of: &Occasion| of.machines.server_on().unwrap_or("this machine").to_string();
     let path = |of: &Occasion| format!("GET {}", of.path);
     let rounds = |of: &Occasion| of.work_rounds.to_string();
     let both = |of: &dyn Fn(&Occasion) -> String| (of(knee), of(scaling));

@@ -16,15 +16,6 @@ pub fn notes(occasion: &Occasion) -> Vec<String> {
         occasion.work_rounds,
         occasion.seed,
     )];
-    notes.extend(occasion.server_on.iter().map(|command| {
-        format!("The servers ran on another machine, or in another namespace: {command}.")
-    }));
-    if !occasion.load_from.is_empty() {
-        notes.push(format!(
-            "They were loaded from other machines: {}.",
-            occasion.load_from.join("; ")
-        ));
-    }
     if occasion.generator_cores.len() > 1 {
         notes.push("CPU of the generator is that of its busiest thread.".to_string());
     }

@@ -32,7 +32,10 @@ pub use gate::{Difference, Gate, OutsideAnswers, Subject};
 pub use hardware::{CounterAccess, HardwareCounts, HardwareEvents};
 pub use latency::Latency;
 pub use occasion::Occasion;
-pub use remote::{Baseline, HostShare, Interface, LoadHost, MachineTicks, Remote, Side};
+pub use remote::{
+    Baseline, HostShare, Interface, LoadHost, MachineTicks, Machines, OnMachines, Remote,
+    SharedCpus, Side,
+};
 pub use run::Run;
 pub use settings::{Allocator, GeneratorKind, Settings};
 
@@ -70,12 +73,9 @@ pub struct Results {
     /// Servers that were asked for and that this machine cannot run, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<Failure>,
-    /// The servers' machine; none if it is this one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub remote: Option<Remote>,
-    /// The machines that loaded the servers; none if this one did.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub load_hosts: Vec<LoadHost>,
+    /// Other machines of the run of the ladder.
+    #[serde(flatten)]
+    pub machines: Machines,
     /// In the order measured.
     pub regimes: Vec<Regime>,
     /// In order. Empty in files of older versions.
@@ -137,6 +137,14 @@ impl TrackedConnections {
     /// Reports whether connections are tracked.
     pub fn is_in_use(self) -> bool {
         self.count > 0
+    }
+}
+
+impl Machine {
+    /// Reports whether both are the same machine, as far as they tell.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let identity = |of: &Self| (of.cpu.clone(), of.cores.clone(), of.kernel.clone());
+        identity(self) == identity(other) && self.memory_bytes == other.memory_bytes
     }
 }
 
@@ -358,6 +366,13 @@ pub enum ReadError {
 }
 
 impl Results {
+    /// Returns the other machines of each run of the ladder and of each study.
+    pub fn all_machines(&self) -> Vec<&Machines> {
+        let newest = (!self.regimes.is_empty()).then_some(&self.machines);
+        let earlier = self.earlier.iter().map(|run| &run.machines);
+        newest.into_iter().chain(earlier).chain(self.studies.machines()).collect()
+    }
+
     /// Replaces the file at `path` in one step: a reader sees the results before or after,
     /// never half of them, even if this process is killed.
     pub fn write(&self, path: &Path) -> io::Result<()> {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::cores;
+use super::{Machines, cores};
 
 /// One study of one request, which may have been made on another day than the
 /// rest of its file.
@@ -20,12 +20,9 @@ pub struct Occasion {
     /// True if servers and generator have CPUs of different machines, whatever their numbers.
     #[serde(default)]
     pub machines_differ: bool,
-    /// Command that led to the servers' machine; none if it was this one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub server_on: Option<String>,
-    /// Commands that led to the machines that loaded the servers; none if this one did.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub load_from: Vec<String>,
+    /// Other machines of the study.
+    #[serde(flatten)]
+    pub machines: Machines,
     /// Rounds of the work function for one `GET /data`.
     pub work_rounds: u32,
     /// Path that was requested with GET.
@@ -35,9 +32,10 @@ pub struct Occasion {
 }
 
 impl Occasion {
-    /// Returns the number of threads that loaded the servers: one on each CPU of each machine.
+    /// Returns the number of threads that loaded the servers, on all machines.
     pub fn generator_threads(&self) -> usize {
-        self.generator_cores.len().max(1) * self.load_from.len().max(1)
+        let elsewhere: usize = self.machines.load_hosts.iter().map(|host| host.cores.len()).sum();
+        if elsewhere == 0 { self.generator_cores.len().max(1) } else { elsewhere }
     }
 
     /// Reports whether the generator had to run on a CPU of the servers.

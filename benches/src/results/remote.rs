@@ -6,11 +6,101 @@ use serde::{Deserialize, Serialize};
 
 use super::Machine;
 
-impl super::Results {
+/// The machines of a record beside the one that measured.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+pub struct Machines {
+    /// The servers' machine; none if it is the one that measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<Remote>,
+    /// The machines that loaded the servers; empty if the one that measured did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub load_hosts: Vec<LoadHost>,
+}
+
+impl Machines {
     /// Reports whether requests came over a network, or from another namespace, and not over
     /// loopback.
     pub fn is_over_a_network(&self) -> bool {
         self.remote.is_some() || !self.load_hosts.is_empty()
+    }
+
+    /// Returns the command that led to the servers' machine; none if it is the one that measured.
+    pub fn server_on(&self) -> Option<&str> {
+        self.remote.as_ref().map(|remote| remote.command.as_str())
+    }
+
+    /// Returns the commands that led to the machines that loaded the servers.
+    pub fn load_from(&self) -> Vec<&str> {
+        self.load_hosts.iter().map(|host| host.command.as_str()).collect()
+    }
+
+    /// Returns why figures of both do not belong on one page, as a clause about either; none if
+    /// they do.
+    ///
+    /// A study that only the measuring machine can load belongs to one that other machines loaded,
+    /// because the report names the machines of each.
+    pub fn difference(&self, other: &Self) -> Option<&'static str> {
+        let is_same = match (&self.remote, &other.remote) {
+            (None, None) => true,
+            (Some(one), Some(other)) => {
+                one.server.is_same(&other.server) && one.client.is_same(&other.client)
+            }
+            _ => false,
+        };
+        if !is_same {
+            return Some("its servers ran on another machine, or over another network");
+        }
+        let loaders = |of: &Self| of.load_hosts.clone().into_iter().map(|host| host.side);
+        let are_same = loaders(self).len() == loaders(other).len()
+            && loaders(self).zip(loaders(other)).all(|(one, other)| one.is_same(&other));
+        let both_have = !self.load_hosts.is_empty() && !other.load_hosts.is_empty();
+        (both_have && !are_same).then_some("other machines loaded its servers")
+    }
+
+    /// Returns each pair of commands that led to threads on the same CPUs of one machine, with its
+    /// name and these CPUs.
+    pub fn shared_cpus(&self) -> Vec<SharedCpus<'_>> {
+        let mut shared = Vec::new();
+        for (at, one) in self.load_hosts.iter().enumerate() {
+            for other in &self.load_hosts[..at] {
+                let is_same = !one.side.boot.is_empty() && one.side.boot == other.side.boot;
+                let both = one.cores.iter().filter(|core| other.cores.contains(core));
+                let cores: Vec<usize> = both.copied().collect();
+                if is_same && !cores.is_empty() {
+                    let commands = [other.command.as_str(), one.command.as_str()];
+                    shared.push(SharedCpus { host: &one.side.host, commands, cores });
+                }
+            }
+        }
+        shared
+    }
+}
+
+/// CPUs that two load generators share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedCpus<'a> {
+    /// Name of their machine.
+    pub host: &'a str,
+    /// Commands that led to it.
+    pub commands: [&'a str; 2],
+    /// The CPUs.
+    pub cores: Vec<usize>,
+}
+
+/// A record of a study that tells its machines.
+pub trait OnMachines {
+    /// Returns the machines; none if the figures do not depend on them.
+    fn machines(&self) -> Option<&Machines>;
+}
+
+impl Side {
+    /// Reports whether both are the same machine with the same network interface, as far as they
+    /// tell. A machine that was started again is the same one.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let networks = self.interface.as_ref().zip(other.interface.as_ref());
+        self.host == other.host
+            && self.machine.is_same(&other.machine)
+            && networks.is_none_or(|(one, other)| one == other)
     }
 }
 
@@ -21,6 +111,9 @@ pub struct Remote {
     pub command: String,
     /// Address that the servers were reached at.
     pub address: Option<IpAddr>,
+    /// SHA-256 of the agent's executable if it was another one than the measure's, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
     /// The servers' side.
     pub server: Side,
     /// The measure's side.
@@ -70,6 +163,9 @@ pub struct LoadHost {
     pub command: String,
     /// The machine.
     pub side: Side,
+    /// SHA-256 of the agent's executable if it was another one than the measure's, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
     /// CPUs of its threads.
     pub cores: Vec<usize>,
     /// Largest error of the common start, in ns: half of the round trip that clocks were compared by.
@@ -117,4 +213,62 @@ pub struct Baseline {
     pub elapsed_ns: u64,
     /// Busy time in it.
     pub ticks: MachineTicks,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::{Occasion, Results, Run};
+
+    #[test]
+    fn generators_share_cpus_if_commands_lead_to_one_machine_and_the_same_cpus() {
+        let host = |command: &str, boot: &str, cores: &[usize]| LoadHost {
+            command: command.to_string(),
+            side: Side { host: "far".to_string(), boot: boot.to_string(), ..Side::default() },
+            cores: cores.to_vec(),
+            ..LoadHost::default()
+        };
+        let shared = |one: LoadHost, other: LoadHost| {
+            let machines = Machines { load_hosts: vec![one, other], ..Machines::default() };
+            machines
+                .shared_cpus()
+                .first()
+                .map(|of| (of.commands.map(String::from), of.cores.clone()))
+        };
+        let a = || host("ssh a", "1", &[1, 2]);
+        let both = ["ssh a", "ssh b"].map(String::from);
+        assert_eq!(shared(a(), host("ssh b", "1", &[2, 3])), Some((both, vec![2])));
+        assert_eq!(shared(a(), host("ssh b", "1", &[3])), None);
+        assert_eq!(shared(a(), host("ssh b", "2", &[1, 2])), None);
+        // Not told by a file of before.
+        assert_eq!(shared(host("ssh a", "", &[1]), host("ssh b", "", &[1])), None);
+    }
+
+    #[test]
+    fn the_machines_of_older_files_are_read() {
+        // A run of the ladder has had these names from the beginning.
+        let mut run = serde_json::to_value(Run::default()).unwrap();
+        let far = Remote { command: "ssh far".to_string(), ..Remote::default() };
+        let near = LoadHost { command: "ssh near".to_string(), ..LoadHost::default() };
+        run["remote"] = serde_json::to_value(&far).unwrap();
+        run["load_hosts"] = serde_json::to_value([&near]).unwrap();
+        let run: Run = serde_json::from_value(run).unwrap();
+        assert_eq!(
+            (run.machines.server_on(), run.machines.load_from()),
+            (Some("ssh far"), vec!["ssh near"])
+        );
+        let mut results = Results { machines: run.machines, ..Results::default() };
+        assert!(results.all_machines().is_empty());
+        results.regimes.push(Default::default());
+        assert_eq!(results.all_machines(), [&results.machines]);
+        let again = serde_json::from_value::<Results>(serde_json::to_value(&results).unwrap());
+        assert_eq!(again.unwrap().machines, results.machines);
+        // A study of before has none.
+        let occasion = serde_json::to_value(Occasion::default()).unwrap();
+        assert!(occasion.get("remote").is_none());
+        assert_eq!(
+            serde_json::from_value::<Occasion>(occasion).unwrap().machines,
+            Machines::default()
+        );
+    }
 }

@@ -5,7 +5,7 @@ use std::mem;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Contender, Failure, Gate, LoadHost, Regime, Remote, Results, Settings, Square, Start};
+use super::{Contender, Failure, Gate, Machines, Regime, Results, Settings, Square, Start};
 
 /// A whole run of the ladder.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -30,11 +30,8 @@ pub struct Run {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<Failure>,
     /// Likewise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub remote: Option<Remote>,
-    /// Likewise.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub load_hosts: Vec<LoadHost>,
+    #[serde(flatten)]
+    pub machines: Machines,
     /// Likewise.
     pub regimes: Vec<Regime>,
     /// Likewise.
@@ -79,8 +76,7 @@ impl Results {
             square: mem::replace(&mut self.square, run.square),
             gate: mem::replace(&mut self.gate, run.gate),
             left_out: mem::replace(&mut self.left_out, run.left_out),
-            remote: mem::replace(&mut self.remote, run.remote),
-            load_hosts: mem::replace(&mut self.load_hosts, run.load_hosts),
+            machines: mem::replace(&mut self.machines, run.machines),
             regimes: mem::replace(&mut self.regimes, run.regimes),
             starts: mem::replace(&mut self.starts, run.starts),
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,6 +100,11 @@ impl Fleet {
         fleet
     }
 
+    /// Returns the address of one of the servers; none if none is up.
+    pub fn reached(&self) -> Option<SocketAddr> {
+        self.members.first().map(|member| member.process.address())
+    }
+
     /// Ends all servers, and returns the account of each.
     pub fn end(mut self, cores: &[usize]) -> Vec<Life> {
         let end =
@@ -125,7 +131,7 @@ impl Fleet {
     pub fn check_any(&self) -> io::Result<()> {
         match (self.members.is_empty(), self.failures.first()) {
             (true, Some(Failure { contender, reason })) => Err(io::Error::other(format!(
-                "nothing was measured, because no server is ready: {contender} {reason}"
+                "nothing was measured, because no server is ready; {contender}: {reason}"
             ))),
             _ => Ok(()),
         }

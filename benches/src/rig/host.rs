@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use crate::results::{Baseline, EventLoop, HardwareCounts, Remote, Side, Thermometer};
+use crate::results::{Baseline, EventLoop, HardwareCounts, Machines, Remote, Side, Thermometer};
 use crate::rig::agent::connection::{AgentError, Connection};
-use crate::rig::agent::install::install;
+use crate::rig::agent::install::{Installed, install};
 use crate::rig::agent::shell::Shell;
 use crate::rig::agent::wire::{Ask, Start, Started};
-use crate::rig::load_hosts::Loader;
+use crate::rig::load_hosts::{LoadHosts, Loader};
 use crate::rig::machine_time::MachineTime;
 use crate::rig::memory::MemoryUse;
 use crate::rig::meter::{Observed, Watched};
@@ -25,9 +25,6 @@ use crate::rig::{network, site};
 
 /// Time that a connection to a server may take which its own machine can reach.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-
-/// Characters of a login's message that are shown.
-const BANNER_SHOWN: usize = 200;
 
 /// A machine with an agent.
 #[derive(Debug)]
@@ -40,6 +37,8 @@ pub struct Host {
     side: Side,
     /// Leads there if servers are on another machine, or in another namespace.
     elsewhere: Option<Shell>,
+    /// SHA-256 of the agent if it is another program than this one.
+    agent: Option<String>,
     /// Why a server there could not be connected to. The next one is not even started.
     unreachable: OnceLock<AgentError>,
     /// Paths there of programs of this machine.
@@ -87,18 +86,19 @@ impl Host {
         // An interrupt from the terminal reaches only this process, which then ends it in order.
         command.arg("agent").process_group(0);
         let connection = Connection::open(command, "this machine")?;
-        Self::of(connection, listen, address, None)
+        Self::of(connection, listen, address, None).map(Arc::new)
     }
 
     /// Uses another machine, to which `program` is copied unless the place has its own.
     pub fn remote(place: &Place, program: &Path) -> Result<Arc<Self>, AgentError> {
         let shell = Shell::new(&place.command);
-        let path = install(&shell, program, place.agent.as_deref())?;
+        let Installed { path, other } = install(&shell, program, place.agent.as_deref())?;
         let connection = Connection::open(shell.command(&[&path, "agent"]), shell.name())?;
         note_banner(&connection, &shell);
-        let host = Self::of(connection, place.listen, place.address, Some(shell))?;
+        let mut host = Self::of(connection, place.listen, place.address, Some(shell))?;
+        host.agent = other;
         host.programs().insert(program.to_path_buf(), path);
-        Ok(host)
+        Ok(Arc::new(host))
     }
 
     /// Starts an agent that loads servers, by the command that leads to its machine.
@@ -110,12 +110,12 @@ impl Host {
         server: IpAddr,
     ) -> Result<Loader, AgentError> {
         let shell = Shell::new(command);
-        let path = install(&shell, program, agent)?;
+        let Installed { path, other } = install(&shell, program, agent)?;
         let mut connection = Connection::open(shell.command(&[&path, "agent"]), shell.name())?;
         note_banner(&connection, &shell);
         let describe = Ask::Describe { address: None, peer: Some(server) };
         let side = connection.ask(describe, Duration::ZERO)?;
-        Loader::new(connection, command, side)
+        Loader::new(connection, command, side, other)
     }
 
     fn of(
@@ -123,18 +123,19 @@ impl Host {
         listen: IpAddr,
         address: IpAddr,
         elsewhere: Option<Shell>,
-    ) -> Result<Arc<Self>, AgentError> {
+    ) -> Result<Self, AgentError> {
         let mut host = Self {
             connection: Mutex::new(connection),
             listen,
             address,
             side: Side::default(),
             elsewhere,
+            agent: None,
             unreachable: OnceLock::new(),
             programs: Mutex::default(),
         };
         host.side = host.ask(Ask::Describe { address: Some(listen), peer: None })?;
-        Ok(Arc::new(host))
+        Ok(host)
     }
 
     /// Returns the machine, with the interface that servers listen on.
@@ -157,19 +158,34 @@ impl Host {
         self.connection().id()
     }
 
-    /// Describes both sides and what lies between, by a server that is up. Returns none if the
-    /// servers are on this machine.
-    pub fn describe(&self, server: Option<SocketAddr>) -> io::Result<Option<Remote>> {
+    /// Describes the other machines of a study, with their round trips to a server that is up.
+    pub fn machines(
+        &self,
+        load_hosts: &LoadHosts,
+        server: Option<SocketAddr>,
+    ) -> io::Result<Machines> {
+        let load_hosts = load_hosts.iter().map(|host| host.record(server)).collect();
+        Ok(Machines { remote: self.describe(server)?, load_hosts })
+    }
+
+    /// Describes both sides and what lies between. Returns none if the servers are on this machine.
+    fn describe(&self, server: Option<SocketAddr>) -> io::Result<Option<Remote>> {
         let Some(shell) = &self.elsewhere else { return Ok(None) };
         let client = site::describe(None, Some(self.address))?;
         Ok(Some(Remote {
             command: shell.name().to_string(),
             address: Some(self.address),
+            agent: self.agent.clone(),
             is_same_machine: client.boot == self.side.boot,
             server: self.side.clone(),
             client,
             round_trips_ns: server.map(network::round_trips).transpose()?.unwrap_or_default(),
         }))
+    }
+
+    /// Returns why the machine cannot serve each of these variants; none if it can.
+    pub fn unavailable(&self, variants: &[&str]) -> Result<Vec<Option<String>>, AgentError> {
+        self.ask(Ask::Unavailable(variants.iter().map(ToString::to_string).collect()))
     }
 
     /// Starts `command` there on `cores`, waits until it is ready, and connects to it once.
@@ -227,7 +243,7 @@ impl Host {
         if let Some(there) = self.programs().get(program) {
             return Ok(there.clone());
         }
-        let there = install(shell, program, None)?;
+        let there = install(shell, program, None)?.path;
         self.programs().insert(program.to_path_buf(), there.clone());
         Ok(there)
     }
@@ -254,10 +270,8 @@ impl Host {
 }
 
 fn note_banner(connection: &Connection, shell: &Shell) {
-    let banner = connection.banner().trim();
+    let banner = connection.banner();
     if !banner.is_empty() {
-        let banner: String =
-            banner.chars().take(BANNER_SHOWN).flat_map(char::escape_debug).collect();
         eprintln!("note: {} printed before the agent spoke: {banner}", shell.name());
     }
 }

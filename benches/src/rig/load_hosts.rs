@@ -35,6 +35,8 @@ pub struct Loader {
     connection: Mutex<Connection>,
     command: String,
     side: Side,
+    /// SHA-256 of the agent if it is another program than this one.
+    agent: Option<String>,
     /// CPUs of its threads.
     cores: Vec<usize>,
     clock: Mutex<Clock>,
@@ -61,11 +63,17 @@ pub enum Generators {
 }
 
 impl Loader {
-    /// Takes an agent, and compares its clock with this machine's.
-    pub fn new(mut connection: Connection, command: &str, side: Side) -> Result<Self, AgentError> {
+    /// Takes an agent, and compares its clock with this machine's. `agent` is the SHA-256 of its
+    /// executable if that is another one than this program's.
+    pub fn new(
+        mut connection: Connection,
+        command: &str,
+        side: Side,
+        agent: Option<String>,
+    ) -> Result<Self, AgentError> {
         let clock = Mutex::new(Clock::of(&mut connection)?);
         let (command, cores) = (command.to_string(), Vec::new());
-        Ok(Self { connection: Mutex::new(connection), command, side, cores, clock })
+        Ok(Self { connection: Mutex::new(connection), command, side, agent, cores, clock })
     }
 
     /// Returns its machine.
@@ -89,6 +97,7 @@ impl Loader {
         LoadHost {
             command: self.command.clone(),
             side: self.side.clone(),
+            agent: self.agent.clone(),
             cores: self.cores.clone(),
             clock_error_ns: (self.clock().round_trip / 2).as_nanos() as u64,
             round_trips_ns: round_trips.unwrap_or_default(),
@@ -224,22 +233,25 @@ impl Generators {
 /// An interval of a load, or its end, from one of several machines.
 enum Told {
     Interval(Box<Interval>),
-    Ended(Result<Box<Outcome>, String>),
+    /// With the time by which its order came too late.
+    Ended(Result<Box<(Outcome, Duration)>, String>),
 }
 
 impl Generators {
     /// Lets clients arrive, on several machines as one schedule, and calls `tell` with the intervals
-    /// of all together. It ends the load by returning `Break`.
+    /// of all together. It ends the load by returning `Break`. Returns the outcome of all together,
+    /// and the share of each machine.
     pub fn run_arrivals(
         &mut self,
         arrivals: &Arrivals,
         every: Duration,
         tell: &mut dyn FnMut(&Snapshot) -> ControlFlow<()>,
-    ) -> Result<Outcome, String> {
+    ) -> Result<(Outcome, Vec<HostShare>), String> {
         let parts = match self {
             Self::Here(threads) => {
                 let outcome = threads.run_arrivals(arrivals, Watch::new(every, tell));
-                return outcome.map_err(|error| error.to_string());
+                let outcome = outcome.map_err(|error| error.to_string())?;
+                return Ok((outcome, Vec::new()));
             }
             Self::There(parts) => parts,
         };
@@ -272,7 +284,7 @@ impl Loader {
         arrive: Arrive,
         halt: &AtomicBool,
         tell: &mut dyn FnMut(Told),
-    ) -> Result<Outcome, String> {
+    ) -> Result<(Outcome, Duration), String> {
         // An interval passes between two answers, and the start was in the future.
         let within = Duration::from_nanos(arrive.every_ns) + ANSWER_WITHIN;
         let mut connection = self.connection();
@@ -300,9 +312,10 @@ fn merge_arrivals(
     hosts: usize,
     halt: &AtomicBool,
     tell: &mut dyn FnMut(&Snapshot) -> ControlFlow<()>,
-) -> Result<Outcome, String> {
+) -> Result<(Outcome, Vec<HostShare>), String> {
     let mut intervals = Intervals::new(hosts);
     let (mut all, mut failure): (Option<Outcome>, Option<String>) = (None, None);
+    let mut shares = vec![HostShare::default(); hosts];
     for (nth, told) in told {
         match told {
             Told::Interval(interval) => {
@@ -311,10 +324,11 @@ fn merge_arrivals(
                     halt.store(true, Relaxed);
                 }
             }
-            Told::Ended(Ok(outcome)) => match &mut all {
-                Some(all) => all.merge(&outcome),
-                None => all = Some(*outcome),
-            },
+            Told::Ended(Ok(ended)) => {
+                let (outcome, late) = *ended;
+                shares[nth] = share(&outcome, late);
+                merge(&mut all, outcome);
+            }
             Told::Ended(Err(reason)) => {
                 failure.get_or_insert(reason);
                 halt.store(true, Relaxed);
@@ -323,7 +337,14 @@ fn merge_arrivals(
     }
     match failure {
         Some(reason) => Err(reason),
-        None => all.ok_or_else(|| "no machine loads it".to_string()),
+        None => Ok((all.ok_or("no machine loads it")?, shares)),
+    }
+}
+
+fn merge(all: &mut Option<Outcome>, outcome: Outcome) {
+    match all {
+        Some(all) => all.merge(&outcome),
+        None => *all = Some(outcome),
     }
 }
 
@@ -375,10 +396,7 @@ fn run_there(
     for outcome in heard {
         let (outcome, late) = outcome?;
         shares.push(share(&outcome, late));
-        match &mut all {
-            Some(all) => all.merge(&outcome),
-            None => all = Some(outcome),
-        }
+        merge(&mut all, outcome);
     }
     Ok((all.ok_or("no machine loads it")?, shares))
 }

@@ -48,7 +48,8 @@ pub fn allowed_cores() -> io::Result<Vec<usize>> {
 }
 
 /// The CPU for the load generator: the last one that shares no physical core
-/// with the servers, else the last one that they don't use, else theirs.
+/// with the servers, else the last one that they don't use, else theirs. Servers of another machine
+/// take no CPU.
 pub fn generator_core(machine: &Machine, server_cores: &[usize]) -> usize {
     let shares = |core: &usize| {
         machine.smt_siblings.iter().any(|siblings| {
@@ -57,7 +58,7 @@ pub fn generator_core(machine: &Machine, server_cores: &[usize]) -> usize {
     };
     let mut free = machine.cores.iter().copied().filter(|core| !server_cores.contains(core));
     let apart = free.clone().rfind(|core| !shares(core));
-    apart.or(free.next_back()).unwrap_or(server_cores[0])
+    apart.or(free.next_back()).or(server_cores.first().copied()).unwrap_or_default()
 }
 
 /// Returns CPUs for a generator of at most `threads` threads, of those in `allowed`: none that is
@@ -143,6 +144,8 @@ mod tests {
         assert_eq!(generator_core(&machine(&[0, 1, 2, 3], &[&[0, 3], &[1, 2]]), &[0]), 2);
         assert_eq!(generator_core(&machine(&[0, 1], &[&[0, 1]]), &[0]), 1);
         assert_eq!(generator_core(&machine(&[5], &[]), &[5]), 5);
+        // The servers are on another machine.
+        assert_eq!(generator_core(&machine(&[0, 1, 2, 3], &[&[0, 2], &[1, 3]]), &[]), 3);
     }
 
     #[test]

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::load::Target;
-use crate::results::{self, Contender, Gate, Machine, Occasion, ReadError, Results, Settings};
+use crate::results::{
+    self, Contender, Failure, Gate, Machines, Occasion, ReadError, Results, Settings,
+};
 use crate::rig::fleet::{Entrant, Fleet};
 use crate::rig::host::Host;
 use crate::rig::load_hosts::LoadHosts;
@@ -34,6 +36,8 @@ pub struct Common {
     pub path: String,
     /// Key of the contender that the others are held against.
     pub reference: String,
+    /// Servers that were asked for and that their machine cannot run.
+    pub left_out: Vec<Failure>,
 }
 
 /// The servers of a study, up and looked at.
@@ -43,28 +47,45 @@ pub struct Field {
     pub fleet: Fleet,
     /// Findings of the gate.
     pub gate: Gate,
+    /// Other machines, with their round trips to a server.
+    pub machines: Machines,
 }
 
 impl Common {
     /// When it begins, and with what.
-    pub fn occasion(&self) -> Occasion {
-        Occasion {
+    pub fn occasion(&self) -> io::Result<Occasion> {
+        Ok(Occasion {
             started_unix_s: now_unix_s(),
             complete: false,
             server_cores: self.settings.server_cores.clone(),
             generator_cores: self.settings.generator_cores.clone(),
             machines_differ: self.settings.machines_differ,
-            server_on: self.host.command(),
-            load_from: self.load_hosts.iter().map(|host| host.command().to_string()).collect(),
+            machines: self.host.machines(&self.load_hosts, None)?,
             work_rounds: self.settings.work_rounds,
             path: self.path.clone(),
             seed: self.settings.seed,
-        }
+        })
     }
 
     /// The file at `path` as far as it was measured here, or a new one.
     pub fn open(&self, path: &Path, contenders: Vec<Contender>) -> io::Result<Results> {
-        let mut results = open(path)?;
+        let machines = self.host.machines(&self.load_hosts, None)?;
+        self.open_beside(Some(&machines), path, contenders)
+    }
+
+    /// The file at `path`, or a new one, for figures that do not depend on where other studies had
+    /// their servers.
+    pub fn open_anyway(&self, path: &Path, contenders: Vec<Contender>) -> io::Result<Results> {
+        self.open_beside(None, path, contenders)
+    }
+
+    fn open_beside(
+        &self,
+        machines: Option<&Machines>,
+        path: &Path,
+        contenders: Vec<Contender>,
+    ) -> io::Result<Results> {
+        let mut results = open(path, machines)?;
         if results.reference.is_empty() {
             results.settings = self.settings.clone();
             results.reference.clone_from(&self.reference);
@@ -88,6 +109,8 @@ impl Common {
         let mut fleet =
             Fleet::start(&self.host, &mut entrants, &self.settings.server_cores, goes_on);
         fleet.check_outside(&entrants)?;
+        fleet.check_any()?;
+        let machines = self.host.machines(&self.load_hosts, fleet.reached())?;
         let studied = Regime {
             work: self.path.split('?').next() == Some("/data"),
             // Its constant answer is that to this request.
@@ -104,13 +127,14 @@ impl Common {
         fleet.check();
         let Fleet { members, failures } = &mut fleet;
         members.retain(|member| failures.iter().all(|failure| failure.contender != member.key));
-        Ok(Field { fleet, gate: verdict.gate })
+        Ok(Field { fleet, gate: verdict.gate, machines })
     }
 }
 
 /// Reads the file at `path` to add to it. A file of another machine, build or version is
-/// set aside, so that nothing that was measured is lost.
-pub(crate) fn open(path: &Path) -> io::Result<Results> {
+/// set aside, so that nothing that was measured is lost. So is a file whose records had other
+/// machines than `machines` beside this one; without them all will do.
+pub(crate) fn open(path: &Path, machines: Option<&Machines>) -> io::Result<Results> {
     let fresh = Results {
         schema: results::SCHEMA,
         version: env!("CARGO_PKG_VERSION").to_string(),
@@ -121,11 +145,13 @@ pub(crate) fn open(path: &Path) -> io::Result<Results> {
         ..Results::default()
     };
     let reason = match Results::read(path) {
-        Ok(mut there) if is_of_here(&there, &fresh) => {
-            there.machine.counters = fresh.machine.counters;
-            return Ok(there);
-        }
-        Ok(_) => "it is of another machine, build or version".to_string(),
+        Ok(mut there) => match difference(&there, &fresh, machines) {
+            None => {
+                there.machine.counters = fresh.machine.counters;
+                return Ok(there);
+            }
+            Some(reason) => reason.to_string(),
+        },
         Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(fresh),
         Err(error) => error.to_string(),
     };
@@ -135,14 +161,20 @@ pub(crate) fn open(path: &Path) -> io::Result<Results> {
     Ok(fresh)
 }
 
-/// Reports whether figures of both may stand on one page.
-fn is_of_here(there: &Results, fresh: &Results) -> bool {
-    let same = |machine: &Machine| {
-        (machine.cpu.clone(), machine.cores.clone(), machine.kernel.clone(), machine.memory_bytes)
-    };
-    same(&there.machine) == same(&fresh.machine)
+/// Returns why figures of both may not stand on one page; none if they may.
+fn difference(
+    there: &Results,
+    fresh: &Results,
+    machines: Option<&Machines>,
+) -> Option<&'static str> {
+    let is_of_here = there.machine.is_same(&fresh.machine)
         && there.optimized == fresh.optimized
-        && there.version == fresh.version
+        && there.version == fresh.version;
+    if !is_of_here {
+        return Some("it is of another machine, build or version");
+    }
+    let machines = machines?;
+    there.all_machines().into_iter().find_map(|of| of.difference(machines))
 }
 
 /// Adds the contenders that are not there yet, each behind the one it follows.
@@ -166,6 +198,7 @@ pub(crate) fn now_unix_s() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::results::{Interface, LoadHost, Remote, Side};
 
     fn contenders(keys: &[&str]) -> Vec<Contender> {
         let contender = |key: &&str| Contender {
@@ -199,14 +232,14 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("pinloop-study-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         let path = directory.join("results.json");
-        let fresh = open(&path).unwrap();
+        let fresh = open(&path, None).unwrap();
         let mut here = Results { reference: "kept".to_string(), ..fresh.clone() };
         here.write(&path).unwrap();
-        assert_eq!(open(&path).unwrap().reference, "kept");
+        assert_eq!(open(&path, None).unwrap().reference, "kept");
 
         here.machine.kernel = "Linux 2.6".to_string();
         here.write(&path).unwrap();
-        assert_eq!(open(&path).unwrap().reference, "");
+        assert_eq!(open(&path, None).unwrap().reference, "");
         assert!(!path.exists());
         let aside: Vec<_> = fs::read_dir(&directory).unwrap().collect();
         assert_eq!(aside.len(), 1);
@@ -220,9 +253,63 @@ mod tests {
         let mut there = Results::default();
         // Which does not make it another machine.
         there.machine.load_average = 3.0;
-        assert!(is_of_here(&there, &fresh));
+        let of_here = |there: &Results| difference(there, &fresh, None).is_none();
+        assert!(of_here(&there));
         there.machine.kernel = "Linux 2.6".to_string();
-        assert!(!is_of_here(&there, &fresh));
-        assert!(!is_of_here(&Results { optimized: true, ..Results::default() }, &fresh));
+        assert!(!of_here(&there));
+        assert!(!of_here(&Results { optimized: true, ..Results::default() }));
+    }
+
+    #[test]
+    fn figures_of_other_servers_machines_are_not_added_to() {
+        let side = |host: &str| Side { host: host.to_string(), ..Side::default() };
+        let on = |host: &str| Machines {
+            remote: Some(Remote { server: side(host), ..Remote::default() }),
+            ..Machines::default()
+        };
+        let from = |hosts: &[&str]| Machines {
+            load_hosts: hosts
+                .iter()
+                .map(|host| LoadHost { side: side(host), ..LoadHost::default() })
+                .collect(),
+            ..on("a")
+        };
+        let knee = |machines: Machines| {
+            let occasion = Occasion { machines, ..Occasion::default() };
+            let knee = results::Knee { occasion, ..results::Knee::default() };
+            let studies = results::Records { knee: Some(knee), ..results::Records::default() };
+            Results { studies, ..Results::default() }
+        };
+        let fresh = Results::default();
+        for (there, now, fits) in [
+            (on("a"), on("a"), true),
+            (on("a"), on("b"), false),
+            (on("a"), Machines::default(), false),
+            (Machines::default(), on("a"), false),
+            (from(&["b", "c"]), from(&["b", "c"]), true),
+            (from(&["b", "c"]), from(&["b"]), false),
+            (from(&["b"]), from(&["c"]), false),
+            // A study that no other machine can load.
+            (from(&["b"]), on("a"), true),
+        ] {
+            let found = difference(&knee(there.clone()), &fresh, Some(&now));
+            assert_eq!(found.is_none(), fits, "{there:?} {now:?}");
+        }
+        // A new interface is another network, and another boot is the same machine.
+        let with = |interface: &str, boot: &str| {
+            let mut machines = on("a");
+            let server = &mut machines.remote.as_mut().unwrap().server;
+            server.interface =
+                Some(Interface { name: interface.to_string(), ..Default::default() });
+            server.boot = boot.to_string();
+            machines
+        };
+        let there = knee(with("eth0", "1"));
+        assert_eq!(difference(&there, &fresh, Some(&with("eth0", "2"))), None);
+        assert!(difference(&there, &fresh, Some(&with("eth1", "1"))).is_some());
+        // An interface that was not found says nothing.
+        assert_eq!(difference(&there, &fresh, Some(&on("a"))), None);
+        // Exact counts do not depend on it.
+        assert_eq!(difference(&there, &fresh, None), None);
     }
 }

@@ -70,13 +70,16 @@ pub(crate) fn finish(
 impl Study {
     pub(crate) fn common(&self, name: &str, setup: &Setup) -> anyhow::Result<Common> {
         self.outside.check_path(&self.path)?;
-        let names: Vec<&str> = self.chosen(name)?.iter().map(|variant| variant.name).collect();
+        let mut variants = self.chosen(name)?;
         let Plan { mut settings, host, load_hosts, .. } = plan(setup)?;
+        let left_out = leave_out(&mut variants, &host)?;
+        let names: Vec<&str> = variants.iter().map(|variant| variant.name).collect();
         settings.study = name.to_string();
         settings.seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
         let reference = names.iter().find(|&&name| name == REFERENCE).or(names.first());
         let reference = reference.map(ToString::to_string).unwrap_or_default();
-        Ok(Common { settings, host, load_hosts, path: self.path.clone(), reference })
+        let path = self.path.clone();
+        Ok(Common { settings, host, load_hosts, path, reference, left_out })
     }
 
     /// Returns the variants that take part in a study, from the bottom of the ladder up.
@@ -90,7 +93,7 @@ impl Study {
         if self.all {
             return Ok(VARIANTS.iter().filter(can_answer).collect());
         }
-        let mut chosen: Vec<&Variant> = variants::all().filter(is_named).collect();
+        let chosen: Vec<&Variant> = variants::all().filter(is_named).collect();
         if let Some(floor) = chosen.iter().find(|variant| !can_answer(variant)) {
             bail!(
                 "{} answers every request with the bytes for GET {CONSTANT}; choose other variants, \
@@ -98,12 +101,18 @@ impl Study {
                 floor.name
             );
         }
-        leave_out(&mut chosen);
         Ok(chosen)
     }
 
-    pub(crate) fn entrants(&self, settings: &Settings) -> anyhow::Result<Vec<Entrant>> {
-        let mut entrants = entrants_of(&self.chosen(&settings.study)?, settings, false)?;
+    /// Makes the servers that take part. `common` is that of this study.
+    pub(crate) fn entrants(
+        &self,
+        common: &Common,
+        settings: &Settings,
+    ) -> anyhow::Result<Vec<Entrant>> {
+        let mut variants = self.chosen(&settings.study)?;
+        variants.retain(|variant| !common.left_out.iter().any(|of| of.contender == variant.name));
+        let mut entrants = entrants_of(&variants, settings, false)?;
         entrants.extend(self.outside.entrants(settings)?);
         Ok(entrants)
     }

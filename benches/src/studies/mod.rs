@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::report::plots::PlotError;
 use crate::report::section::{Context, Options, Report, Section, Sections};
-use crate::report::{gate, machine};
-use crate::results::Results;
+use crate::report::{gate, machine, machines};
+use crate::results::{Machines, OnMachines, Results};
 
 /// Makes the sections of a study.
 type Study = fn(&Context<'_>) -> Sections;
@@ -53,6 +53,16 @@ macro_rules! studies {
                 #[serde(default, $(alias = $older,)? skip_serializing_if = "Option::is_none")]
                 pub $module: Option<$module::record::$Record>,
             )?)*
+        }
+
+        impl Records {
+            /// Returns the other machines of each study that was measured.
+            pub fn machines(&self) -> Vec<&Machines> {
+                let all = [$($(
+                    self.$module.as_ref().and_then(<$module::record::$Record as OnMachines>::machines),
+                )?)*];
+                all.into_iter().flatten().collect()
+            }
         }
 
         /// Name and sections of each study, in the order of the report.
@@ -112,6 +122,7 @@ pub fn report(results: &Results, options: &Options<'_>) -> Result<Report, PlotEr
         let names = results.run_names().join(", ");
         facts.push((format!("runs in this file, this one {}", results.name), names));
     }
+    sections.extend(machines::section(&results.all_machines()));
     sections.push(machine::section(&results.machine, facts));
     Ok(Report {
         answer,

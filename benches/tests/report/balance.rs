@@ -2,7 +2,7 @@
 
 use pinloop_bench::results::{
     Balance, BalanceLoad, BalanceSample, BalanceSlice, Contender, EventLoop, Failure, Latency,
-    Occasion, Records, Results, SCHEMA,
+    Occasion, Records, Remote, Results, SCHEMA,
 };
 use pinloop_bench::studies::balance::figures::{self, Metric, P99};
 use pinloop_bench::studies::balance::verdicts;
@@ -190,7 +190,8 @@ fn steered_connections_are_shown_with_what_they_mean_on_loopback() {
     assert!(text.contains("pinloop_steered has more requests per second"), "{text}");
     let caveat = "On loopback that is the CPU of the client";
     assert!(text.contains(caveat), "{text}");
-    results.studies.balance.as_mut().unwrap().occasion.server_on = Some("ssh far".to_string());
+    let machines = &mut results.studies.balance.as_mut().unwrap().occasion.machines;
+    machines.remote = Some(Remote::default());
     assert!(!rendered::text(&results).contains(caveat));
 }
 

@@ -276,6 +276,22 @@ fn the_page_says_the_answer_and_needs_nothing_from_elsewhere() {
 }
 
 #[test]
+fn a_run_whose_servers_all_failed_says_so_and_what_there_is() {
+    let mut results = results();
+    results.starts.resize_with(20, Default::default);
+    let lost = |key: &str| Failure {
+        contender: key.to_string(),
+        reason: "the agent on ssh far ended".to_string(),
+    };
+    results.regimes[0].failures = ["pinloop", "pinloop_again"].map(lost).into();
+    let warning = "all servers failed in start 21, the last one with: the agent on ssh far ended";
+    assert!(!rendered::text(&results).contains(warning));
+    results.regimes[0].failures.push(lost("hyper"));
+    let report = rendered::text(&results);
+    assert!(report.contains(warning) && report.contains("The 20 starts before"), "{report}");
+}
+
+#[test]
 fn words_from_outside_are_text_on_the_page() {
     let mut results = results();
     results.contenders[2].key = "<b>&".to_string();

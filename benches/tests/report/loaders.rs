@@ -12,11 +12,12 @@ fn results() -> Results {
     let host = |name: &str, cores: &[usize], clock_error_ns| LoadHost {
         command: format!("ssh {name}"),
         side: Side { host: name.to_string(), ..Side::default() },
+        agent: None,
         cores: cores.to_vec(),
         clock_error_ns,
         round_trips_ns: vec![80_000, 100_000, 900_000],
     };
-    results.load_hosts = vec![host("near", &[2, 3], 25_000), host("far", &[0], 50_000)];
+    results.machines.load_hosts = vec![host("near", &[2, 3], 25_000), host("far", &[0], 50_000)];
     let samples = results.regimes[0].blocks.iter_mut().flat_map(|block| &mut block.samples);
     for sample in samples {
         let share = |requests, cpu_ms: u64, busiest_ms: u64| HostShare {

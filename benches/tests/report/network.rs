@@ -1,6 +1,9 @@
 //! The report on servers of another machine, from made-up results with known figures.
 
-use pinloop_bench::results::{Baseline, Interface, MachineTicks, Remote, Results, Side};
+use pinloop_bench::results::{
+    Arrivals, Baseline, HostShare, Interface, Knee, LoadHost, MachineTicks, Machines, Occasion,
+    Probe, Remote, Results, Side, Tour,
+};
 
 use crate::{made_up, rendered};
 
@@ -73,6 +76,89 @@ fn a_run_on_one_machine_says_nothing_of_a_network() {
     assert!(!rendered::text(&made_up::results()).contains("The network"));
 }
 
+#[test]
+fn studies_name_their_machines_with_shares_and_limits() {
+    let share = |requests, busiest_cpu_ns| HostShare {
+        requests,
+        elapsed_ns: 1_000_000,
+        busiest_cpu_ns,
+        late_ns: 0,
+        ..HostShare::default()
+    };
+    let hosts = vec![share(300, 950_000), share(100, 500_000)];
+    let occasion = Occasion { machines: loaded(), server_cores: vec![3], ..Occasion::default() };
+    let mut results = Results::default();
+    let arrivals = |hosts| Arrivals {
+        occasion: occasion.clone(),
+        tours: vec![Tour { contender: "pinloop".to_string(), hosts, ..Tour::default() }],
+        ..Arrivals::default()
+    };
+    results.studies.arrivals = Some(arrivals(hosts.clone()));
+    let report = rendered::text(&results);
+    for part in [
+        "The servers ran on CPU 3 of far (ssh far) at 10.1.2.3: a round trip takes 60.00 µs",
+        "The machines that loaded the servers",
+        "one (ssh one)",
+        "75.0 %",
+        "25.0 %",
+        "The busiest thread of one worked 95 % of the time",
+        "machine of the load generator, ssh two",
+        "agent of the load generator, ssh two: another executable than the measure's, with the SHA-256 12ab",
+        "±20.00 µs",
+        "ixgbe",
+    ] {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+    // Each machine is described once, however many studies have it.
+    let probe = Probe { contender: "pinloop".to_string(), hosts, ..Probe::default() };
+    let knee = Knee { occasion: occasion.clone(), probes: vec![probe], ..Knee::default() };
+    results.studies.knee = Some(knee);
+    let both = rendered::text(&results);
+    assert_eq!(both.matches("The machines that loaded the servers").count(), 2, "{both}");
+    assert!(!both.contains("agent of the load generator, ssh one"), "{both}");
+    assert!(!both.contains("apart from the others"), "{both}");
+    assert_eq!(both.matches("ixgbe").count(), report.matches("ixgbe").count(), "{both}");
+    // An error of 120 µs is more than a tenth of a slice of 1 ms.
+    let knee = results.studies.knee.as_mut().unwrap();
+    knee.occasion.machines.load_hosts[1].clock_error_ns = 120_000;
+    let report = rendered::text(&results);
+    let warning = "two (ssh two) began up to 120.00 µs apart from the others";
+    assert_eq!(report.matches(warning).count(), 1, "{report}");
+    // Without shares, because the measuring machine loaded.
+    results.studies.knee = None;
+    results.studies.arrivals = Some(arrivals(Vec::new()));
+    results.studies.arrivals.as_mut().unwrap().occasion.machines = Machines::default();
+    let here = rendered::text(&results);
+    assert!(!here.contains("The other machines") && !here.contains("loaded the servers"), "{here}");
+}
+
+#[test]
+fn load_hosts_that_share_cpus_are_named() {
+    let mut machines = loaded();
+    machines.load_hosts[1].side.boot = machines.load_hosts[0].side.boot.clone();
+    let mut results = Results::default();
+    let occasion = Occasion { machines, ..Occasion::default() };
+    results.studies.knee = Some(Knee { occasion, ..Knee::default() });
+    let report = rendered::text(&results);
+    let warning =
+        "'ssh one' and 'ssh two' lead to the same machine, two, and both generators run on CPU 1";
+    assert!(report.contains(warning), "{report}");
+}
+
+/// Servers on one machine, loaded from two others.
+fn loaded() -> Machines {
+    let remote = remote(false).machines.remote;
+    let host = |name: &str, boot: &str| LoadHost {
+        command: format!("ssh {name}"),
+        side: Side { host: name.to_string(), boot: boot.to_string(), ..Side::default() },
+        cores: vec![1],
+        clock_error_ns: 20_000,
+        agent: (name == "two").then(|| "12ab".to_string()),
+        ..LoadHost::default()
+    };
+    Machines { remote, load_hosts: vec![host("one", "1"), host("two", "2")] }
+}
+
 fn remote(is_same_machine: bool) -> Results {
     let mut results = made_up::results();
     let interface = Interface {
@@ -90,9 +176,10 @@ fn remote(is_same_machine: bool) -> Results {
         side
     };
     results.settings.machines_differ = !is_same_machine;
-    results.remote = Some(Remote {
+    results.machines.remote = Some(Remote {
         command: "ssh far".to_string(),
         address: Some([10, 1, 2, 3].into()),
+        agent: None,
         server: side("far", Some(interface.clone())),
         client: side("near", Some(Interface { offloads: None, ..interface })),
         is_same_machine,

@@ -9,7 +9,7 @@ use pinloop_bench::plan::inputs::{InputError, Inputs};
 use pinloop_bench::plan::section::section;
 use pinloop_bench::report::markdown;
 use pinloop_bench::report::section::Report;
-use pinloop_bench::results::{Occasion, Results};
+use pinloop_bench::results::{Occasion, Remote, Results};
 use pinloop_bench::stats::queueing::Queue;
 use pinloop_bench::stats::simulation::{self, Arrivals, Scene, Sharing};
 
@@ -88,7 +88,7 @@ fn a_knee_and_a_law_of_different_loads_or_machines_make_no_plan() {
     };
     let cases: [(Change, &str); 3] = [
         (
-            |of| of.server_on = Some("ssh far".to_string()),
+            |of| of.machines.remote = Some(far()),
             "differ in the servers' machine: this machine in knee, and ssh far in scaling",
         ),
         (
@@ -111,7 +111,7 @@ fn a_plan_of_servers_on_another_machine_names_that_machine() {
         &mut studies.knee.as_mut().unwrap().occasion,
         &mut studies.scaling.as_mut().unwrap().occasion,
     ] {
-        of.server_on = Some("ssh far".to_string());
+        of.machines.remote = Some(far());
     }
     let inputs = Inputs::of(&results, "pinloop").unwrap();
     let wanted = Wanted {
@@ -153,4 +153,8 @@ fn file() -> PathBuf {
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+fn far() -> Remote {
+    Remote { command: "ssh far".to_string(), ..Remote::default() }
 }

@@ -319,7 +319,7 @@ fn arriving() -> Arrivals {
             Tour {
                 contender: "pinloop".to_string(),
                 seconds: (1..=20).map(second).collect(),
-                failure: None,
+                ..Tour::default()
             },
             Tour::failed(&refused),
         ],

@@ -27,6 +27,9 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 /// Bytes that a login may print before the agent greets.
 const BANNER_BYTES_MAX: usize = 64 * 1024;
 
+/// Characters of a login's message that are shown.
+const BANNER_SHOWN: usize = 200;
+
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AgentError {
@@ -84,9 +87,16 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Returns what was printed before the agent greeted, such as a message of the day.
-    pub fn banner(&self) -> &str {
-        &self.banner
+    /// Returns the beginning of the lines that were printed before the agent greeted, such as a
+    /// message of the day. It is empty without such lines.
+    pub fn banner(&self) -> String {
+        let printed = self.banner.trim();
+        let mut shown: String =
+            printed.chars().take(BANNER_SHOWN).flat_map(char::escape_debug).collect();
+        if printed.chars().nth(BANNER_SHOWN).is_some() {
+            shown.push_str(" …");
+        }
+        shown
     }
 
     /// Returns the process id of the agent, or of the command that leads to it.
@@ -170,16 +180,30 @@ impl Connection {
                 self.banner.push_str(&line);
             }
             if self.banner.len() + self.buffered.len() > BANNER_BYTES_MAX {
-                return Err(self.lose("printed much, and never its greeting"));
+                self.keep_unfinished_line();
+                return Err(self.lose(&format!(
+                    "printed more than {} KiB, and never its greeting; what its login prints must be \
+                     shorter",
+                    BANNER_BYTES_MAX / 1024
+                )));
             }
-            self.fill(deadline).map_err(|error| match error.kind() {
-                io::ErrorKind::TimedOut => self.lose(&format!(
-                    "did not greet within {GREETING_WITHIN:?}; does its command ask for a password? \
-                     Nobody can answer here"
-                )),
-                _ => self.lose("ended before it greeted"),
+            self.fill(deadline).map_err(|error| {
+                self.keep_unfinished_line();
+                match error.kind() {
+                    io::ErrorKind::TimedOut => self.lose(&format!(
+                        "did not greet within {GREETING_WITHIN:?}; does its command ask for a \
+                         password? Nobody can answer here"
+                    )),
+                    _ => self.lose("ended before it greeted"),
+                }
             })?;
         }
+    }
+
+    /// Adds a line without an end, such as a question for a password, to what was printed.
+    fn keep_unfinished_line(&mut self) {
+        self.banner.push_str(&String::from_utf8_lossy(&self.buffered));
+        self.buffered.clear();
     }
 
     fn frame(&mut self, deadline: Instant) -> io::Result<Answer> {
@@ -223,7 +247,7 @@ impl Connection {
         if let Ok(Some(status)) = self.child.try_wait() {
             lost.push_str(&format!("; its command ended with {status}"));
         }
-        let said = [end_of(&self.stderr), self.banner.trim().to_string()];
+        let said = [end_of(&self.stderr), self.banner()];
         for said in said.iter().filter(|said| !said.is_empty()) {
             lost.push_str(&format!("; it said: {said}"));
         }

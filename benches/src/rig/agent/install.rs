@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Output;
 
 use sha2::{Digest, Sha256};
 
@@ -15,29 +16,66 @@ const ANSWER: &str = "pinloop-install: ";
 /// Days after which a program that was not used is deleted from the cache.
 const KEPT_DAYS: u32 = 30;
 
-/// Tells what the machine is, and whether it has the program `HASH`. `touch` marks it as used.
+/// Tells what the machine is, its cache folder, and the hash of the program `HASH` in it. `touch`
+/// marks the program as used. It makes no folder, because the machine may turn out to be of no use.
 const PROBE: &str = r#"
 say() { printf '\npinloop-install: %s\n' "$*"; }
+exists() { [ -e "$1" ] || [ -L "$1" ]; }
+can_be_made() {
+    near=$1
+    while [ -n "$near" ] && ! exists "$near"; do near=${near%/*}; done
+    [ -d "${near:-/}" ] && [ -w "${near:-/}" ]
+}
 say platform "$(uname -s)" "$(uname -m)"
 cache=${XDG_CACHE_HOME:-${HOME:+$HOME/.cache}}
 folder=$cache/pinloop-bench
-if [ -z "$cache" ] || ! mkdir -p "$folder" 2>/dev/null; then
-    # Everyone may write to /tmp, so a folder there must be new, or this user's.
+case $cache in
+    /* | '') ;;
+    *) say folder "$folder"; exit ;;
+esac
+if [ -z "$cache" ] || { ! exists "$folder" && ! can_be_made "$folder"; }; then
     folder=/tmp/pinloop-bench-$(id -u)
-    mkdir -m 700 "$folder" 2>/dev/null
 fi
-if [ -L "$folder" ] || [ ! -O "$folder" ]; then
-    echo "$folder is a link, or belongs to another user" >&2
-    exit 1
-fi
-chmod 700 "$folder"
-find "$folder" -name '*.unfinished-*' -mmin +60 -exec rm -f {} +
-find "$folder" -type f -mtime +DAYS -exec rm -f {} +
-if [ -f "$folder/HASH" ]; then
-    touch "$folder/HASH"
-    say hash $(sha256sum < "$folder/HASH")
+if exists "$folder"; then
+    if [ -L "$folder" ] || [ ! -d "$folder" ] || [ ! -O "$folder" ]; then
+        echo "$folder is no folder, or belongs to another user" >&2
+        exit 1
+    fi
+    chmod 700 "$folder"
+    find "$folder" -name '*.unfinished-*' -mmin +60 -exec rm -f {} +
+    find "$folder" -type f -mtime +DAYS -exec rm -f {} +
+    if [ -f "$folder/HASH" ]; then
+        touch "$folder/HASH"
+        say hash $(sha256sum < "$folder/HASH")
+    fi
 fi
 say folder "$folder"
+"#;
+
+/// Makes the cache folder, and tells the topmost folder that was not there. Everyone may write to
+/// /tmp, so the folder must be this user's.
+const MAKE: &str = r#"
+made=
+near='FOLDER'
+while [ -n "$near" ] && [ ! -e "$near" ]; do made=$near; near=${near%/*}; done
+printf '\npinloop-install: made %s\n' "$made"
+mkdir -p 'FOLDER' || exit 1
+if [ -L 'FOLDER' ] || [ ! -O 'FOLDER' ]; then
+    echo 'FOLDER is a link, or belongs to another user' >&2
+    exit 1
+fi
+chmod 700 'FOLDER'
+"#;
+
+/// Deletes what a copy that failed has left: the file, and the folders from `MADE` on.
+const TIDY: &str = r#"
+rm -f 'FILE'
+near='FOLDER'
+while [ -n 'MADE' ] && [ -n "$near" ]; do
+    rmdir "$near" 2>/dev/null
+    if [ "$near" = 'MADE' ]; then break; fi
+    near=${near%/*}
+done
 "#;
 
 /// Gives the copy its name if it is whole.
@@ -49,20 +87,41 @@ case $found in
 esac
 "#;
 
+/// A program that is on the other machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installed {
+    /// Path there.
+    pub path: String,
+    /// SHA-256 of a program for another platform, in hexadecimal; none of this machine's program.
+    pub other: Option<String>,
+}
+
+/// Place of the kind of CPU in an ELF file.
+const ELF_MACHINE: std::ops::Range<usize> = 18..20;
+
+/// Kinds of CPUs as `uname` names them, and their numbers in ELF files. Others are not checked.
+const ELF_MACHINES: [(&str, u8); 3] = [("x86_64", 62), ("aarch64", 183), ("riscv64", 243)];
+
 /// What a machine has told about itself.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Probed {
     platform: String,
     folder: String,
+    /// Topmost folder that was made.
+    made: String,
     hash: Option<String>,
 }
 
-/// Copies `program` to the machine unless it is there, and returns its path there. A machine of
-/// another platform than this one gets `other` instead.
+/// Copies `program` to the machine unless it is there. A machine of another platform than this one
+/// gets `other` instead.
 ///
 /// # Errors
 /// A sentence: the machine cannot be reached, is of another platform, has no room, and the like.
-pub fn install(shell: &Shell, program: &Path, other: Option<&Path>) -> Result<String, AgentError> {
+pub fn install(
+    shell: &Shell,
+    program: &Path,
+    other: Option<&Path>,
+) -> Result<Installed, AgentError> {
     let name = shell.name();
     let bytes = read(program)?;
     let hash = hex(&Sha256::digest(&bytes));
@@ -77,14 +136,36 @@ pub fn install(shell: &Shell, program: &Path, other: Option<&Path>) -> Result<St
             )));
         };
         let bytes = read(other)?;
+        check(&bytes, other, &probed.platform)?;
         let hash = hex(&Sha256::digest(&bytes));
         let probed = probe(shell, &hash)?;
-        return copy_unless_there(shell, &bytes, &hash, &probed);
+        let path = copy_unless_there(shell, &bytes, &hash, &probed)?;
+        return Ok(Installed { path, other: Some(hash) });
     }
     if let Some(other) = other {
         eprintln!("note: {name} is of this platform, so {} is not used there", other.display());
     }
-    copy_unless_there(shell, &bytes, &hash, &probed)
+    let path = copy_unless_there(shell, &bytes, &hash, &probed)?;
+    Ok(Installed { path, other: None })
+}
+
+/// Fails if the bytes cannot be a program of the platform.
+fn check(bytes: &[u8], path: &Path, platform: &str) -> Result<(), AgentError> {
+    let lost =
+        |reason: String| Err(AgentError::Lost(format!("--agent {}: {reason}", path.display())));
+    if bytes.starts_with(b"#!") {
+        return Ok(());
+    }
+    let Some(machine) = bytes.get(ELF_MACHINE).filter(|_| bytes.starts_with(b"\x7fELF")) else {
+        return lost("it is neither a program of Linux nor a script".to_string());
+    };
+    let named = |&&(_, number): &&(&str, u8)| machine == [number, 0];
+    match ELF_MACHINES.iter().find(named) {
+        Some((name, _)) if platform != format!("Linux {name}") => {
+            lost(format!("it is a program for Linux {name}, and the machine is {platform}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn read(program: &Path) -> Result<Vec<u8>, AgentError> {
@@ -95,7 +176,7 @@ fn read(program: &Path) -> Result<Vec<u8>, AgentError> {
 /// Asks the machine what it is, and for the program with this hash.
 fn probe(shell: &Shell, hash: &str) -> Result<Probed, AgentError> {
     let script = PROBE.replace("HASH", hash).replace("DAYS", &KEPT_DAYS.to_string());
-    let probed = parse(&answered(shell, "looked at", &script)?);
+    let probed = parse(&answered(shell, &script)?);
     if probed.folder.is_empty() {
         return Err(AgentError::Lost(format!(
             "{} cannot be looked at: its shell did not run a script from stdin",
@@ -127,28 +208,47 @@ fn copy_unless_there(
 
 fn copy(shell: &Shell, bytes: &[u8], folder: &str, hash: &str) -> Result<(), AgentError> {
     let file = format!("{folder}/{hash}.unfinished-{}", fastrand::u32(..));
-    let to = format!("of={file}");
-    let failed = |reason: String| {
+    let mut made = String::new();
+    let copied = make(shell, folder, &mut made)
+        .and_then(|()| write(shell, bytes, &file))
+        .and_then(|()| finish(shell, &file, folder, hash));
+    copied.map_err(|reason| {
+        // The reason is known; this only tidies up.
+        let tidy = TIDY.replace("FILE", &file).replace("FOLDER", folder).replace("MADE", &made);
+        let _ = shell.script(&tidy);
         let mebibytes = bytes.len().div_ceil(1024 * 1024);
         AgentError::Lost(format!(
             "the agent cannot be copied to {}: {reason}; it needs {mebibytes} MiB in {folder}",
             shell.name()
         ))
-    };
-    let copied = shell.run(&["dd", &to, "bs=65536"], bytes).map_err(failed)?;
-    if !copied.status.success() {
-        // The reason is known; this only tidies up.
-        let _ = shell.script(&format!("rm -f '{file}'\n"));
-        return Err(failed(first_line(&copied.stderr)));
-    }
-    let finish = FINISH.replace("FILE", &file).replace("FOLDER", folder).replace("HASH", hash);
-    answered(shell, "given the agent", &finish).map(drop)
+    })
+}
+
+/// Makes the folder, and fills in the topmost one that was not there. The error is a clause.
+fn make(shell: &Shell, folder: &str, made: &mut String) -> Result<(), String> {
+    let output = shell.script(&MAKE.replace("FOLDER", folder))?;
+    *made = parse(&String::from_utf8_lossy(&output.stdout)).made;
+    succeeded(&output)
+}
+
+fn write(shell: &Shell, bytes: &[u8], file: &str) -> Result<(), String> {
+    succeeded(&shell.run(&["dd", &format!("of={file}"), "bs=65536"], bytes)?)
+}
+
+fn finish(shell: &Shell, file: &str, folder: &str, hash: &str) -> Result<(), String> {
+    let script = FINISH.replace("FILE", file).replace("FOLDER", folder).replace("HASH", hash);
+    succeeded(&shell.script(&script)?)
+}
+
+fn succeeded(output: &Output) -> Result<(), String> {
+    if output.status.success() { Ok(()) } else { Err(first_line(&output.stderr)) }
 }
 
 /// Runs a script that must end well, and returns what it printed.
-fn answered(shell: &Shell, what: &str, script: &str) -> Result<String, AgentError> {
-    let lost =
-        |reason: String| AgentError::Lost(format!("{} cannot be {what}: {reason}", shell.name()));
+fn answered(shell: &Shell, script: &str) -> Result<String, AgentError> {
+    let lost = |reason: String| {
+        AgentError::Lost(format!("{} cannot be looked at: {reason}", shell.name()))
+    };
     let output = shell.script(script).map_err(lost)?;
     if !output.status.success() {
         return Err(lost(format!("{}; {}", output.status, first_line(&output.stderr))));
@@ -163,6 +263,7 @@ fn parse(printed: &str) -> Probed {
         match name {
             "platform" => probed.platform = value.to_string(),
             "folder" => probed.folder = value.to_string(),
+            "made" => probed.made = value.to_string(),
             // `HASH  -`
             "hash" => probed.hash = value.split(' ').next().map(String::from),
             _ => {}
@@ -202,6 +303,7 @@ mod tests {
             platform: "Linux x86_64".to_string(),
             folder: "/home/me/.cache/pinloop-bench".to_string(),
             hash: Some("12ab".to_string()),
+            ..Probed::default()
         };
         assert_eq!(parse(printed), expected);
         assert_eq!(parse("Welcome!\n"), Probed::default());

@@ -34,8 +34,12 @@ const ASKED_WITHIN: Duration = Duration::from_secs(30 * 60);
 /// Time for which processes are killed until they are gone.
 const KILLS_FOR: Duration = Duration::from_secs(5);
 
+/// Tells why this machine cannot serve the variant with a name; none if it can.
+pub type Unavailable = fn(&str) -> Option<String>;
+
 /// Everything that the agent has started, by number.
 struct Agent {
+    unavailable: Unavailable,
     /// The beginning of its clock.
     began: Instant,
     /// Number of servers and generators so far.
@@ -47,7 +51,7 @@ struct Agent {
 
 /// Answers questions from stdin on stdout until stdin ends. Then it ends every process that it has
 /// started, also in the middle of an answer.
-pub fn run() -> io::Result<()> {
+pub fn run(unavailable: Unavailable) -> io::Result<()> {
     raise_descriptors()?;
     set_child_subreaper(Pid::from_raw(process::id() as i32))?;
     let mut stdout = io::stdout().lock();
@@ -69,7 +73,7 @@ pub fn run() -> io::Result<()> {
         end_all();
         process::exit(0);
     });
-    let mut agent = Agent::new();
+    let mut agent = Agent::new(unavailable);
     while let Ok(Question { number, ask }) = questions.recv_timeout(ASKED_WITHIN) {
         let result = match ask {
             Ask::Arrive(arrive) => {
@@ -118,8 +122,9 @@ fn raise_descriptors() -> io::Result<()> {
 }
 
 impl Agent {
-    fn new() -> Self {
+    fn new(unavailable: Unavailable) -> Self {
         Self {
+            unavailable,
             began: Instant::now(),
             started: 0,
             servers: BTreeMap::new(),
@@ -132,6 +137,10 @@ impl Agent {
         match ask {
             Ask::Describe { address, peer } => value(site::describe(address, peer)),
             Ask::RoundTrips(server) => value(network::round_trips(server)),
+            Ask::Unavailable(variants) => {
+                let reasons = variants.iter().map(|variant| (self.unavailable)(variant));
+                value(Ok::<_, String>(reasons.collect::<Vec<_>>()))
+            }
             Ask::Start(start) => value(self.start(start)),
             Ask::Read { server, cores, settle } => {
                 value(self.server(server)?.observe(&cores, settle))
@@ -212,21 +221,24 @@ impl Agent {
         Ok((outcome, late))
     }
 
-    /// Lets clients arrive, and tells each interval, until `halt` is set or telling fails.
+    /// Lets clients arrive, and tells each interval, until `halt` is set or telling fails. Returns how
+    /// late the order was too.
     fn arrive(
         &mut self,
         arrive: &Arrive,
         halt: &AtomicBool,
         tell: &mut dyn FnMut(&Interval) -> io::Result<()>,
-    ) -> Result<Outcome, String> {
+    ) -> Result<(Outcome, Duration), String> {
         let start = self.began + arrive.start;
+        let late = Instant::now().saturating_duration_since(start);
         let threads = self.generator(arrive.generator)?;
         threads.start_next_at(start);
         let watch = Watch::of_intervals(arrive.every_ns, |interval| {
             let goes_on = tell(interval).is_ok() && !halt.load(Ordering::Relaxed);
             if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
-        threads.run_arrivals(&arrive.arrivals, watch).map_err(|error| error.to_string())
+        let outcome = threads.run_arrivals(&arrive.arrivals, watch);
+        Ok((outcome.map_err(|error| error.to_string())?, late))
     }
 
     fn memory(&mut self, number: u32) -> Result<MemoryUse, String> {

@@ -23,6 +23,9 @@ pub const GREETING: &str = "pinloop-agent ";
 /// Kind of build: servers of a debug build say nothing about those of a release build.
 const BUILD: &str = if cfg!(debug_assertions) { "debug" } else { "release" };
 
+/// Hash of the sources of this build: two builds of one version may differ in messages or servers.
+const SOURCES: &str = env!("PINLOOP_SOURCES");
+
 /// Largest frame: the answers of a load with a histogram have some 100 KiB.
 const FRAME_BYTES_MAX: u32 = 64 * 1024 * 1024;
 
@@ -57,6 +60,8 @@ pub enum Ask {
         /// Without an address: the interface that leads to this machine is described.
         peer: Option<IpAddr>,
     },
+    /// Return why the machine cannot serve each of these variants, by name; none if it can.
+    Unavailable(Vec<String>),
     /// Start a server and wait until it is ready. Returns a [`Started`].
     Start(Start),
     /// Read what a server and the machine have used so far. Returns an
@@ -97,7 +102,7 @@ pub enum Ask {
     /// Load a server. Returns the [`Outcome`](crate::load::Outcome), and how late the order was.
     Run(Run),
     /// Let clients arrive at a server. Returns an [`Interval`](crate::load::Interval) each time that one
-    /// has passed, and then the [`Outcome`](crate::load::Outcome).
+    /// has passed, and then the [`Outcome`](crate::load::Outcome) and how late the order was.
     Arrive(Arrive),
     /// End the load that is under way at the end of its interval. The agent does not answer this.
     Halt,
@@ -187,22 +192,28 @@ pub fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<T> {
 
 /// Returns the line that an agent greets with.
 pub fn greeting() -> String {
-    format!("{GREETING}{PROTOCOL} {} {BUILD}\n", env!("CARGO_PKG_VERSION"))
+    format!("{GREETING}{PROTOCOL} {} {BUILD} {SOURCES}\n", env!("CARGO_PKG_VERSION"))
 }
 
 /// Checks the greeting of an agent, the line without [`GREETING`]. The error is a sentence.
 pub fn check_greeting(rest: &str) -> Result<(), String> {
     let mut words = rest.split_ascii_whitespace();
     let mut word = || words.next().unwrap_or("unknown");
-    let (protocol, version, build) = (word(), word(), word());
+    let (protocol, version, build, sources) = (word(), word(), word(), word());
     let own = env!("CARGO_PKG_VERSION");
-    if protocol == PROTOCOL.to_string() && version == own && build == BUILD {
-        return Ok(());
+    if protocol != PROTOCOL.to_string() || version != own || build != BUILD {
+        return Err(format!(
+            "its agent is of version {version} with protocol {protocol}, a {build} build, and this \
+             program of version {own} with protocol {PROTOCOL}, a {BUILD} build: both must be alike"
+        ));
     }
-    Err(format!(
-        "its agent is of version {version} with protocol {protocol}, a {build} build, and this program \
-         of version {own} with protocol {PROTOCOL}, a {BUILD} build: both must be alike"
-    ))
+    if sources != SOURCES {
+        return Err(format!(
+            "its agent was built from other sources ({sources}) than this program ({SOURCES}), \
+             although both are of version {own}: build both from the same commit"
+        ));
+    }
+    Ok(())
 }
 
 fn invalid(what: &str) -> io::Error {
@@ -234,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn another_version_or_protocol_is_refused_by_name() {
+    fn another_version_protocol_or_build_is_refused_by_name() {
         let line = greeting();
         assert_eq!(check_greeting(line.strip_prefix(GREETING).unwrap()), Ok(()));
         let own = env!("CARGO_PKG_VERSION");
@@ -242,6 +253,13 @@ mod tests {
         for other in ["1 0.0.1 debug\n", "99 0.2.0\n", "what?\n", &optimized] {
             let error = check_greeting(other).unwrap_err();
             assert!(error.contains("its agent is of version"), "{error}");
+        }
+        let of_other_sources = line.replace(SOURCES, "0123456789abcdef");
+        for other in
+            [of_other_sources.as_str(), line.strip_suffix(&format!(" {SOURCES}\n")).unwrap()]
+        {
+            let error = check_greeting(other.strip_prefix(GREETING).unwrap()).unwrap_err();
+            assert!(error.contains("build both from the same commit"), "{error}");
         }
     }
 }

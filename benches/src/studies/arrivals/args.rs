@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: &Arrivals) -> anyhow::Result<ExitCode> {
     let plan = measure::Plan { common, arrivals: load::Arrivals::held(asked, *max_clients, *hold) };
     ensure!(plan.arrivals.clients() > 0, "no client arrives in these phases");
     let (path, stop) = (results_path(study.out.as_deref())?, interrupts()?);
-    let entrants = study.entrants(&plan.common.settings)?;
+    let entrants = study.entrants(&plan.common, &plan.common.settings)?;
     finish("arrivals", measure::run(&plan, entrants, &path, &stop), &path, |results| {
         let arrivals = results.studies.arrivals.as_ref()?;
         let failed = arrivals.tours.iter().any(|tour| tour.failure.is_some());

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::load::{self, Shape, Snapshot};
-use crate::results::{Arrivals, Contender, Phase, Results, Second, Tour};
+use crate::results::{Arrivals, Contender, HostShare, Phase, Results, Second, Tour};
 use crate::rig::fleet::{Entrant, Member};
 use crate::rig::load_hosts::Generators;
 use crate::rig::meter::Watched;
@@ -39,8 +39,8 @@ pub fn run(
 ) -> io::Result<Results> {
     let contenders: Vec<Contender> = entrants.iter().map(|e| e.contender.clone()).collect();
     let mut results = plan.common.open(path, contenders)?;
-    let mut arrivals = begin(plan);
-    results.studies.arrivals = Some(arrivals.clone());
+    let mut arrivals = begin(plan)?;
+    // Whether it can be written is known before anything is measured.
     results.write(path)?;
 
     // Before the servers start, for they inherit it.
@@ -48,6 +48,7 @@ pub fn run(
     let goes_on = || !stop.load(Ordering::Relaxed);
     let mut field = plan.common.gather(entrants, &goes_on)?;
     arrivals.tours = field.fleet.failures.iter().map(Tour::failed).collect();
+    arrivals.occasion.machines = field.machines;
     results.gate = results.gate.or(Some(field.gate));
     // From here on this thread is the load generator.
     if plan.common.load_hosts.is_empty() {
@@ -72,17 +73,17 @@ pub fn run(
     Ok(results)
 }
 
-fn begin(plan: &Plan) -> Arrivals {
+fn begin(plan: &Plan) -> io::Result<Arrivals> {
     let phase = |phase: &load::Phase| Phase {
         clients_per_s: phase.clients_per_second,
         lasts_s: phase.lasts.as_secs_f64(),
     };
-    Arrivals {
-        occasion: plan.common.occasion(),
+    Ok(Arrivals {
+        occasion: plan.common.occasion()?,
         phases: plan.arrivals.phases.iter().map(phase).collect(),
         clients_max: plan.arrivals.clients_max,
         tours: Vec::new(),
-    }
+    })
 }
 
 fn tour(plan: &Plan, member: &mut Member, progress: &Progress, stop: &AtomicBool) -> Tour {
@@ -99,16 +100,19 @@ fn tour(plan: &Plan, member: &mut Member, progress: &Progress, stop: &AtomicBool
             false => ControlFlow::Continue(()),
         }
     };
-    let ended = load(plan, address, &mut tell);
+    let mut hosts = Vec::new();
+    let ended = load(plan, address, &mut hosts, &mut tell);
     // A server that has ended explains whatever else went wrong.
     let ended = member.process.check().and(ended);
-    Tour { contender: member.key.clone(), seconds, failure: ended.err() }
+    Tour { contender: member.key.clone(), seconds, hosts, failure: ended.err() }
 }
 
-/// Lets the clients come. The error is a sentence for people.
+/// Lets the clients come, and fills in the part of each load host. The error is a sentence for
+/// people.
 fn load(
     plan: &Plan,
     address: SocketAddr,
+    hosts: &mut Vec<HostShare>,
     tell: &mut dyn FnMut(&Snapshot) -> ControlFlow<()>,
 ) -> Result<(), String> {
     let Common { settings, load_hosts, .. } = &plan.common;
@@ -119,7 +123,8 @@ fn load(
     let cores = &settings.generator_cores[..settings.generator_cores.len().min(most)];
     let mut generators = Generators::connect(load_hosts, &target, &shape, cores)?;
     generators.compare(None)?;
-    let outcome = generators.run_arrivals(&plan.arrivals, TELL_EVERY, tell)?;
+    let (outcome, shares) = generators.run_arrivals(&plan.arrivals, TELL_EVERY, tell)?;
+    *hosts = shares;
     match outcome.errors.answers() {
         0 => Ok(()),
         // They were counted as requests, with latencies.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::results::{Failure, Occasion, busiest_or_only};
+use crate::results::{Failure, HostShare, Machines, Occasion, OnMachines, busiest_or_only};
 
 /// The study `arrivals`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -18,6 +18,12 @@ pub struct Arrivals {
     pub clients_max: usize,
     /// In the order taken: one server after the other.
     pub tours: Vec<Tour>,
+}
+
+impl OnMachines for Arrivals {
+    fn machines(&self) -> Option<&Machines> {
+        Some(&self.occasion.machines)
+    }
 }
 
 /// A time in which clients arrived evenly spaced.
@@ -36,6 +42,9 @@ pub struct Tour {
     pub contender: String,
     /// Interval by interval, a second each but for the last.
     pub seconds: Vec<Second>,
+    /// The part of each machine that loaded the server; empty if the measuring machine did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostShare>,
     /// Reason for a missing measurement, as a sentence.
     pub failure: Option<String>,
 }
@@ -83,6 +92,6 @@ impl Tour {
     /// Returns the tour of a server that failed before it.
     pub fn failed(failure: &Failure) -> Self {
         let Failure { contender, reason } = failure.clone();
-        Self { contender, seconds: Vec::new(), failure: Some(reason) }
+        Self { contender, failure: Some(reason), ..Self::default() }
     }
 }

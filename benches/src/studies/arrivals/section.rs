@@ -2,9 +2,10 @@
 
 use super::figures;
 use super::plot;
-use crate::report::occasion;
+use crate::report::{machines, occasion};
 use crate::report::section::{Context, Section, Sections, Table};
 use crate::report::units::{latency, thousands};
+use crate::results::Occasion;
 
 /// Makes the section.
 pub(crate) fn sections(context: &Context<'_>) -> Sections {
@@ -51,5 +52,8 @@ pub(crate) fn sections(context: &Context<'_>) -> Sections {
                    error.";
     section.plot(plot::arrivals(&tours)?, caption, Vec::new());
     section.notes = figures::notes(arrivals);
+    let slices: Vec<_> = arrivals.tours.iter().map(|tour| tour.hosts.as_slice()).collect();
+    let Occasion { machines, server_cores, .. } = &arrivals.occasion;
+    machines::add(&mut section, machines, server_cores, &slices);
     Ok(vec![section])
 }

@@ -86,6 +86,7 @@ pub(crate) fn run(arguments: &Balance) -> anyhow::Result<ExitCode> {
             load_hosts,
             path: "/data".to_string(),
             reference: REFERENCE.to_string(),
+            left_out: Vec::new(),
         },
         light_path: arguments.light.clone(),
         again: format!("{REFERENCE}{AGAIN}"),

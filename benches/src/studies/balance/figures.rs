@@ -326,7 +326,7 @@ pub fn notes(balance: &Balance) -> Vec<String> {
                 .to_string(),
         );
     }
-    if balance.occasion.server_on.is_none() && has(balance, STEERED) {
+    if balance.occasion.machines.remote.is_none() && has(balance, STEERED) {
         notes.push(format!(
             "{STEERED} gets each connection on the CPU that received it. On loopback that is the CPU of \
              the client: both ends of a connection then share a CPU and its caches, and the \

@@ -71,7 +71,7 @@ pub fn run(
     let starts = plan.starts(servers.len());
     let contenders = servers.into_iter().map(|entrant| entrant.contender).collect();
     let mut results = plan.common.open(path, contenders)?;
-    let mut balance = plan.begin();
+    let mut balance = plan.begin()?;
     results.gate = results.gate.or(plan.prepare(entrants, &mut balance, &goes_on)?);
     let most = balance.loads.iter().map(|load| load.connections).max().unwrap_or(0);
     let servers = results.contenders.len();
@@ -115,7 +115,7 @@ impl Plan {
         u32::try_from(starts).unwrap_or(u32::MAX).max(STARTS_MIN)
     }
 
-    fn begin(&self) -> Balance {
+    fn begin(&self) -> io::Result<Balance> {
         let settings = &self.common.settings;
         let cores = settings.server_cores.len();
         let taken: &[usize] = if settings.machines_differ { &[] } else { &settings.server_cores };
@@ -130,9 +130,9 @@ impl Plan {
         };
         let light = self.connections_per_core.iter().map(|&connections| load(connections, None));
         let mixed = self.heavy.iter().map(|of| load(self.heavy_connections_per_core, Some(of)));
-        let mut occasion = self.common.occasion();
+        let mut occasion = self.common.occasion()?;
         occasion.path.clone_from(&self.light_path);
-        Balance {
+        Ok(Balance {
             occasion,
             reference: self.common.reference.clone(),
             again: self.again.clone(),
@@ -141,7 +141,7 @@ impl Plan {
             slice_ms: self.common.settings.slice_ms,
             loads: light.chain(mixed).collect(),
             ..Balance::default()
-        }
+        })
     }
 
     /// Compares the answers of all servers, and finds out how many rounds a heavy request has.
@@ -154,6 +154,7 @@ impl Plan {
         let rounds = Settings { work_rounds: calibrate::ROUNDS, ..self.common.settings.clone() };
         let common = Common { settings: rounds, ..self.common.clone() };
         let mut field = common.gather(entrants(&common.settings)?, goes_on)?;
+        balance.occasion.machines = field.machines;
         balance.failures.append(&mut field.fleet.failures);
         if !goes_on() {
             return Ok(None);

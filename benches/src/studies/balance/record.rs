@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::results::{EventLoop, Failure, Latency, Occasion};
+use crate::results::{EventLoop, Failure, Latency, Machines, Occasion, OnMachines};
 
 /// The study `balance`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -25,6 +25,12 @@ pub struct Balance {
     pub loads: Vec<BalanceLoad>,
     /// Contenders that got no figure, and why.
     pub failures: Vec<Failure>,
+}
+
+impl OnMachines for Balance {
+    fn machines(&self) -> Option<&Machines> {
+        Some(&self.occasion.machines)
+    }
 }
 
 /// One number of connections, with one kind of requests.

@@ -3,6 +3,7 @@
 use super::figures::{self, HEAD, LIGHT, Metric, P99, known};
 use super::record::{Balance, BalanceLoad};
 use super::{plot, verdicts};
+use crate::report::machines;
 use crate::report::section::{Cell, Context, Key, Section, Sections, Table};
 use crate::report::units::{cpus_count, latency, thousands};
 use crate::results::Results;
@@ -16,6 +17,7 @@ pub(crate) fn sections(context: &Context<'_>) -> Sections {
         Section::new(format!("Balance: does sharing work pay on {}?", cpus_count(cores)));
     section.warnings = figures::failures(balance);
     section.notes = figures::notes(balance);
+    machines::add(&mut section, &balance.occasion.machines, &balance.occasion.server_cores, &[]);
     let measured = || balance.loads.iter().filter(|load| !load.starts.is_empty());
     if measured().next().is_none() {
         return Ok(vec![section]);

@@ -41,7 +41,7 @@ pub(crate) fn run(arguments: &Count) -> anyhow::Result<ExitCode> {
     warn(&plan.settings);
     // Counts are of one thread's work, and more would only share it.
     plan.settings.server_cores.truncate(1);
-    let entrants = chosen(&plan.settings, &arguments.variants)?;
+    let entrants = chosen(&plan, &arguments.variants)?;
     let program = program_beside(COUNTED)?;
     let subjects: Vec<Subject> =
         entrants.into_iter().map(|entrant| subject(entrant, &program)).collect();
@@ -53,8 +53,9 @@ pub(crate) fn run(arguments: &Count) -> anyhow::Result<ExitCode> {
         load_hosts: plan.load_hosts.clone(),
         path: "/".to_string(),
         reference: REFERENCE.to_string(),
+        left_out: Vec::new(),
     };
-    let mut results = common.open(&path, contenders)?;
+    let mut results = common.open_anyway(&path, contenders)?;
 
     let stop = interrupts()?;
     let counted = counts::run(&plan.settings, &workloads::all(), &subjects, &stop, &mut |counts| {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::results::Failure;
+use crate::results::{Failure, Machines, OnMachines};
 
 /// The study `count`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -19,6 +19,13 @@ pub struct Counts {
     pub unavailable: Vec<Unavailable>,
     /// In the order counted.
     pub workloads: Vec<Workload>,
+}
+
+impl OnMachines for Counts {
+    /// Exact counts are made on the measuring machine, wherever the servers of other studies run.
+    fn machines(&self) -> Option<&Machines> {
+        None
+    }
 }
 
 /// A tool that could not be used.

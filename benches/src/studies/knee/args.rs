@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &Knee) -> anyhow::Result<ExitCode> {
         searches: arguments.searches,
     };
     let (path, stop) = (results_path(study.out.as_deref())?, interrupts()?);
-    let entrants = study.entrants(&plan.common.settings)?;
+    let entrants = study.entrants(&plan.common, &plan.common.settings)?;
     finish("knee", measure::run(&plan, entrants, &path, &stop), &path, |results| {
         let knee = results.studies.knee.as_ref()?;
         Some((knee.occasion.complete, !knee.failures.is_empty()))

@@ -197,7 +197,7 @@ pub fn sentence(results: &Results) -> Option<String> {
         .collect();
     match knee.failures.first() {
         Some(failure) if said.is_empty() => {
-            return Some(format!("Nothing was found: {} {}.", failure.contender, failure.reason));
+            return Some(format!("Nothing was found; {}: {}.", failure.contender, failure.reason));
         }
         None if said.is_empty() => return Some("No server sustained any rate.".to_string()),
         _ => {}

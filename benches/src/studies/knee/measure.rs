@@ -67,7 +67,8 @@ pub fn run(
 
     let goes_on = || !stop.load(Ordering::Relaxed);
     let mut field = plan.common.gather(entrants, &goes_on)?;
-    let mut knee = begin(plan, field.fleet.failures);
+    let mut knee = begin(plan, field.fleet.failures)?;
+    knee.occasion.machines = field.machines;
     results.gate = results.gate.or(Some(field.gate));
     results.studies.knee = Some(knee.clone());
     results.write(path)?;
@@ -114,15 +115,15 @@ pub fn run(
     Ok(results)
 }
 
-fn begin(plan: &Plan, failures: Vec<Failure>) -> Knee {
-    Knee {
-        occasion: plan.common.occasion(),
+fn begin(plan: &Plan, failures: Vec<Failure>) -> io::Result<Knee> {
+    Ok(Knee {
+        occasion: plan.common.occasion()?,
         bound: plan.bound,
         connections: plan.connections,
         probe_ms: plan.probe.as_millis() as u64,
         probes: Vec::new(),
         failures,
-    }
+    })
 }
 
 /// Why a search has no end.
@@ -213,10 +214,9 @@ impl Lane<'_> {
     fn probe(&mut self, plan: &Plan, search: usize, rate: f64) -> Result<Probe, Halt> {
         let (generator, cores) = (&mut self.generator, &plan.common.settings.server_cores);
         let run = || {
-            let outcome = generator.run(Pace::Rate(rate), Stop::After(plan.probe)).map(|(all, _)| all);
-            outcome.map_err(|error| error.to_string())
+            generator.run(Pace::Rate(rate), Stop::After(plan.probe))
         };
-        let (outcome, reading) = metered(self.process, cores, run).map_err(Halt::Failed)?;
+        let ((outcome, hosts), reading) = metered(self.process, cores, run).map_err(Halt::Failed)?;
         let latency_ns = latencies(&outcome);
         let percentile = |share| latency_ns.value_at_quantile(share);
         Ok(Probe {
@@ -237,6 +237,7 @@ impl Lane<'_> {
             generator_busiest_cpu_ns: outcome.busiest_cpu.as_nanos() as u64,
             generator_wait_ns: outcome.wait.as_nanos() as u64,
             steal_ticks: reading.steal_ticks,
+            hosts,
         })
     }
 }

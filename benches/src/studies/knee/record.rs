@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::results::{Failure, Occasion, busiest_or_only};
+use crate::results::{Failure, HostShare, Machines, Occasion, OnMachines, busiest_or_only};
 
 /// The study `knee`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -19,6 +19,12 @@ pub struct Knee {
     pub probes: Vec<Probe>,
     /// Contenders that got no figure, and why.
     pub failures: Vec<Failure>,
+}
+
+impl OnMachines for Knee {
+    fn machines(&self) -> Option<&Machines> {
+        Some(&self.occasion.machines)
+    }
 }
 
 /// Bounds that a sustained rate meets.
@@ -74,6 +80,9 @@ pub struct Probe {
     pub generator_wait_ns: u64,
     /// Time that the hypervisor took from the server's CPUs, sampled by tick.
     pub steal_ticks: u64,
+    /// The part of each machine that loaded the server; empty if the measuring machine did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostShare>,
 }
 
 impl Probe {

@@ -2,8 +2,10 @@
 
 use super::figures::{self, Figures};
 use super::plot;
+use crate::report::machines;
 use crate::report::section::{Cell, Context, Key, Section, Sections, Table};
 use crate::report::units::{interval, latency, thousands};
+use crate::results::Occasion;
 use crate::stats::Estimate;
 
 /// Makes the section.
@@ -48,6 +50,9 @@ pub(crate) fn sections(context: &Context<'_>) -> Sections {
     let keys = curves.iter().map(|(name, _)| Key::of_server(name)).collect();
     section.plot(plot::knee(knee.bound.p99_ns, &curves)?, &caption, keys);
     section.notes = figures::notes(knee);
+    let slices: Vec<_> = knee.probes.iter().map(|probe| probe.hosts.as_slice()).collect();
+    let Occasion { machines, server_cores, .. } = &knee.occasion;
+    machines::add(&mut section, machines, server_cores, &slices);
     Ok(vec![section])
 }
 

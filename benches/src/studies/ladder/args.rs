@@ -101,7 +101,7 @@ pub(crate) fn run(arguments: &Ladder) -> anyhow::Result<ExitCode> {
     let path = results_path(arguments.out.as_deref())?;
     let stop = interrupts()?;
     let mut rungs = rungs(arguments);
-    plan.left_out = leave_out(&mut rungs);
+    plan.left_out = leave_out(&mut rungs, &plan.host)?;
     let mut entrants = entrants_of(&rungs, &plan.settings, true)?;
     entrants.extend(arguments.outside.entrants(&plan.settings)?);
     let results = measure::run(&plan, entrants, &path, &stop)

@@ -71,9 +71,7 @@ pub fn run(
     if goes_on() {
         fleet.check_any()?;
     }
-    let reached = fleet.members.first().map(|member| member.process.address());
-    results.remote = plan.host.describe(reached)?;
-    results.load_hosts = plan.load_hosts.iter().map(|host| host.record(reached)).collect();
+    results.machines = plan.host.machines(&plan.load_hosts, fleet.reached())?;
     results.write(path)?;
     let verdict = gate::run(&fleet.servers(&plan.reference), &plan.regimes, &goes_on);
     fleet.check();
@@ -189,7 +187,8 @@ fn baseline(host: &Host) -> Option<Baseline> {
 
 /// Opens the file and begins a new run in it.
 fn begin(plan: &Plan, path: &Path, contenders: Vec<Contender>) -> io::Result<Results> {
-    let mut results = study::open(path)?;
+    let machines = plan.host.machines(&plan.load_hosts, None)?;
+    let mut results = study::open(path, Some(&machines))?;
     let number = results.run_names().len() + 1;
     // Studies refer to their servers, which need not be in this run.
     let known = results.contenders.clone();
@@ -202,6 +201,7 @@ fn begin(plan: &Plan, path: &Path, contenders: Vec<Contender>) -> io::Result<Res
         reference: plan.reference.clone(),
         square: plan.square.clone(),
         left_out: plan.left_out.clone(),
+        machines,
         ..results::Run::default()
     });
     study::add(&mut results.contenders, known);

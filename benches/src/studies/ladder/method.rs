@@ -21,6 +21,7 @@ pub(crate) fn warnings(results: &Results, regimes: &[RegimeFigures]) -> Vec<Stri
         warnings
             .push("This is a debug build: its figures say nothing. Use cargo bench.".to_string());
     }
+    warnings.extend(all_failed(results));
     let left_out = &results.left_out;
     warnings.extend(left_out.iter().map(|of| format!("{} was left out: {}.", of.contender, of.reason)));
     let settings = &results.settings;
@@ -38,6 +39,25 @@ pub(crate) fn warnings(results: &Results, regimes: &[RegimeFigures]) -> Vec<Stri
         warnings.extend(conduct.into_iter().flat_map(|of| of.warnings(&contender.key)));
     }
     warnings
+}
+
+/// Says that a run with measured starts has no figures, because each server failed later.
+fn all_failed(results: &Results) -> Option<String> {
+    let starts = results.starts.len();
+    let have_failed = results.regimes.iter().flat_map(|regime| {
+        let samples = regime.blocks.iter().flat_map(|block| &block.samples);
+        samples.map(|sample| regime.has_failed(&sample.contender))
+    });
+    if starts == 0 || !have_failed.reduce(|one, other| one && other)? {
+        return None;
+    }
+    let reason = &results.regimes.first()?.failures.last()?.reason;
+    Some(format!(
+        "This run has no figures, because all servers failed in start {}, the last one with: {reason}. \
+         The {starts} starts before are in the file, but make no figures: a part of a run is not the \
+         run. Earlier runs of the file are as they were; --run shows them.",
+        starts + 1
+    ))
 }
 
 /// The number of starts that the figures of a regime are made of.
@@ -79,12 +99,14 @@ fn steps(results: &Results) -> Vec<String> {
     let settings = &results.settings;
     let on = cpus(&settings.generator_cores);
     let threads = settings.generator_cores.len();
-    let generator = match (settings.generator, results.load_hosts.len()) {
+    let generator = match (settings.generator, results.machines.load_hosts.len()) {
         (GeneratorKind::Wrk, _) => {
             format!("the load generator is wrk, one process for each slice, on {on}")
         }
         (_, 1) => "the load generator is on another machine".to_string(),
-        (_, 2..) => format!("the load generator is on {} machines", results.load_hosts.len()),
+        (_, 2..) => {
+            format!("the load generator is on {} machines", results.machines.load_hosts.len())
+        },
         _ if threads < 2 => format!("the load generator is one thread on {on}"),
         _ => format!("the load generator has {threads} threads, one each on {on}"),
     };
@@ -156,7 +178,7 @@ const NETWORK: &str = "The servers' machine receives packets in interrupts and s
     alike, so the difference is the better figure.";
 
 fn doubts(results: &Results) -> Vec<String> {
-    let way = if results.is_over_a_network() { NETWORK } else { LOOPBACK };
+    let way = if results.machines.is_over_a_network() { NETWORK } else { LOOPBACK };
     let mut doubts: Vec<String> = [
         way,
         "Only pinloop has timeouts on heads, bodies, idle connections and writes, and limits on \

@@ -9,7 +9,6 @@ pub mod figures;
 pub(crate) mod hardware;
 pub mod interface;
 pub mod lives;
-mod loaders;
 pub mod measure;
 pub(crate) mod method;
 mod network;

@@ -2,18 +2,18 @@
 
 use super::figures::RegimeFigures;
 use crate::report::costs;
-use crate::report::machine;
+use crate::report::machines;
 use crate::report::section::{Cell, Section, Table};
-use crate::report::units::{cpus, microseconds};
-use crate::results::{Baseline, Interface, MachineTicks, Remote, Results, Sample, Side};
-use crate::stats::{self, Estimate, starts};
+use crate::report::units::microseconds;
+use crate::results::{Baseline, MachineTicks, Results, Sample};
+use crate::stats::{Estimate, starts};
 
-/// Makes the section on both sides and the network; none if the servers were on the measure's
+/// Makes the section on the network and the servers' machine; none if the servers were on the measure's
 /// machine.
 pub(crate) fn section(results: &Results, regimes: &[RegimeFigures]) -> Option<Section> {
-    let remote = results.remote.as_ref()?;
+    let remote = results.machines.remote.as_ref()?;
     let mut section = Section::new("The network, and the servers' machine");
-    section.answer.push(place(results, remote));
+    section.answer.push(machines::place(remote, &results.settings.server_cores));
     if remote.is_same_machine || !results.settings.machines_differ {
         section.notes.push(
             "A load generator runs on the servers' machine: its CPUs work for both, so what a request \
@@ -24,33 +24,7 @@ pub(crate) fn section(results: &Results, regimes: &[RegimeFigures]) -> Option<Se
         section.tables.extend(regimes.iter().filter_map(|regime| table(results, regime)));
         section.notes.extend(baseline_note(results));
     }
-    section.definitions.extend(side("servers", &remote.server));
-    // Other machines that load the servers have a section of their own.
-    if results.load_hosts.is_empty() {
-        section.definitions.extend(side("load generator", &remote.client));
-    }
     Some(section)
-}
-
-/// A sentence on where the servers ran, and how far away that is.
-fn place(results: &Results, remote: &Remote) -> String {
-    let address = remote.address.map(|address| format!(" at {address}")).unwrap_or_default();
-    let trips: Vec<f64> = remote.round_trips_ns.iter().map(|&ns| ns as f64).collect();
-    let distance = match trips.first() {
-        None => String::new(),
-        Some(&shortest) => format!(
-            ": a round trip takes {} (median of {} connections, {} at least)",
-            microseconds(stats::median(&trips)),
-            trips.len(),
-            microseconds(shortest)
-        ),
-    };
-    format!(
-        "The servers ran on {} of {} ({}){address}{distance}.",
-        cpus(&results.settings.server_cores),
-        remote.server.host,
-        remote.command
-    )
 }
 
 /// What each request costs the process, and the machine as a whole.
@@ -96,7 +70,7 @@ fn table(results: &Results, figures: &RegimeFigures) -> Option<Table> {
 /// The machine's time for one request of a slice, in ns, beyond what it does without load. By chance
 /// it may be below 0.
 fn beyond_idle(results: &Results, sample: &Sample, part: fn(&MachineTicks) -> u64) -> Option<f64> {
-    let tick_ns = 1e9 / results.remote.as_ref()?.server.machine.ticks_per_s.max(1) as f64;
+    let tick_ns = 1e9 / results.machines.remote.as_ref()?.server.machine.ticks_per_s.max(1) as f64;
     let idle = baseline(results);
     let idle_rate = part(&idle.ticks) as f64 / idle.elapsed_ns.max(1) as f64;
     let seen = sample.machine.as_ref()?;
@@ -124,7 +98,7 @@ fn baseline(results: &Results) -> Baseline {
 
 fn baseline_note(results: &Results) -> Option<String> {
     let idle = baseline(results);
-    let server = &results.remote.as_ref()?.server.machine;
+    let server = &results.machines.remote.as_ref()?.server.machine;
     if idle.elapsed_ns == 0 {
         return Some("The machine was not observed without load, so nothing was taken off.".to_string());
     }
@@ -136,33 +110,4 @@ fn baseline_note(results: &Results) -> Option<String> {
          CPU before and after the slices, is taken off. A network card's interrupts and softirqs run \
          outside of the server's process, or in it, as the kernel decides."
     ))
-}
-
-pub(super) fn side(who: &str, side: &Side) -> Vec<(String, String)> {
-    let described = format!("{}: {}", side.host, machine::in_brief(&side.machine));
-    let mut facts = vec![(format!("machine of the {who}"), described)];
-    let interface = side.interface.as_ref().map_or("not found".to_string(), in_words);
-    facts.push((format!("interface of the {who}"), interface));
-    facts
-}
-
-fn in_words(interface: &Interface) -> String {
-    let Interface { name, driver, mtu, speed_mbit_s, .. } = interface;
-    let mut parts = vec![name.clone()];
-    parts.push(match driver {
-        Some(driver) => format!("driver {driver}"),
-        None => "driver not known".to_string(),
-    });
-    parts.extend(mtu.map(|bytes| format!("MTU {bytes} bytes")));
-    parts.extend(speed_mbit_s.map(|speed| format!("{speed} Mbit/s")));
-    parts.push(format!(
-        "{} receive and {} send queues",
-        interface.receive_queues, interface.send_queues
-    ));
-    parts.push(match &interface.offloads {
-        None => "offloads not known: ethtool is not installed".to_string(),
-        Some(on) if on.is_empty() => "no offloads".to_string(),
-        Some(on) => format!("on: {}", on.join(", ")),
-    });
-    parts.join("; ")
 }

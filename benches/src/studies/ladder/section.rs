@@ -4,13 +4,14 @@ use super::answer::{added, apart};
 use super::figures::{self, Figures, RegimeFigures, Row, Stall};
 use super::interface::{self, InterfaceFigures};
 use super::square::{self, SquareFigures};
-use super::{comparison, hardware, lives, loaders, network, plot};
-use crate::report::colors;
+use super::{comparison, hardware, lives, network, plot};
+use crate::report::{colors, loaders};
 use crate::report::plots::{self, PlotError};
 use crate::report::section::{Cell, Context, Key, Section, Sections, Table, Tone};
 use crate::report::units::{
     interval, interval_of_difference, latency, microseconds, signed_microseconds, thousands,
 };
+use crate::results::Results;
 use crate::stats::{Estimate, Verdict};
 
 /// In dollars: the sum that the post of 2017 counted requests for.
@@ -26,9 +27,19 @@ pub(crate) fn sections(context: &Context<'_>) -> Sections {
         sections.push(of_regime(context, regime)?);
     }
     sections.extend(network::section(context.results, &regimes));
-    sections.extend(loaders::section(context.results));
+    sections.extend(load_hosts(context.results));
     sections.extend(price(context, &regimes));
     Ok(sections)
+}
+
+/// Makes the section on the machines that loaded the servers; none if the measure did it itself.
+fn load_hosts(results: &Results) -> Option<Section> {
+    let blocks = results.regimes.iter().flat_map(|regime| &regime.blocks);
+    let samples = blocks.flat_map(|block| &block.samples);
+    let slices: Vec<_> = samples.map(|sample| sample.generator.hosts.as_slice()).collect();
+    let mut section = Section::new("The load");
+    loaders::add(&mut section, &results.machines, &slices);
+    (!section.tables.is_empty()).then_some(section)
 }
 
 /// All differences in one table: a row for each server, a column for each regime.
@@ -57,7 +68,7 @@ fn overview(context: &Context<'_>, regimes: &[RegimeFigures]) -> Option<Section>
         "Beside each difference: the ratio {}, with its 95 % interval. Green costs less, orange more; \
          a grey cell is not told apart from {reference}. {reference}_again is a second process of \
          {reference}.",
-        if context.results.is_over_a_network() { "over the network" } else { "over loopback" }
+        if context.results.machines.is_over_a_network() { "over the network" } else { "over loopback" }
     ));
     Some(section)
 }

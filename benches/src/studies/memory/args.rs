@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: &Memory) -> anyhow::Result<ExitCode> {
     arguments.setup.must_load_from_here("memory")?;
     let plan = plan(&arguments.setup)?;
     warn(&plan.settings);
-    let mut entrants = chosen(&plan.settings, &arguments.variants)?;
+    let mut entrants = chosen(&plan, &arguments.variants)?;
     for entrant in &mut entrants {
         entrant.command.args(["--connections", &arguments.connections.to_string()]);
     }
@@ -45,6 +45,7 @@ pub(crate) fn run(arguments: &Memory) -> anyhow::Result<ExitCode> {
         load_hosts: plan.load_hosts.clone(),
         path: "/".to_string(),
         reference: REFERENCE.to_string(),
+        left_out: Vec::new(),
     };
     let mut results = common.open(&path, contenders)?;
 

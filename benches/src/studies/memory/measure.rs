@@ -11,6 +11,7 @@ use crate::load::{self, Generator, Pace, Shape, Stop, Target};
 use crate::results::{Climb, Failure, Level, Memory, Settings};
 use crate::rig::fleet::{Entrant, Fleet, Member};
 use crate::rig::host::Host;
+use crate::rig::load_hosts::LoadHosts;
 use crate::rig::meter::{Watched, judge};
 use crate::rig::progress::Progress;
 use crate::rig::{regimes, study};
@@ -53,6 +54,7 @@ pub fn run(
         progress.says(&entrant.contender.key);
         // One at a time, so that the kernel's part is of one alone.
         let mut fleet = Fleet::start(host, &mut [entrant], &settings.server_cores, &goes_on);
+        memory.machines = host.machines(&LoadHosts::from([]), fleet.reached())?;
         memory.failures.append(&mut fleet.failures);
         for member in &mut fleet.members {
             match climb(member, &mut memory.caches, &levels, &progress, &goes_on) {
@@ -62,9 +64,16 @@ pub fn run(
                 }
             }
         }
-        save(&memory)?;
+        // Without a figure, a record of before is worth more.
+        if !memory.climbs.is_empty() {
+            save(&memory)?;
+        }
     }
     progress.clear();
+    if let (true, Some(failure)) = (memory.climbs.is_empty(), memory.failures.first()) {
+        let Failure { contender, reason } = failure;
+        return Err(io::Error::other(format!("nothing was measured; {contender}: {reason}")));
+    }
     memory.complete = goes_on();
     save(&memory)?;
     Ok(memory)

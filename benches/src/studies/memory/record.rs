@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::results::Failure;
+use crate::results::{Failure, Machines, OnMachines};
 
 /// The study `memory`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -11,6 +11,9 @@ pub struct Memory {
     pub started_unix_s: u64,
     /// True if all that was planned has been measured.
     pub complete: bool,
+    /// Other machines of the study.
+    #[serde(flatten)]
+    pub machines: Machines,
     /// Connections that were asked for, at most.
     pub connections_wanted: usize,
     /// Of the server and of the generator each: why there may have been fewer
@@ -23,6 +26,12 @@ pub struct Memory {
     pub climbs: Vec<Climb>,
     /// Contenders that got no figure, and why.
     pub failures: Vec<Failure>,
+}
+
+impl OnMachines for Memory {
+    fn machines(&self) -> Option<&Machines> {
+        Some(&self.machines)
+    }
 }
 
 /// One server with more and more connections.

@@ -1,7 +1,7 @@
 //! Memory that an idle connection takes.
 
 use super::figures::{self, HEAD, Row};
-use crate::report::colors;
+use crate::report::{colors, machines};
 use crate::report::plots::{self, Bar};
 use crate::report::section::{Context, Section, Sections, Table};
 
@@ -24,5 +24,6 @@ pub(crate) fn sections(context: &Context<'_>) -> Sections {
                    idle.";
     section.plot(plots::bars(caption, &bars)?, caption, Vec::new());
     section.notes = figures::remarks(memory);
+    machines::add(&mut section, &memory.machines, &[], &[]);
     Ok(vec![section])
 }

@@ -86,6 +86,7 @@ pub(crate) fn run(arguments: &Offload) -> anyhow::Result<ExitCode> {
             load_hosts,
             path: arguments.long.clone(),
             reference: reference.unwrap_or_default(),
+            left_out: Vec::new(),
         },
         works: arguments.works.clone(),
         short_path: arguments.short.clone(),

@@ -61,13 +61,14 @@ pub fn run(
         entrants(settings)?.into_iter().map(|entrant| entrant.contender).collect();
     let progress = Progress::new((contenders.len() * plan.works.len() * plan.blocks) as u64);
     let mut results = plan.common.open(path, contenders)?;
-    let mut offload = begin(plan);
+    let mut offload = begin(plan)?;
     let mut rng = Rng::with_seed(settings.seed);
     for &rounds in &plan.works {
         progress.says(&format!("long requests of {rounds} rounds"));
         let with_work = Settings { work_rounds: rounds, ..settings.clone() };
         let common = Common { settings: with_work, ..plan.common.clone() };
         let mut field = common.gather(entrants(&common.settings)?, &goes_on)?;
+        offload.occasion.machines = field.machines;
         results.gate = results.gate.or(Some(field.gate));
         offload.failures.append(&mut field.fleet.failures);
         let mut lanes: Vec<Lane<'_>> =
@@ -98,16 +99,16 @@ pub fn run(
     Ok(results)
 }
 
-fn begin(plan: &Plan) -> Offload {
-    Offload {
-        occasion: plan.common.occasion(),
+fn begin(plan: &Plan) -> io::Result<Offload> {
+    Ok(Offload {
+        occasion: plan.common.occasion()?,
         short_path: plan.short_path.clone(),
         short_rate: plan.short_rate,
         short_connections: plan.short_connections,
         slice_ms: plan.common.settings.slice_ms,
         points: Vec::new(),
         failures: Vec::new(),
-    }
+    })
 }
 
 /// The servers of one size of work, taken in turns.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::results::{Failure, Latency, Occasion};
+use crate::results::{Failure, Latency, Machines, Occasion, OnMachines};
 
 /// The study `offload`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -21,6 +21,12 @@ pub struct Offload {
     pub points: Vec<OffloadPoint>,
     /// Contenders that got no figure, and why.
     pub failures: Vec<Failure>,
+}
+
+impl OnMachines for Offload {
+    fn machines(&self) -> Option<&Machines> {
+        Some(&self.occasion.machines)
+    }
 }
 
 /// One server with one size of work.

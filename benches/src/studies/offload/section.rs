@@ -1,7 +1,7 @@
 //! Short requests beside long ones.
 
 use super::figures::{self, HEAD, Row};
-use crate::report::colors;
+use crate::report::{colors, machines};
 use crate::report::plots::{self, Bar};
 use crate::report::section::{Context, Section, Sections, Table};
 use crate::report::units::{latency, thousands};
@@ -32,5 +32,6 @@ pub(crate) fn sections(context: &Context<'_>) -> Sections {
     );
     section.plot(plots::bars(&caption, &bars)?, &caption, Vec::new());
     section.notes = figures::notes(offload);
+    machines::add(&mut section, &offload.occasion.machines, &offload.occasion.server_cores, &[]);
     Ok(vec![section])
 }

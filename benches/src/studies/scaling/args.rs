@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &Scaling) -> anyhow::Result<ExitCode> {
     let (path, stop) = (results_path(study.out.as_deref())?, interrupts()?);
     let entrants = |cores: &[usize]| {
         let settings = Settings { server_cores: cores.to_vec(), ..plan.common.settings.clone() };
-        study.entrants(&settings).map_err(io::Error::other)
+        study.entrants(&plan.common, &settings).map_err(io::Error::other)
     };
     finish("scaling", measure::run(&plan, entrants, &path, &stop), &path, |results| {
         let scaling = results.studies.scaling.as_ref()?;

@@ -62,7 +62,7 @@ pub fn run(
     load::allow_descriptors(connections as u64).map_err(io::Error::other)?;
 
     let mut results = plan.common.open(path, contenders)?;
-    let mut scaling = begin(plan);
+    let mut scaling = begin(plan)?;
     let mut fleets = Vec::new();
     for &size in &sizes {
         let cores = settings.server_cores[..size].to_vec();
@@ -72,6 +72,7 @@ pub fn run(
         };
         let field = on_these.gather(entrants(&cores)?, &goes_on)?;
         results.gate = results.gate.or(Some(field.gate));
+        scaling.occasion.machines = field.machines;
         scaling.failures.extend(field.fleet.failures);
         fleets.push((cores, field.fleet.members));
     }
@@ -115,15 +116,15 @@ pub fn run(
     Ok(results)
 }
 
-fn begin(plan: &Plan) -> Scaling {
-    Scaling {
-        occasion: plan.common.occasion(),
+fn begin(plan: &Plan) -> io::Result<Scaling> {
+    Ok(Scaling {
+        occasion: plan.common.occasion()?,
         connections_per_core: plan.connections_per_core,
         slice_ms: plan.common.settings.slice_ms,
         plan_cores: plan.plan_cores,
         points: Vec::new(),
         failures: Vec::new(),
-    }
+    })
 }
 
 /// The servers on all their CPUs, taken in turns.

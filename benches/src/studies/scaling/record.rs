@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::results::{Failure, Occasion};
+use crate::results::{Failure, Machines, Occasion, OnMachines};
 
 /// The study `scaling`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -19,6 +19,12 @@ pub struct Scaling {
     pub points: Vec<Point>,
     /// Contenders that got no figure, and why.
     pub failures: Vec<Failure>,
+}
+
+impl OnMachines for Scaling {
+    fn machines(&self) -> Option<&Machines> {
+        Some(&self.occasion.machines)
+    }
 }
 
 /// One server on a number of cores.

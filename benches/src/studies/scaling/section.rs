@@ -2,6 +2,7 @@
 
 use super::figures::{self, Size};
 use super::plot;
+use crate::report::machines;
 use crate::report::section::{Cell, Context, Key, Section, Sections, Table};
 use crate::report::units::{microseconds, thousands};
 
@@ -54,6 +55,7 @@ pub(crate) fn sections(context: &Context<'_>) -> Sections {
             .to_string(),
     );
     section.notes.extend(figures::notes(scaling));
+    machines::add(&mut section, &scaling.occasion.machines, &scaling.occasion.server_cores, &[]);
     Ok(vec![section])
 }
 

@@ -58,6 +58,7 @@ pub(crate) fn run(arguments: &Work) -> anyhow::Result<ExitCode> {
         load_hosts: ladder.load_hosts.clone(),
         path: "/data".to_string(),
         reference: REFERENCE.to_string(),
+        left_out: Vec::new(),
     };
     let mut results = common.open(&path, contenders)?;
     let plan = Plan {

@@ -88,6 +88,7 @@ pub fn run(
     let point = (slice + SLICE_OVERHEAD + START_OVERHEAD) * servers.len() as u32;
     let starts = plan.budget.as_nanos() / (point * ROUNDS.len() as u32).as_nanos();
     let starts = (starts as u32).max(STARTS_MIN as u32);
+    let mut machines = None;
     work.points = ROUNDS.iter().map(|&rounds| begin(rounds, &regime)).collect();
     let progress = Progress::new(u64::from(starts) * (ROUNDS.len() * servers.len()) as u64);
     for start in 0..starts {
@@ -96,6 +97,10 @@ pub fn run(
         for WorkPoint { rounds, regime: record } in &mut work.points {
             let cores = &plan.settings.server_cores;
             let mut fleet = Fleet::start(&plan.host, &mut entrants(*rounds)?, cores, &goes_on);
+            if machines.is_none() {
+                fleet.check_any()?;
+                machines = Some(plan.host.machines(&plan.load_hosts, fleet.reached())?);
+            }
             record.fail(&fleet.failures);
             record.fail(&drop_those_that_differ(&mut fleet.members, &regime));
             let members = fleet.members.iter_mut().filter(|of| !record.has_failed(&of.key));
@@ -110,6 +115,7 @@ pub fn run(
         }
         let Some(blocks) = blocks.into_iter().collect::<Option<Vec<_>>>() else { break };
         work.points.iter_mut().zip(blocks).for_each(|(of, block)| of.regime.blocks.push(block));
+        work.machines = machines.clone().unwrap_or_default();
         work.complete = start + 1 == starts;
         save(&work)?;
     }

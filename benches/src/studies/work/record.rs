@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::results::Regime;
+use crate::results::{Machines, OnMachines, Regime};
 
 /// The study `work`: two servers, the same work, more and more of it.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -11,6 +11,9 @@ pub struct Work {
     pub started_unix_s: u64,
     /// True if all that was planned has been measured.
     pub complete: bool,
+    /// Other machines of the study.
+    #[serde(flatten)]
+    pub machines: Machines,
     /// Key of the contender that the other is held against.
     pub base: String,
     /// Key of the other.
@@ -21,6 +24,12 @@ pub struct Work {
     pub slice_ms: u64,
     /// Points by rounds, ascending, from 0 on.
     pub points: Vec<WorkPoint>,
+}
+
+impl OnMachines for Work {
+    fn machines(&self) -> Option<&Machines> {
+        Some(&self.machines)
+    }
 }
 
 /// One amount of work.

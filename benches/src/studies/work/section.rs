@@ -1,7 +1,7 @@
 //! The difference that remains when requests take work.
 
 use super::{figures, plot};
-use crate::report::colors;
+use crate::report::{colors, machines};
 use crate::report::section::{Context, Key, Section, Sections, Table};
 
 /// Makes the section.
@@ -27,5 +27,9 @@ pub(crate) fn sections(context: &Context<'_>) -> Sections {
          d / (a + work), where a is the cost of {} without work.",
         work.base
     ));
+    let blocks = work.points.iter().flat_map(|point| &point.regime.blocks);
+    let samples = blocks.flat_map(|block| &block.samples);
+    let slices: Vec<_> = samples.map(|sample| sample.generator.hosts.as_slice()).collect();
+    machines::add(&mut section, &work.machines, &[], &slices);
     Ok(vec![section])
 }

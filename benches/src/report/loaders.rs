@@ -1,13 +1,15 @@
 //! The machines that loaded the servers: the share of each, and its limits.
 
-use super::network::side;
-use crate::report::section::{Section, Table};
-use crate::report::units::{cpus, microseconds, thousands};
-use crate::results::{HostShare, LoadHost, Results};
+use super::section::{Section, Table};
+use super::units::{cpus, microseconds, thousands};
+use crate::results::{HostShare, LoadHost, Machines, SharedCpus};
 use crate::stats;
 
 /// A start that is later than this share of the slice is late.
 const LATE: f64 = 0.01;
+
+/// An error of the common start that is larger than this share of the slice is worth a word.
+const APART: f64 = 0.1;
 
 /// Share of late starts that is worth a word.
 const OFTEN: f64 = 0.05;
@@ -15,13 +17,13 @@ const OFTEN: f64 = 0.05;
 /// A machine whose busiest thread works for a larger share of the time may be the limit.
 const BUSY: f64 = 0.9;
 
-/// Makes the section on the machines that loaded the servers; none if the measure did it itself.
-pub(crate) fn section(results: &Results) -> Option<Section> {
-    let hosts = &results.load_hosts;
+/// Adds the table of the machines that loaded the servers, with their shares and limits; nothing if
+/// the measuring machine did it. `slices` has the part of each machine in each slice.
+pub fn add(section: &mut Section, machines: &Machines, slices: &[&[HostShare]]) {
+    let hosts = &machines.load_hosts;
     if hosts.is_empty() {
-        return None;
+        return;
     }
-    let mut section = Section::new("The machines that loaded the servers");
     let columns = [
         "machine",
         "CPUs",
@@ -32,8 +34,9 @@ pub(crate) fn section(results: &Results) -> Option<Section> {
         "round trip",
         "error of the common start",
     ];
-    let mut table = Table::new("", &columns);
-    let shares: Vec<Vec<HostShare>> = (0..hosts.len()).map(|at| shares_of(results, at)).collect();
+    let mut table = Table::new("The machines that loaded the servers", &columns);
+    let of_host = |at: usize| slices.iter().filter_map(move |of| of.get(at).copied()).collect();
+    let shares: Vec<Vec<HostShare>> = (0..hosts.len()).map(of_host).collect();
     let requests = |of: &[HostShare]| of.iter().map(|share| share.requests).sum::<u64>();
     let all: u64 = shares.iter().map(|of| requests(of)).sum();
     for (host, shares) in hosts.iter().zip(&shares) {
@@ -49,24 +52,31 @@ pub(crate) fn section(results: &Results) -> Option<Section> {
             format!("±{}", microseconds(error(host, shares) as f64)),
         ]);
         section.warnings.extend((busiest > BUSY).then(|| limit(host, busiest)));
-        section.definitions.extend(side(&host.command, &host.side));
     }
     section.tables.push(table);
+    section.warnings.extend(shared(machines));
+    section.warnings.extend(hosts.iter().zip(&shares).filter_map(|(host, of)| apart(host, of)));
     section.warnings.extend(late(&shares));
     section.notes.push(
-        "Connections are dealt to the threads of all machines in turn, and a rate is one schedule. All \
-         are told to start at the same instant: clocks are compared whenever connections are opened, by \
-         the shortest of some round trips. Histograms of latencies are added exactly."
+        "Connections, or clients that arrive, are dealt to the threads of all machines in turn, and a \
+         rate is one schedule. All are told to start at the same instant: clocks are compared whenever \
+         connections are opened, by the shortest of some round trips. Histograms of latencies are added \
+         exactly."
             .to_string(),
     );
-    Some(section)
 }
 
-/// The machine's part of each slice.
-fn shares_of(results: &Results, at: usize) -> Vec<HostShare> {
-    let samples =
-        results.regimes.iter().flat_map(|of| &of.blocks).flat_map(|block| &block.samples);
-    samples.filter_map(|sample| sample.generator.hosts.get(at).copied()).collect()
+/// Names the commands that led to one machine and share CPUs there.
+pub fn shared(machines: &Machines) -> Vec<String> {
+    let sentence = |SharedCpus { host, commands: [one, other], cores }: &SharedCpus<'_>| {
+        format!(
+            "'{one}' and '{other}' lead to the same machine, {host}, and both generators run on {}: \
+             each takes time from the other. Leave one of the two out; --generator-cores gives the \
+             other one more CPUs.",
+            cpus(cores)
+        )
+    };
+    machines.shared_cpus().iter().map(sentence).collect()
 }
 
 /// Share of the time in which the busiest thread worked: median of all slices.
@@ -76,6 +86,23 @@ fn busiest(shares: &[HostShare]) -> f64 {
         [] => 0.0,
         shares => stats::median(&shares.iter().map(each).collect::<Vec<_>>()),
     }
+}
+
+/// Warns if a machine is so far away that its start is not known well enough.
+fn apart(host: &LoadHost, shares: &[HostShare]) -> Option<String> {
+    let lengths: Vec<f64> = shares.iter().map(|share| share.elapsed_ns as f64).collect();
+    let error = host.clock_error_ns as f64;
+    let is_large = !lengths.is_empty() && error > APART * stats::median(&lengths);
+    is_large.then(|| {
+        format!(
+            "{} ({}) began up to {} apart from the others, which is much of a slice: they may not \
+             have loaded together, and rates may be too high. Take longer slices, or a machine that \
+             is nearer.",
+            host.side.host,
+            host.command,
+            microseconds(error)
+        )
+    })
 }
 
 /// Warns if machines did not load together, because orders came late.
@@ -98,7 +125,9 @@ fn late(shares: &[Vec<HostShare>]) -> Option<String> {
 fn round_trip(host: &LoadHost) -> String {
     match host.round_trips_ns.as_slice() {
         [] => "–".to_string(),
-        trips => microseconds(stats::median(&trips.iter().map(|&ns| ns as f64).collect::<Vec<_>>())),
+        trips => {
+            microseconds(stats::median(&trips.iter().map(|&ns| ns as f64).collect::<Vec<_>>()))
+        }
     }
 }
 

@@ -1,18 +1,22 @@
 //! The measure over a network: namespaces with a switch between them, and a real sshd.
 
-#[path = "support/namespaces.rs"]
+mod folder;
+#[path = "../support/namespaces.rs"]
 mod namespaces;
+mod sshd;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use folder::{Folder, hash_of, text};
 use namespaces::Namespaces;
 use pinloop_bench::results::Results;
 use pinloop_bench::rig::machine::allowed_cores;
 use pinloop_bench::stats::Interval;
 use pinloop_bench::studies::ladder::figures;
+use sshd::Sshd;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pinloop-bench");
 
@@ -25,20 +29,22 @@ const NEAR: usize = 1;
 const FAR: usize = 2;
 
 #[test]
-fn the_ladder_runs_with_servers_on_another_host() {
+fn the_quick_form_of_the_ladder_runs_with_servers_on_another_host() {
     let Some(hosts) = Namespaces::new(2) else { return };
     let folder = Folder::new("ladder");
-    let results = folder.measure(&hosts, &hosts.on(FAR), "quick");
-    let (results, said) = (results.0, results.1);
+    let (results, said) = folder.measure_with(&hosts, &hosts.on(FAR), &["--quick"]);
     // The gate has found the same bytes from every server.
     let gate = results.gate.as_ref().unwrap();
     assert!(gate.exchanges.len() > 20 && gate.is_passed(), "{said}");
-    let closed = &figures::of(&results)[0];
-    assert!(closed.rows.iter().all(|row| row.figures.is_ok()), "{said}");
-    let Interval { low, high } = closed.a_to_a.unwrap().interval.unwrap();
-    assert!(low < high, "{said}");
+    let regimes = figures::of(&results);
+    assert!(regimes.len() > 1, "{said}");
+    for regime in &regimes {
+        assert!(regime.rows.iter().all(|row| row.figures.is_ok()), "{said}");
+        let Interval { low, high } = regime.a_to_a.unwrap().interval.unwrap();
+        assert!(low < high, "{said}");
+    }
 
-    let remote = results.remote.as_ref().unwrap();
+    let remote = results.machines.remote.as_ref().unwrap();
     assert!(remote.is_same_machine);
     assert_eq!(remote.address, Some([10, 203, 0, 2].into()));
     for side in [&remote.server, &remote.client] {
@@ -77,7 +83,7 @@ fn a_full_disk_is_named_and_leaves_no_file() {
     assert!(Command::new("mount").args(mount).status().unwrap().success());
     let command = format!("{} env XDG_CACHE_HOME={}", hosts.on(FAR), cache.display());
     let said = folder.fail(&hosts, &["--server-on", &command, "--address", "10.203.0.2"]);
-    let left = fs::read_dir(cache.join("pinloop-bench")).unwrap().count();
+    let left = fs::read_dir(&cache).unwrap().count();
     assert!(Command::new("umount").arg(&cache).status().unwrap().success());
     assert!(said.contains("cannot be copied to"), "{said}");
     assert!(said.contains("No space left on device"), "{said}");
@@ -116,7 +122,7 @@ fn three_hosts_load_a_server_together_and_their_counts_add_up() {
     let own = format!("env XDG_CACHE_HOME={}", folder.path.display());
     let more = ["--load-from", &own, "--load-from", &from[0], "--load-from", &from[1]];
     let (results, said) = folder.measure_with(&hosts, &hosts.on(FAR), &more);
-    let names: Vec<&str> = results.load_hosts.iter().map(|host| host.command.as_str()).collect();
+    let names = results.machines.load_from();
     assert_eq!(names, [&own, &from[0], &from[1]], "{said}");
     let samples = results.regimes.iter().flat_map(|of| &of.blocks).flat_map(|of| &of.samples);
     let mut seen = 0;
@@ -131,6 +137,9 @@ fn three_hosts_load_a_server_together_and_their_counts_add_up() {
     }
     assert!(seen > 10, "{said}");
     assert!(said.contains("The machines that loaded the servers"), "{said}");
+    // All hosts are namespaces of one machine, and were told to use the same CPU.
+    let warning = format!("warning: '{own}' and '{}' lead to the same machine", from[0]);
+    assert!(said.contains(&warning), "{said}");
     assert!((1..=4).all(|host| hosts.processes(host).is_empty()));
 }
 
@@ -149,9 +158,13 @@ fn servers_of_this_host_are_loaded_from_another_one() {
     assert!(output.status.success(), "{said}");
     let results = Results::read(&out).unwrap();
     assert!(figures::of(&results)[0].rows.iter().all(|row| row.figures.is_ok()), "{said}");
-    assert_eq!(results.load_hosts.len(), 1);
-    assert!(results.load_hosts[0].round_trips_ns.len() > 10, "{:?}", results.load_hosts);
-    let interface = results.load_hosts[0].side.interface.as_ref().unwrap();
+    assert_eq!(results.machines.load_hosts.len(), 1);
+    assert!(
+        results.machines.load_hosts[0].round_trips_ns.len() > 10,
+        "{:?}",
+        results.machines.load_hosts
+    );
+    let interface = results.machines.load_hosts[0].side.interface.as_ref().unwrap();
     assert_eq!(interface.name, "eth0");
     assert!(said.contains("the load generator is on another machine"), "{said}");
     assert!(said.contains("over the network"), "{said}");
@@ -181,8 +194,16 @@ fn clients_of_three_hosts_arrive_as_one_schedule() {
     assert!(output.status.success(), "{said}");
     let results = Results::read(&out).unwrap();
     let arrivals = results.studies.arrivals.unwrap();
-    assert_eq!(arrivals.occasion.load_from, from);
-    assert_eq!(arrivals.occasion.server_on.as_deref(), Some(server_on.as_str()));
+    let machines = &arrivals.occasion.machines;
+    assert_eq!(machines.load_from(), from);
+    assert_eq!(machines.server_on(), Some(server_on.as_str()));
+    let remote = machines.remote.as_ref().unwrap();
+    assert!(remote.round_trips_ns.len() > 10, "{remote:?}");
+    for side in machines.load_hosts.iter().map(|host| &host.side).chain([&remote.server]) {
+        assert_eq!(side.interface.as_ref().unwrap().name, "eth0", "{side:?}");
+    }
+    let shares = &arrivals.tours[0].hosts;
+    assert!(shares.len() == 3 && shares.iter().all(|share| share.requests > 0), "{shares:?}");
     let seconds = &arrivals.tours[0].seconds;
     assert!(arrivals.tours[0].failure.is_none(), "{said}");
     // One client each tenth of a second, from one host after the other.
@@ -190,7 +211,7 @@ fn clients_of_three_hosts_arrive_as_one_schedule() {
     assert!(clients.is_sorted() && clients.last() == Some(&30), "{clients:?}");
     assert!(clients[0].abs_diff(10) <= 3, "{clients:?}");
     assert!(seconds.iter().all(|second| second.requests > 0 && second.p99_ns > 0), "{said}");
-    assert!(said.contains("They were loaded from other machines"), "{said}");
+    assert!(said.contains("The machines that loaded the servers"), "{said}");
 }
 
 #[test]
@@ -220,6 +241,58 @@ fn a_load_host_that_dies_is_named_and_its_figures_are_not_made() {
 }
 
 #[test]
+fn servers_whose_machine_is_lost_leave_the_file_of_before_as_it_was() {
+    let Some(hosts) = Namespaces::new(2) else { return };
+    let folder = Folder::new("lost");
+    let path = folder.path.join("results.json");
+    let (before, _) = folder.measure(&hosts, &hosts.on(FAR), "before");
+    let arguments = folder.arguments(&hosts.on(FAR), &["--seconds", "600", "--name", "lost"]);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut command = hosts.command(NEAR, PROGRAM, &arguments);
+    let measure = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let is_under_way =
+        || Results::read(&path).is_ok_and(|now| now.name == "lost" && !now.starts.is_empty());
+    while !is_under_way() {
+        assert!(Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+    for process in hosts.processes(FAR) {
+        // Servers end with their agent.
+        let _ = Command::new("kill").args(["-KILL", &process]).status().unwrap();
+    }
+    let output = measure.wait_with_output().unwrap();
+    let said = text(&output);
+    assert!(!output.status.success(), "{said}");
+    assert!(
+        said.contains("This run has no figures, because all servers failed in start"),
+        "{said}"
+    );
+    let mut results = Results::read(&path).unwrap();
+    assert_eq!(results.run_names(), ["before", "lost"]);
+    assert!(results.show_run("before"));
+    assert_eq!(results.starts.len(), before.starts.len());
+    assert!(figures::of(&results)[0].rows.iter().all(|row| row.figures.is_ok()));
+
+    // A study whose servers cannot be reached does not even begin.
+    let bytes = fs::read(&path).unwrap();
+    let command = format!("{} env XDG_CACHE_HOME={}", hosts.on(FAR), folder.path.display());
+    let mut studies = vec!["knee", "arrivals", "work", "memory", "scaling", "offload"];
+    // One CPU has nothing to balance.
+    studies.extend((allowed_cores().unwrap().len() > 1).then_some("balance"));
+    for study in studies {
+        // The servers are not at this host's address.
+        let out = ["--address", "10.203.0.1", "--listen", "10.203.0.2", "--out"];
+        let at = [&[study, "--server-on", &command], &out[..], &[path.to_str().unwrap()]].concat();
+        let output = hosts.run(NEAR, PROGRAM, &at);
+        let said = text(&output);
+        assert!(!output.status.success(), "{study}: {said}");
+        assert!(said.contains("cannot connect to it at 10.203.0.1:"), "{study}: {said}");
+        assert_eq!(fs::read(&path).unwrap(), bytes, "{study}");
+    }
+}
+
+#[test]
 fn the_ladder_runs_over_ssh() {
     let Some(hosts) = Namespaces::new(2) else { return };
     let Some(ssh) = Sshd::start(&hosts) else { return };
@@ -245,158 +318,4 @@ fn the_ladder_runs_over_ssh() {
     fs::write(ssh.folder.path.join("known_hosts"), "").unwrap();
     let said = folder.fail(&hosts, &["--server-on", &ssh.command(), "--address", "10.203.0.2"]);
     assert!(said.contains("host key is known"), "{said}");
-}
-
-/// A folder for one test.
-struct Folder {
-    path: PathBuf,
-}
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let name = format!("pinloop-network-{}-{name}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).unwrap();
-        Self { path }
-    }
-
-    fn arguments(&self, server_on: &str, more: &[&str]) -> Vec<String> {
-        let (cores, out) = (allowed_cores().unwrap(), self.path.join("results.json"));
-        let command = format!("{server_on} env XDG_CACHE_HOME={}", self.path.display());
-        let (first, last) = (cores[0].to_string(), cores[cores.len() - 1].to_string());
-        let all = [
-            ["--server-on", &command],
-            ["--address", "10.203.0.2"],
-            ["--out", out.to_str().unwrap()],
-            ["--variants", "pinloop,hyper_per_core"],
-            ["--regimes", "closed"],
-            ["--server-cores", &first],
-            ["--generator-core", &last],
-        ];
-        // An option that is given again is the test's.
-        let is_new = |pair: &&[&str; 2]| !more.contains(&pair[0]);
-        let kept = all.iter().filter(is_new).flatten();
-        ["--bench"].iter().chain(kept).chain(more).map(ToString::to_string).collect()
-    }
-
-    /// Runs the ladder near, with servers far. Returns the results, and what it printed.
-    fn measure(&self, hosts: &Namespaces, server_on: &str, name: &str) -> (Results, String) {
-        self.measure_with(hosts, server_on, &["--name", name])
-    }
-
-    fn measure_with(
-        &self,
-        hosts: &Namespaces,
-        server_on: &str,
-        more: &[&str],
-    ) -> (Results, String) {
-        let arguments = self.arguments(server_on, &[&["--seconds", "4"], more].concat());
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let output = hosts.run(NEAR, PROGRAM, &arguments);
-        let said = text(&output);
-        assert!(output.status.success(), "{said}");
-        (Results::read(&self.path.join("results.json")).unwrap(), said)
-    }
-
-    /// Runs the ladder near, which must fail. Returns what it printed.
-    fn fail(&self, hosts: &Namespaces, more: &[&str]) -> String {
-        let arguments = self.arguments(&hosts.on(FAR), more);
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let output = hosts.run(NEAR, PROGRAM, &[&arguments[..], &["--seconds", "4"]].concat());
-        assert!(!output.status.success(), "{}", text(&output));
-        text(&output)
-    }
-
-    fn cached(&self) -> Vec<String> {
-        let files = fs::read_dir(self.path.join("pinloop-bench")).unwrap().flatten();
-        files.map(|file| file.file_name().to_string_lossy().into_owned()).collect()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.path);
-    }
-}
-
-/// An sshd on the far host, with keys of its own.
-struct Sshd {
-    daemon: Child,
-    folder: Folder,
-}
-
-impl Sshd {
-    const PORT: &str = "2222";
-
-    /// Returns none, and says why, if it is not installed.
-    fn start(hosts: &Namespaces) -> Option<Self> {
-        let program = Path::new("/usr/sbin/sshd");
-        if !program.exists() {
-            println!("skipped: there is no sshd; Debian has it in openssh-server");
-            return None;
-        }
-        let folder = Folder::new("sshd");
-        let file = |name: &str| folder.path.join(name).display().to_string();
-        for key in ["host", "user"] {
-            let arguments = ["-q", "-t", "ed25519", "-N", "", "-f", &file(key)];
-            assert!(Command::new("ssh-keygen").args(arguments).status().unwrap().success());
-        }
-        fs::copy(file("user.pub"), file("authorized_keys")).unwrap();
-        let host_key = fs::read_to_string(file("host.pub")).unwrap();
-        let known = format!("[10.203.0.2]:{} {host_key}", Self::PORT);
-        fs::write(file("known_hosts"), known).unwrap();
-        // A login that prints comes from ssh's 'ForceCommand' here, as from a shell's profile.
-        let forced = "echo a login that prints; eval \"$SSH_ORIGINAL_COMMAND\"";
-        let config = format!(
-            "ListenAddress 10.203.0.2:{}\nHostKey {}\nAuthorizedKeysFile {}\nStrictModes no\n\
-             UsePAM no\nPidFile none\nPermitRootLogin yes\nForceCommand {forced}\n",
-            Self::PORT,
-            file("host"),
-            file("authorized_keys")
-        );
-        fs::write(file("sshd_config"), config).unwrap();
-        // Where it keeps its child without privileges.
-        fs::create_dir_all("/run/sshd").unwrap();
-        let mut command = hosts.command(FAR, program, &["-D", "-e", "-f", &file("sshd_config")]);
-        let daemon = command.stderr(Stdio::null()).spawn().unwrap();
-        let sshd = Self { daemon, folder };
-        let deadline = Instant::now() + PATIENCE;
-        let is_up = || {
-            let script = format!("exec 3<>/dev/tcp/10.203.0.2/{}", Self::PORT);
-            hosts.run(NEAR, "bash", &["-c", &script]).status.success()
-        };
-        while !is_up() {
-            assert!(Instant::now() < deadline, "sshd does not listen");
-            std::thread::yield_now();
-        }
-        Some(sshd)
-    }
-
-    fn command(&self) -> String {
-        let file = |name: &str| self.folder.path.join(name).display().to_string();
-        format!(
-            "ssh -F none -i {} -o UserKnownHostsFile={} -o StrictHostKeyChecking=yes -o BatchMode=yes \
-             -p {} 10.203.0.2",
-            file("user"),
-            file("known_hosts"),
-            Self::PORT
-        )
-    }
-}
-
-impl Drop for Sshd {
-    fn drop(&mut self) {
-        let _ = self.daemon.kill();
-        let _ = self.daemon.wait();
-    }
-}
-
-fn hash_of(file: &Path) -> String {
-    let output = Command::new("sha256sum").arg(file).output().unwrap();
-    text(&output).split(' ').next().unwrap().to_string()
-}
-
-fn text(output: &Output) -> String {
-    let [out, err] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
-    format!("{out}{err}")
 }
