@@ -152,7 +152,7 @@ fn a_misspelled_variant_or_regime_gets_a_suggestion() {
     for (arguments, meant) in [
         (["ladder", "--variants", "hyper_percore"], "'hyper_per_core'"),
         (["ladder", "--regimes", "pipelind"], "'pipelined'"),
-        (["ladder", "--variants", "pinloop_metrics"], "'pinloop'"),
+        (["ladder", "--variants", "pinloop_metrics"], "'pinloop_steered'"),
         (["memory", "--variants", "pinlop"], "'pinloop'"),
         (["count", "--variants", "pinloop,axumm"], "'axum'"),
         (["knee", "--variants", "hyper_singl"], "'hyper_single'"),
