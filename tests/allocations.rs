@@ -3,10 +3,8 @@
 //! This is a binary of its own because a process has one allocator. It counts the allocations
 //! of threads that opt in. A server's thread does so when it makes its service.
 
-// This binary needs only some of the functions.
-#[allow(dead_code)]
-#[path = "support/response.rs"]
-mod response;
+#[path = "support/head.rs"]
+mod head;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -20,7 +18,7 @@ use pinloop::app::{App, work};
 use pinloop::http::{Connection, Context, Date, Next};
 use pinloop::{Config, Limits, Server};
 
-use response::{read_head, read_some, split_head};
+use head::{read_head, read_some, split_head};
 
 struct Counting;
 

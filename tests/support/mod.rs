@@ -1,6 +1,7 @@
 //! Code that the tests share: the core fed from bytes, and clients on real sockets.
 
 pub(crate) mod feed;
+pub(crate) mod head;
 pub(crate) mod probe;
 pub(crate) mod process;
 pub(crate) mod response;

@@ -2,7 +2,10 @@
 //!
 //! It shares no code with the server, so that a fault in one cannot hide in the other.
 
-use std::io::{self, ErrorKind, Read};
+use std::io::Read;
+
+use super::head::try_read_head;
+pub(crate) use super::head::{read_head, read_some, split_head};
 
 /// Reads one response with a content-length. Returns its head and its body.
 pub(crate) fn read_response(stream: &mut impl Read) -> (String, Vec<u8>) {
@@ -20,47 +23,9 @@ pub(crate) fn try_read_response(stream: &mut impl Read) -> Option<(String, Vec<u
     Some((head, body))
 }
 
-/// Reads the bytes that are there, as `read` does. Unlike `read`, it goes on if a signal, such as
-/// SIGCONT after a pause, interrupts it.
-pub(crate) fn read_some(stream: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match stream.read(buffer) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            result => return result,
-        }
-    }
-}
-
-/// Reads the head of a response, with the empty line that ends it and nothing behind it.
-pub(crate) fn read_head(stream: &mut impl Read) -> String {
-    try_read_head(stream).expect("a response before the connection ends")
-}
-
-fn try_read_head(stream: &mut impl Read) -> Option<String> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        match stream.read_exact(&mut byte).map_err(|error| error.kind()) {
-            Ok(()) => head.push(byte[0]),
-            Err(ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) if head.is_empty() => {
-                return None;
-            }
-            Err(kind) => panic!("{kind} in the head {:?}", String::from_utf8_lossy(&head)),
-        }
-    }
-    Some(String::from_utf8(head).expect("a head in UTF-8"))
-}
-
 /// Returns the value of a header. Names are matched in lower case, as the server sends them.
 pub(crate) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-}
-
-/// Splits a message after the empty line that ends its head. A message without such a line
-/// is all body.
-pub(crate) fn split_head(message: &[u8]) -> (&[u8], &[u8]) {
-    let end = message.windows(4).position(|window| window == b"\r\n\r\n");
-    message.split_at(end.map_or(0, |at| at + 4))
 }
 
 /// Returns the status codes of all responses in `output`, interim responses included.
