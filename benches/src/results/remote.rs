@@ -188,7 +188,7 @@ pub struct HostShare {
     pub busiest_cpu_ns: u64,
     /// Requests that were due, and for which no connection was free in time.
     pub unsent: u64,
-    /// Time by which its order came after the common start; 0 if it was in time.
+    /// Delay of its order beyond the common start; 0 if it was in time.
     #[serde(default)]
     pub late_ns: u64,
 }
@@ -263,7 +263,7 @@ mod tests {
         assert_eq!(results.all_machines(), [&results.machines]);
         let again = serde_json::from_value::<Results>(serde_json::to_value(&results).unwrap());
         assert_eq!(again.unwrap().machines, results.machines);
-        // A study of before has none.
+        // A file of an older version lacks the field.
         let occasion = serde_json::to_value(Occasion::default()).unwrap();
         assert!(occasion.get("remote").is_none());
         assert_eq!(

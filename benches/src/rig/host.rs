@@ -89,7 +89,7 @@ impl Host {
         Self::of(connection, listen, address, None).map(Arc::new)
     }
 
-    /// Uses another machine, to which `program` is copied unless the place has its own.
+    /// Uses another machine. `program` is copied there unless the place has a program of its own.
     pub fn remote(place: &Place, program: &Path) -> Result<Arc<Self>, AgentError> {
         let shell = Shell::new(&place.command);
         let Installed { path, other } = install(&shell, program, place.agent.as_deref())?;
@@ -310,7 +310,7 @@ impl Server {
         self.host.ask(Ask::EventLoops(self.number, clients.clone()))
     }
 
-    /// Starts hardware counters. Returns false if there are none.
+    /// Starts hardware counters. Returns false if the machine lacks them.
     pub fn count_hardware(&self) -> Result<bool, AgentError> {
         self.host.ask(Ask::CountHardware(self.number))
     }

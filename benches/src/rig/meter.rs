@@ -22,7 +22,7 @@ pub struct Reading {
     pub machine: MachineTicks,
 }
 
-/// What the kernel has counted so far.
+/// Counts of the kernel so far.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Observed {
     /// For a server.

@@ -57,8 +57,7 @@ pub struct Workload {
     pub failures: Vec<Failure>,
 }
 
-/// What was counted of one server, in each of the two runs from its start to its
-/// end.
+/// Counts of one server, in each of the two runs from its start to its end.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Tally {
     /// Key of the contender.

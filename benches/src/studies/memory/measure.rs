@@ -1,5 +1,5 @@
-//! What an idle connection takes: servers with more and more connections, each
-//! of which has served requests.
+//! Memory of an idle connection: servers get more and more connections, and each connection has
+//! served requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -132,7 +132,7 @@ fn ask(member: &Member, connections: usize) -> Result<Option<Generator>, String>
     Ok(Some(generator))
 }
 
-/// Lets this process have as many descriptors as it may; returns how many these are.
+/// Raises the limit on descriptors of this process to the maximum, and returns it.
 fn raise_descriptors() -> io::Result<u64> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;

@@ -1,10 +1,9 @@
 //! From slices on 1, 2, … cores to a law, and what it says of more cores.
 //!
-//! What is fitted is the capacity: answers per second of CPU time of the busiest
-//! thread, which is the rate at which the first core is full. It is not the rate that
-//! was seen. That one has the generator in it, which on loopback needs as much CPU time
-//! as the server; where it had to share the server's CPUs, half of the rate is gone,
-//! and the capacity is not.
+//! The law is fitted to the capacity: answers per second of CPU time of the busiest thread. This is
+//! the rate at which the first core is full. The rate that was seen is lower, because on loopback
+//! the generator needs as much CPU time as the server. Where both shared a CPU, half of that rate is
+//! lost, and the capacity is not.
 
 use std::collections::BTreeSet;
 
@@ -68,8 +67,8 @@ pub struct Size {
     pub cpu_ns: f64,
     /// Answers per second at which the busiest thread would have no time left.
     pub capacity: Estimate,
-    /// The busiest event loop's connections and requests, in ratio to the mean; none
-    /// where the kernel did not tell of as many loops as cores.
+    /// The busiest event loop's connections and requests, in ratio to the mean; none if the kernel
+    /// showed fewer loops than cores.
     pub imbalance: Option<[f64; 2]>,
     /// Connections and requests of each event loop.
     pub loops: Vec<EventLoop>,
@@ -314,7 +313,7 @@ pub fn notes(scaling: &Scaling) -> Vec<String> {
     notes
 }
 
-/// Share of a server's CPU time in one of its threads, from which on it has no other.
+/// A server with at least this share of its CPU time in one thread counts as single-threaded.
 const ALONE: f64 = 0.98;
 
 /// Names the servers that used one of several CPUs.
