@@ -67,8 +67,8 @@ pub struct Size {
     pub cpu_ns: f64,
     /// Answers per second at which the busiest thread would have no time left.
     pub capacity: Estimate,
-    /// The busiest event loop's connections and requests, in ratio to the mean; none if the kernel
-    /// showed fewer loops than cores.
+    /// The busiest event loop's connections and requests, in ratio to the mean over all cores, idle
+    /// ones included; none if the kernel showed no loop.
     pub imbalance: Option<[f64; 2]>,
     /// Connections and requests of each event loop.
     pub loops: Vec<EventLoop>,
